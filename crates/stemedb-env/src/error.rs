@@ -1,0 +1,111 @@
+//! Errors of the operating-system door. Each names the operation and the path.
+
+use std::{fmt, io, path::PathBuf};
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Which operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IoOp {
+    /// Opening or creating a file.
+    Open,
+    /// A positioned read.
+    Read,
+    /// A positioned write.
+    Write,
+    /// Making file data durable.
+    SyncData,
+    /// Making directory entries durable.
+    SyncDir,
+    /// Changing a file's length or reserving space.
+    SetLen,
+    /// Renaming.
+    Rename,
+    /// Removing a file.
+    Remove,
+    /// Hard-linking.
+    Link,
+    /// Listing a directory.
+    List,
+    /// Creating a directory.
+    CreateDir,
+    /// Reading metadata of a file or file system.
+    Metadata,
+    /// Taking a lock.
+    Lock,
+    /// Starting a background job.
+    Spawn,
+}
+
+impl fmt::Display for IoOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            IoOp::Open => "open",
+            IoOp::Read => "read",
+            IoOp::Write => "write",
+            IoOp::SyncData => "sync",
+            IoOp::SyncDir => "sync directory",
+            IoOp::SetLen => "set length",
+            IoOp::Rename => "rename",
+            IoOp::Remove => "remove",
+            IoOp::Link => "link",
+            IoOp::List => "list",
+            IoOp::CreateDir => "create directory",
+            IoOp::Metadata => "stat",
+            IoOp::Lock => "lock",
+            IoOp::Spawn => "spawn",
+        })
+    }
+}
+
+/// What the operating system refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An I/O call failed.
+    #[error("cannot {op} {}: {source}", path.display())]
+    Io {
+        /// The call.
+        op: IoOp,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process (or another handle of this one) holds the lock.
+    #[error("{} is locked by {holder}", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// What the holder wrote into it, usually `pid N`.
+        holder: String,
+    },
+}
+
+impl Error {
+    /// Wraps a system error with its operation and path.
+    pub fn io(op: IoOp, path: impl Into<PathBuf>, source: io::Error) -> Error {
+        Error::Io { op, path: path.into(), source }
+    }
+
+    /// The kind of the wrapped system error, if there is one.
+    pub fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Error::Io { source, .. } => Some(source.kind()),
+            Error::Locked { .. } => None,
+        }
+    }
+
+    /// True when the file or directory does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.kind() == Some(io::ErrorKind::NotFound)
+    }
+
+    /// True when the disk (or a quota) is full.
+    pub fn is_storage_full(&self) -> bool {
+        matches!(self.kind(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+}

@@ -1,0 +1,168 @@
+//! Files and directories: two narrow traits, three implementations.
+//!
+//! What is left out is left out on purpose: no memory mapping (an I/O error would become a signal and could not be
+//! injected), no append mode (the position would be state in the kernel), no sync on close, no listing in the
+//! system's order.
+
+mod real;
+
+use std::{fmt, path::Path, sync::Arc};
+
+pub use real::RealFs;
+
+use crate::{Error, Result, clock::Micros, error::IoOp};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// An existing file, for reading.
+    Read,
+    /// An existing file, for reading and writing.
+    ReadWrite,
+    /// A file that must not exist yet, for reading and writing. The directory entry is durable only after
+    /// [`Fs::sync_dir`].
+    CreateNew,
+}
+
+/// What is known about a file or directory without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Length in bytes; 0 for directories.
+    pub len: u64,
+    /// True for directories.
+    pub is_dir: bool,
+    /// Last modification, for display only.
+    pub modified: Micros,
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The name, without its directory. Names that are not UTF-8 are left out of listings.
+    pub name: String,
+    /// What stands behind it.
+    pub metadata: Metadata,
+}
+
+/// Room on the file system of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes an ordinary user may still write.
+    pub available_bytes: u64,
+    /// Size of the file system.
+    pub total_bytes: u64,
+}
+
+/// A file system.
+///
+/// Durability contract: a name (after create, rename, remove, link) survives a power cut only after [`Fs::sync_dir`]
+/// of its directory; file content and length survive only after [`File::sync_data`]. Nothing else makes anything durable.
+pub trait Fs: Send + Sync + fmt::Debug {
+    /// Opens or creates a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>>;
+    /// Renames atomically, replacing `to` if it exists.
+    fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Removes a file. Open handles stay readable.
+    fn remove(&self, path: &Path) -> Result<()>;
+    /// Makes a second name for the same file. Fails if `to` exists.
+    fn link(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Names in a directory, sorted by name.
+    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>>;
+    /// Creates a directory and its missing parents; no error if it exists.
+    fn create_dir(&self, dir: &Path) -> Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, dir: &Path) -> Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> Result<()>;
+    /// What stands at a path; `None` if nothing does.
+    fn metadata(&self, path: &Path) -> Result<Option<Metadata>>;
+    /// Takes an exclusive lock on a lock file, creating it if needed, and writes `holder` into it. Fails with
+    /// [`Error::Locked`] when another handle holds it. Released when the guard is dropped or the process ends.
+    fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn FileLock>>;
+    /// Room left.
+    fn space(&self, dir: &Path) -> Result<Space>;
+}
+
+/// A held lock; dropping it releases it.
+pub trait FileLock: Send + Sync + fmt::Debug {}
+
+/// An open file. All access is positioned; handles may be shared between threads.
+pub trait File: Send + Sync + fmt::Debug {
+    /// The path it was opened under, for messages.
+    fn path(&self) -> &Path;
+    /// Reads at most `buffer.len()` bytes at `offset`. May be short; 0 means end of file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+    /// Writes at most `data.len()` bytes at `offset`. May be short; never 0 for non-empty data. Not durable
+    /// before [`File::sync_data`].
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<usize>;
+    /// Makes content and length durable. After an error nothing is known about what is on disk, and calling it
+    /// again proves nothing: the file must be abandoned.
+    fn sync_data(&self) -> Result<()>;
+    /// Current length in bytes.
+    fn len(&self) -> Result<u64>;
+    /// Cuts or extends (with zeros) to `len` bytes.
+    fn set_len(&self, len: u64) -> Result<()>;
+    /// True when the file has no bytes.
+    fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills the whole buffer from `offset`, or fails with [`std::io::ErrorKind::UnexpectedEof`].
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let n = self.read_at(&mut buffer[done..], offset + done as u64)?;
+            if n == 0 {
+                let eof = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+                return Err(Error::io(IoOp::Read, self.path(), eof));
+            }
+            done += n;
+        }
+        Ok(())
+    }
+
+    /// Writes all of `data` at `offset`, continuing after short writes.
+    fn write_all_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while done < data.len() {
+            let n = self.write_at(&data[done..], offset + done as u64)?;
+            if n == 0 {
+                let zero = std::io::Error::from(std::io::ErrorKind::WriteZero);
+                return Err(Error::io(IoOp::Write, self.path(), zero));
+            }
+            done += n;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a whole file of at most `limit_bytes`; a longer one fails with [`std::io::ErrorKind::FileTooLarge`].
+pub fn read_file(fs: &dyn Fs, path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
+    let file = fs.open(path, OpenMode::Read)?;
+    let len = file.len()?;
+    if len > limit_bytes {
+        return Err(Error::io(IoOp::Read, path, std::io::Error::from(std::io::ErrorKind::FileTooLarge)));
+    }
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// Replaces a small file atomically and durably: temporary name, sync, rename, directory sync.
+pub fn write_file_atomic(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<()> {
+    let mut name = path.file_name().map(|name| name.to_os_string()).unwrap_or_default();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    if fs.metadata(&temporary)?.is_some() {
+        // A leftover of a crash between create and rename; nobody ever relied on it.
+        fs.remove(&temporary)?;
+    }
+    let file = fs.open(&temporary, OpenMode::CreateNew)?;
+    file.write_all_at(content, 0)?;
+    file.sync_data()?;
+    fs.rename(&temporary, path)?;
+    match path.parent() {
+        Some(dir) => fs.sync_dir(dir),
+        None => Ok(()),
+    }
+}

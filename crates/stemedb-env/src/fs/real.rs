@@ -1,0 +1,194 @@
+//! The operating system's file system.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::UNIX_EPOCH,
+};
+
+use super::{DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space};
+use crate::{Error, Result, clock::Micros, error::IoOp};
+
+/// Real files through `pread`/`pwrite`/`fdatasync`.
+#[derive(Debug, Default)]
+pub struct RealFs;
+
+impl RealFs {
+    /// The system's file system.
+    pub fn new() -> RealFs {
+        RealFs
+    }
+}
+
+fn describe(metadata: &fs::Metadata) -> Metadata {
+    let modified = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .map_or(Micros(0), |since| Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)));
+    let is_dir = metadata.is_dir();
+    Metadata { len: if is_dir { 0 } else { metadata.len() }, is_dir, modified }
+}
+
+impl Fs for RealFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::ReadWrite => {
+                options.write(true);
+            }
+            OpenMode::CreateNew => {
+                options.write(true).create_new(true);
+            }
+        }
+        let file = options.open(path).map_err(|source| Error::io(IoOp::Open, path, source))?;
+        Ok(Arc::new(RealFile { file, path: path.to_path_buf() }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        fs::rename(from, to).map_err(|source| Error::io(IoOp::Rename, from, source))
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        fs::remove_file(path).map_err(|source| Error::io(IoOp::Remove, path, source))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        fs::hard_link(from, to).map_err(|source| Error::io(IoOp::Link, to, source))
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>> {
+        let fail = |source| Error::io(IoOp::List, dir, source);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            match entry.metadata() {
+                Ok(metadata) => entries.push(DirEntry { name, metadata: describe(&metadata) }),
+                // Removed between the listing and the look: as if it had never been listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(fail(error)),
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn create_dir(&self, dir: &Path) -> Result<()> {
+        fs::create_dir_all(dir).map_err(|source| Error::io(IoOp::CreateDir, dir, source))
+    }
+
+    fn remove_dir(&self, dir: &Path) -> Result<()> {
+        fs::remove_dir(dir).map_err(|source| Error::io(IoOp::Remove, dir, source))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<()> {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        fs::File::open(dir)
+            .and_then(|handle| handle.sync_all())
+            .map_err(|source| Error::io(IoOp::SyncDir, dir, source))
+    }
+
+    fn metadata(&self, path: &Path) -> Result<Option<Metadata>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(describe(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::io(IoOp::Metadata, path, source)),
+        }
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn FileLock>> {
+        let fail = |source| Error::io(IoOp::Lock, path, source);
+        let mut file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0).map_err(fail)?;
+                file.write_all(holder.as_bytes()).map_err(fail)?;
+                Ok(Box::new(RealLock { _file: file }))
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Only for the message: an unreadable holder is still a holder.
+                let _ = (&mut file).take(256).read_to_string(&mut holder);
+                let holder = if holder.is_empty() { "another process".to_owned() } else { holder };
+                Err(Error::Locked { path: path.to_path_buf(), holder })
+            }
+            Err(fs::TryLockError::Error(source)) => Err(fail(source)),
+        }
+    }
+
+    fn space(&self, dir: &Path) -> Result<Space> {
+        let stat = rustix::fs::statvfs(dir)
+            .map_err(|errno| Error::io(IoOp::Metadata, dir, io::Error::from(errno)))?;
+        Ok(Space {
+            available_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct RealLock {
+    _file: fs::File,
+}
+
+impl FileLock for RealLock {}
+
+#[derive(Debug)]
+struct RealFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl RealFile {
+    fn fail(&self, op: IoOp) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::io(op, &self.path, source)
+    }
+}
+
+impl File for RealFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        loop {
+            match self.file.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map_err(self.fail(IoOp::Read)),
+            }
+        }
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
+        loop {
+            match self.file.write_at(data, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map_err(self.fail(IoOp::Write)),
+            }
+        }
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        self.file.sync_data().map_err(self.fail(IoOp::SyncData))
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len()).map_err(self.fail(IoOp::Metadata))
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len).map_err(self.fail(IoOp::SetLen))
+    }
+}

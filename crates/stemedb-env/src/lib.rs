@@ -1,0 +1,60 @@
+//! The only door to the operating system.
+//!
+//! Every other StemeDB crate reaches files, time, randomness and background threads through the traits of this
+//! crate, so that the same engine code runs on a real disk and inside a simulator that loses power, tears sectors
+//! and fails syncs. clippy (`disallowed_methods`, `disallowed_types`) makes naming `std::fs`, `std::time` or
+//! `std::thread` anywhere else a build error.
+//!
+//! - [`fs`]: the [`Fs`] and [`File`] traits; [`fs::RealFs`] over the system, [`fs::SimFs`] in memory with un-synced
+//!   state and crashes, [`fs::FaultFs`] which injects errors over either.
+//! - [`clock`]: wall and monotonic time as inputs, never as order.
+//! - [`random`]: the only source of randomness.
+//! - [`tasks`]: background work as resumable steps, on threads or stepped by a simulator.
+//! - [`frame`]: the one record format of every log of the product (journal and manifest).
+//!
+//! An [`Env`] bundles one of each and is cheap to clone.
+#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+// This crate is where the bans of `clippy.toml` end.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod clock;
+pub mod error;
+pub mod frame;
+pub mod fs;
+pub mod lsn;
+pub mod random;
+pub mod tasks;
+
+use std::sync::Arc;
+
+pub use clock::{Clock, Micros};
+pub use error::{Error, IoOp, Result};
+pub use fs::{DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space};
+pub use lsn::Lsn;
+pub use random::Random;
+pub use tasks::{Budget, Job, Step, TaskHandle, Tasks};
+
+/// One bundle of everything the engine may ask of its surroundings.
+#[derive(Clone, Debug)]
+pub struct Env {
+    /// Files and directories.
+    pub fs: Arc<dyn Fs>,
+    /// Wall and monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for ids.
+    pub random: Arc<dyn Random>,
+    /// Background work.
+    pub tasks: Arc<dyn Tasks>,
+}
+
+impl Env {
+    /// The operating system: real files, real time, one thread per background job.
+    pub fn real() -> Env {
+        Env {
+            fs: Arc::new(fs::RealFs::new()),
+            clock: Arc::new(clock::RealClock::new()),
+            random: Arc::new(random::OsRandom),
+            tasks: Arc::new(tasks::ThreadTasks::new()),
+        }
+    }
+}
