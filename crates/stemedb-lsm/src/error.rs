@@ -1,0 +1,118 @@
+//! Errors of the tree. Display texts of corruption are names that operators' alerts match literally.
+
+use std::{fmt, path::PathBuf};
+
+use stemedb_env::Lsn;
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What kind of damage was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CorruptionKind {
+    /// A block's checksum does not match its content and place.
+    BlockChecksum,
+    /// The first or last bytes of a table are not those of a table of this database with this number.
+    SstHeader,
+    /// A block's checksum is right and its content is impossible.
+    BlockFormat,
+    /// A table is shorter or longer than the manifest says, or its digest differs.
+    TableMismatch,
+    /// A table that the manifest names does not exist.
+    TableMissing,
+    /// The manifest is damaged below what had been durable.
+    Manifest,
+}
+
+impl fmt::Display for CorruptionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CorruptionKind::BlockChecksum => "block checksum mismatch",
+            CorruptionKind::SstHeader => "invalid SST file header",
+            CorruptionKind::BlockFormat => "invalid block content",
+            CorruptionKind::TableMismatch => "SST file differs from the manifest",
+            CorruptionKind::TableMissing => "SST file is missing",
+            CorruptionKind::Manifest => "invalid manifest record",
+        })
+    }
+}
+
+/// What the store refused or could not do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The system failed.
+    #[error(transparent)]
+    Env(#[from] stemedb_env::Error),
+    /// Bytes on disk are not what was written.
+    #[error("Corruption: {kind} in {} at offset {offset}", file.display())]
+    Corruption {
+        /// What is wrong.
+        kind: CorruptionKind,
+        /// Where.
+        file: PathBuf,
+        /// Where in the file.
+        offset: u64,
+    },
+    /// The versions that a snapshot at this LSN needs are gone.
+    #[error("a snapshot at LSN {wanted} is too old: versions before {oldest} have been merged")]
+    SnapshotTooOld {
+        /// What was asked for.
+        wanted: Lsn,
+        /// The oldest that can be served.
+        oldest: Lsn,
+    },
+    /// A snapshot of the future.
+    #[error("LSN {wanted} is not visible yet (newest is {newest})")]
+    SnapshotTooNew {
+        /// What was asked for.
+        wanted: Lsn,
+        /// The newest visible.
+        newest: Lsn,
+    },
+    /// A key or value beyond the limits.
+    #[error("{what} of {bytes} bytes exceeds the limit of {limit_bytes}")]
+    TooLarge {
+        /// `key` or `value`.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// A batch arrived out of order.
+    #[error("batch {lsn} cannot be applied: {applied} is applied already")]
+    OutOfOrder {
+        /// The batch.
+        lsn: Lsn,
+        /// The newest applied.
+        applied: Lsn,
+    },
+    /// A background job failed earlier; writes are refused until reopened. Reads go on.
+    #[error("the tree is read-only since a background job failed: {cause}")]
+    ReadOnly {
+        /// What the job said.
+        cause: String,
+    },
+    /// A folder that already holds (or does not hold) a tree.
+    #[error("{} {problem}", dir.display())]
+    Folder {
+        /// The folder.
+        dir: PathBuf,
+        /// `already holds a tree` or `holds no tree`.
+        problem: &'static str,
+    },
+    /// Rebuilt rows do not have the digest that the manifest recorded for the table.
+    #[error("table {file} could not be rebuilt: {found} rows found, {expected} expected, digests {}", if *digests_match { "match" } else { "differ" })]
+    RepairMismatch {
+        /// The table's number.
+        file: u64,
+        /// Rows in the manifest.
+        expected: u64,
+        /// Rows offered by the journal.
+        found: u64,
+        /// Whether the digest matched.
+        digests_match: bool,
+    },
+}

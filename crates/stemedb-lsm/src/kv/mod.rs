@@ -1,0 +1,222 @@
+//! The boundary: what an ordered, versioned key-value store promises to the layers above.
+
+mod batch;
+mod mem;
+
+use std::{ops::Deref, sync::Arc};
+
+pub use batch::{Op, WriteBatch};
+pub use mem::{MemIter, MemSnapshot, MemStore};
+use stemedb_env::Lsn;
+
+use crate::Result;
+
+/// Longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = 8 << 10;
+/// Longest value, in bytes.
+pub const MAX_VALUE_BYTES: usize = 16 << 20;
+
+/// A value that stays readable as long as this handle lives. Cloning is cheap: it shares the block it lies in.
+#[derive(Clone, Debug)]
+pub struct Value {
+    owner: Arc<[u8]>,
+    start: u32,
+    end: u32,
+}
+
+impl Value {
+    /// A value that is all of `owner`.
+    pub fn whole(owner: Arc<[u8]>) -> Value {
+        let end = u32::try_from(owner.len()).unwrap_or(u32::MAX);
+        Value { owner, start: 0, end }
+    }
+
+    /// A part of a shared block; `None` if the range lies outside of it.
+    pub fn part(owner: Arc<[u8]>, start: usize, end: usize) -> Option<Value> {
+        owner.get(start..end)?;
+        Some(Value { owner, start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
+    }
+}
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.owner.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        **self == **other
+    }
+}
+
+/// A half-open range of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// First key of the range.
+    pub start: Vec<u8>,
+    /// First key behind the range; `None` = to the end.
+    pub end: Option<Vec<u8>>,
+    /// When every key of the range starts with the same declared prefix, that prefix's length: filters may then rule
+    /// out whole tables. 0 when nothing is known.
+    pub prefix_bytes: usize,
+}
+
+impl KeyRange {
+    /// Every key.
+    pub fn all() -> KeyRange {
+        KeyRange { start: Vec::new(), end: None, prefix_bytes: 0 }
+    }
+
+    /// From `start` (included) to `end` (excluded).
+    pub fn between(start: impl Into<Vec<u8>>, end: impl Into<Vec<u8>>) -> KeyRange {
+        KeyRange { start: start.into(), end: Some(end.into()), prefix_bytes: 0 }
+    }
+
+    /// All keys that start with `prefix`.
+    pub fn prefix(prefix: impl Into<Vec<u8>>) -> KeyRange {
+        let start: Vec<u8> = prefix.into();
+        let prefix_bytes = start.len();
+        let mut end = start.clone();
+        // The successor of a prefix: drop trailing 0xFF, add one to the last byte. All 0xFF means "to the end".
+        while let Some(last) = end.last_mut() {
+            if let Some(next) = last.checked_add(1) {
+                *last = next;
+                return KeyRange { start, end: Some(end), prefix_bytes };
+            }
+            end.pop();
+        }
+        KeyRange { start, end: None, prefix_bytes }
+    }
+
+    /// True if `key` lies in the range.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        key >= self.start.as_slice() && self.end.as_deref().is_none_or(|end| key < end)
+    }
+}
+
+/// Which way a scan runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Backward,
+}
+
+/// An ordered, versioned key-value store.
+///
+/// Batches arrive in LSN order, each with one LSN; every row of a batch has that LSN as its version. A batch becomes
+/// visible only through [`KvStore::publish`]. Keys are at most [`MAX_KEY_BYTES`], values at most [`MAX_VALUE_BYTES`].
+pub trait KvStore: Send + Sync + 'static {
+    /// A consistent view.
+    type Snapshot: KvSnapshot;
+
+    /// Inserts a batch. Invisible until published. May wait while flushing is behind; `lsn` must be greater than that
+    /// of every batch before. Within a batch a later operation on the same key wins.
+    fn apply(&self, batch: &WriteBatch, lsn: Lsn) -> Result<()>;
+    /// Makes every batch up to `lsn` visible. Never goes back.
+    fn publish(&self, lsn: Lsn);
+    /// Forgets every batch that was applied but not published.
+    fn abandon(&self) -> Result<()>;
+    /// The newest visible LSN.
+    fn published_lsn(&self) -> Lsn;
+    /// Every batch up to here survives a crash in this store's own files. Never passes the published LSN.
+    fn flushed_lsn(&self) -> Lsn;
+    /// A view of everything visible now.
+    fn snapshot(&self) -> Self::Snapshot;
+    /// A view as of an earlier LSN, if its versions are still there.
+    fn snapshot_at(&self, lsn: Lsn) -> Result<Self::Snapshot>;
+    /// Makes everything published so far survive a crash; returns the flushed LSN.
+    fn flush(&self) -> Result<Lsn>;
+    /// Merges everything into as few tables as possible; returns when done.
+    fn compact(&self) -> Result<()>;
+    /// Reads everything back and checks it. Returns the number of rows.
+    fn verify(&self) -> Result<u64>;
+}
+
+/// A consistent view at one LSN. Owned: it may outlive the borrow of its store.
+pub trait KvSnapshot: Clone + Send + Sync + 'static {
+    /// Its iterator; owned too.
+    type Iter: KvIter;
+
+    /// The LSN it shows.
+    fn lsn(&self) -> Lsn;
+    /// The value of a key. An unreadable block is an error, never `None`.
+    fn get(&self, key: &[u8]) -> Result<Option<Value>>;
+    /// The rows of a range.
+    fn scan(&self, range: &KeyRange, direction: Direction) -> Self::Iter;
+
+    /// The values of several keys, in the order asked.
+    fn multi_get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>> {
+        keys.iter().map(|key| self.get(key)).collect()
+    }
+}
+
+/// A lending iterator: key and value are borrowed until the next [`KvIter::advance`].
+pub trait KvIter: Send {
+    /// Moves to the next row; false at the end. After an error every further call returns an error.
+    fn advance(&mut self) -> Result<bool>;
+    /// Key of the current row. Empty before the first and after the last row.
+    fn key(&self) -> &[u8];
+    /// Value of the current row.
+    fn value(&self) -> &[u8];
+    /// LSN of the batch that wrote the current row.
+    fn lsn(&self) -> Lsn;
+    /// The current value, kept readable beyond the next [`KvIter::advance`].
+    fn pinned_value(&self) -> Value {
+        Value::whole(Arc::from(self.value()))
+    }
+}
+
+/// What the manifest knows of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableInfo {
+    /// File number; `kv/NNNNNN.sst`.
+    pub file: u64,
+    /// Level, 0 = newest.
+    pub level: u32,
+    /// Smallest key.
+    pub smallest: Vec<u8>,
+    /// Largest key.
+    pub largest: Vec<u8>,
+    /// Smallest LSN of a row in it.
+    pub min_lsn: Lsn,
+    /// Greatest LSN of a row in it.
+    pub max_lsn: Lsn,
+    /// Number of rows.
+    pub rows: u64,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Order-independent digest over its rows: see [`row_digest`].
+    pub digest: u128,
+}
+
+/// Digest of one row; a table's digest is the wrapping sum over its rows, so it does not depend on their order.
+pub fn row_digest(key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> u128 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    hasher.update(&lsn.0.to_le_bytes());
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key);
+    hasher.update(&[u8::from(value.is_some())]);
+    hasher.update(value.unwrap_or_default());
+    hasher.digest128()
+}
+
+/// A store whose tables can be rebuilt from rows that somebody else can derive again.
+pub trait TableRepair: KvStore {
+    /// Every live table.
+    fn tables(&self) -> Vec<TableInfo>;
+
+    /// Replaces a table by one built from `rows`: every write in the table's key range with an LSN in its LSN range, in
+    /// LSN order (`None` = deletion). Rows that other live tables or the memtable hold are left out; what remains
+    /// must have the table's digest, else [`crate::Error::RepairMismatch`] and nothing changes. The old file, if any,
+    /// is moved to `quarantine/`. Reads go on.
+    fn repair_table(
+        &self,
+        file: u64,
+        rows: &mut dyn Iterator<Item = Result<(Vec<u8>, Lsn, Option<Vec<u8>>)>>,
+    ) -> Result<()>;
+}
