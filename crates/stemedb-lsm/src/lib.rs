@@ -9,6 +9,7 @@ pub mod kv;
 
 pub use error::{CorruptionKind, Error, Result};
 pub use kv::{
-    Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, TableInfo, TableRepair, Value, WriteBatch,
+    Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, Row, TableInfo, TableRepair, Value,
+    WriteBatch,
 };
 pub use stemedb_env::Lsn;

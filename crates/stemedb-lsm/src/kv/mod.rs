@@ -205,18 +205,25 @@ pub fn row_digest(key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> u128 {
     hasher.digest128()
 }
 
+/// One write, as it is derived again from the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The key.
+    pub key: Vec<u8>,
+    /// LSN of its batch.
+    pub lsn: Lsn,
+    /// The value; `None` for a removal.
+    pub value: Option<Vec<u8>>,
+}
+
 /// A store whose tables can be rebuilt from rows that somebody else can derive again.
 pub trait TableRepair: KvStore {
     /// Every live table.
     fn tables(&self) -> Vec<TableInfo>;
 
     /// Replaces a table by one built from `rows`: every write in the table's key range with an LSN in its LSN range, in
-    /// LSN order (`None` = deletion). Rows that other live tables or the memtable hold are left out; what remains
+    /// LSN order. Rows that other live tables or the memtable hold are left out; what remains
     /// must have the table's digest, else [`crate::Error::RepairMismatch`] and nothing changes. The old file, if any,
     /// is moved to `quarantine/`. Reads go on.
-    fn repair_table(
-        &self,
-        file: u64,
-        rows: &mut dyn Iterator<Item = Result<(Vec<u8>, Lsn, Option<Vec<u8>>)>>,
-    ) -> Result<()>;
+    fn repair_table(&self, file: u64, rows: &mut dyn Iterator<Item = Result<Row>>) -> Result<()>;
 }
