@@ -1,0 +1,323 @@
+//! One question, answered: candidates, what is set aside, support, decay, and the six lenses.
+
+use crate::{Claim, Key, Value, World};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The lenses, by the names that [`World::ask`] takes.
+pub const LENSES: [&str; 6] = ["recency", "consensus", "confidence", "authority", "skeptic", "layered"];
+
+const ONE: i64 = 1_000_000_000;
+/// Trust in an author about whom nothing is known.
+const TRUST_NANO: i64 = 500_000_000;
+/// By class 0..=5; class 0 does not age.
+const HALF_LIFE_DAYS: [Option<i64>; 6] = [None, Some(730), Some(365), Some(180), Some(90), Some(30)];
+const DAY_US: i64 = 86_400_000_000;
+
+/// What a question answers. Objects are shown as the claim that decides writes them; the others by their newest claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The winning value; `None` when nothing is considered or the lens names no winner.
+    pub value: Option<Value>,
+    /// Ids of the claims of the winning value: the deciding one, then newest first.
+    pub winners: Vec<String>,
+    /// How much this lens trusts its winner, 0..=1.
+    pub confidence: f64,
+    /// Largest minus second largest share.
+    pub margin: f64,
+    /// 0 (one value) ..= 1 (all values equally supported).
+    pub conflict_score: f64,
+    /// `unknown`, `unanimous`, `agreed` or `contested`.
+    pub status: String,
+    /// Every value with its support and its share of all support, best supported first.
+    pub values: Vec<(Value, i64, f64)>,
+    /// How many claims took part.
+    pub considered: usize,
+    /// Claims that did not take part and why, in the order of their positions.
+    pub set_aside: Vec<(String, String)>,
+    /// Per class that has a claim, best class first: its winner, the winner's share and the conflict, inside the class.
+    pub layers: Vec<(u8, Value, f64, f64)>,
+    /// Conflict between the classes, one voice each.
+    pub cross_class_conflict: f64,
+}
+
+/// Who stands behind a claim. Agents and sources are different name spaces.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Voice<'w> {
+    Agent(&'w str),
+    Source(&'w str),
+}
+
+/// A claim with all that is known of it at the position asked for.
+struct Candidate<'w> {
+    claim: &'w Claim,
+    key: Key,
+    class: u8,
+    voices: BTreeSet<Voice<'w>>,
+    votes_nano: i64,
+    /// N(c): (time, lsn, ordinal); greater is newer.
+    newness: (i64, u64, u32),
+    /// Said confidence, aged if the question asks for decay.
+    decayed_nano: i64,
+}
+
+/// The claims of one value, newest first.
+struct Group<'c, 'w> {
+    support_nano: i64,
+    claims: Vec<&'c Candidate<'w>>,
+}
+
+impl World {
+    /// Answers (subject, predicate) through `lens` as the world was at LSN `as_of`, for the instant `evaluated_at_us`.
+    ///
+    /// # Panics
+    /// If the lens is not one of [`LENSES`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn ask(
+        &self,
+        subject: &str,
+        predicate: &str,
+        lens: &str,
+        as_of: u64,
+        evaluated_at_us: i64,
+        decay: bool,
+        epoch: Option<&str>,
+    ) -> Answer {
+        // Candidates: all claims with lsn <= L, in journal order; those set aside are named with the reason.
+        let question = (subject.to_string(), predicate.to_string());
+        let asserted = self.questions.get(&question).map_or(&[][..], Vec::as_slice);
+        let mut claims: Vec<&Claim> = asserted.iter().map(|&i| &self.claims()[i]).collect();
+        claims.retain(|claim| claim.lsn <= as_of);
+        claims.sort_by_key(|claim| (claim.lsn, claim.ordinal));
+        let mut considered = Vec::new();
+        let mut set_aside = Vec::new();
+        for claim in claims {
+            match self.why_set_aside(claim, as_of, evaluated_at_us, epoch) {
+                Some(reason) => set_aside.push((claim.id.clone(), reason.to_string())),
+                None => considered.push(self.candidate(claim, as_of, evaluated_at_us, decay)),
+            }
+        }
+
+        // Support: values by support, then newest claim, then its id.
+        let groups = group_by_value(considered.iter());
+        let shares = shares(&groups);
+        let total: i64 = groups.iter().map(|group| group.support_nano).sum();
+        let status = match groups.first() {
+            None => "unknown",
+            Some(_) if groups.len() == 1 => "unanimous",
+            Some(top) if total > 0 && 10 * top.support_nano >= 8 * total => "agreed",
+            Some(_) => "contested",
+        };
+        let margin = shares.first().unwrap_or(&0.0) - shares.get(1).unwrap_or(&0.0);
+
+        // Layers: the same arithmetic inside each class, then one voice per class.
+        let classes: BTreeSet<u8> = considered.iter().map(|c| c.class).collect();
+        let mut layers = Vec::new();
+        let mut class_voices: BTreeMap<&Key, i64> = BTreeMap::new();
+        let mut best_layer = None;
+        for &class in &classes {
+            let inside = group_by_value(considered.iter().filter(|c| c.class == class));
+            let inside_shares = self::shares(&inside);
+            let winner = inside[0].claims[0];
+            let (share, conflict) = (round9(inside_shares[0]), conflict(&inside_shares));
+            layers.push((class, winner.claim.object.clone(), share, conflict));
+            *class_voices.entry(&winner.key).or_default() += 1;
+            best_layer = best_layer.or(Some((winner, share)));
+        }
+        let class_shares: Vec<f64> =
+            class_voices.values().map(|&voices| voices as f64 / classes.len() as f64).collect();
+
+        // The lens: one claim decides, and says how sure the answer is.
+        let support_of = |c: &Candidate| -> i64 {
+            groups.iter().find(|group| group.claims[0].key == c.key).map_or(0, |group| group.support_nano)
+        };
+        let tie = |c: &Candidate<'_>| (support_of(c), c.newness, Reverse(c.claim.id.clone()));
+        let best_class = classes.first().copied();
+        let decided: Option<(&Candidate, f64)> = match lens {
+            "recency" => considered
+                .iter()
+                .max_by_key(|c| (c.newness, tie(c)))
+                .map(|c| (c, c.decayed_nano as f64 / ONE as f64)),
+            "consensus" => groups.first().map(|group| (group.claims[0], round9(shares[0]))),
+            "confidence" => considered
+                .iter()
+                .max_by_key(|c| (c.decayed_nano, tie(c)))
+                .map(|c| (c, c.decayed_nano as f64 / ONE as f64)),
+            "authority" => considered
+                .iter()
+                .filter(|c| Some(c.class) == best_class)
+                .max_by_key(|c| (trusted(c), tie(c)))
+                .map(|c| (c, trusted(c) as f64 / ONE as f64)),
+            "skeptic" => None,
+            "layered" => best_layer,
+            _ => panic!("unknown lens {lens:?}; the lenses are {LENSES:?}"),
+        };
+
+        // Winners: the deciding claim, then the other claims of its value, newest first.
+        let within_class = matches!(lens, "authority" | "layered");
+        let mut winners = Vec::new();
+        if let Some((deciding, _)) = decided {
+            winners.push(deciding.claim.id.clone());
+            for group in groups.iter().filter(|group| group.claims[0].key == deciding.key) {
+                for c in &group.claims {
+                    if c.claim.id != deciding.claim.id && (!within_class || c.class == deciding.class) {
+                        winners.push(c.claim.id.clone());
+                    }
+                }
+            }
+        }
+
+        Answer {
+            value: decided.map(|(deciding, _)| deciding.claim.object.clone()),
+            winners,
+            confidence: decided.map_or(0.0, |(_, confidence)| confidence),
+            margin: round9(margin),
+            conflict_score: conflict(&shares),
+            status: status.to_string(),
+            values: groups
+                .iter()
+                .zip(&shares)
+                .map(|(group, &share)| {
+                    (group.claims[0].claim.object.clone(), group.support_nano, round9(share))
+                })
+                .collect(),
+            considered: considered.len(),
+            set_aside,
+            layers,
+            cross_class_conflict: conflict(&class_shares),
+        }
+    }
+
+    /// The first reason that keeps a claim out, if any.
+    fn why_set_aside(
+        &self,
+        claim: &Claim,
+        as_of: u64,
+        evaluated_at_us: i64,
+        epoch: Option<&str>,
+    ) -> Option<&'static str> {
+        let supersessions = self.supersessions.get(&claim.id).map_or(&[][..], Vec::as_slice);
+        let mut retired = supersessions.iter().filter(|s| s.lsn <= as_of);
+        if retired.clone().any(|s| s.new.is_none()) {
+            return Some("retracted");
+        }
+        if retired.any(|s| s.new.is_some()) {
+            return Some("superseded");
+        }
+        if claim.lifecycle.as_deref() == Some("rejected") {
+            return Some("rejected");
+        }
+        if let Some(own) = claim.epoch.as_deref() {
+            let out = match epoch {
+                Some(asked) => own != asked,
+                None => self.epochs.iter().any(|e| e.lsn <= as_of && e.supersedes.as_deref() == Some(own)),
+            };
+            if out {
+                return Some("out_of_epoch");
+            }
+        }
+        if claim.valid_from_us.is_some_and(|from| from > evaluated_at_us) {
+            return Some("not_yet_valid");
+        }
+        if claim.valid_to_us.is_some_and(|to| to <= evaluated_at_us) {
+            return Some("no_longer_valid");
+        }
+        None
+    }
+
+    /// Looks up all that the lists say of a claim at `as_of`.
+    fn candidate<'w>(
+        &'w self,
+        claim: &'w Claim,
+        as_of: u64,
+        evaluated_at_us: i64,
+        decay: bool,
+    ) -> Candidate<'w> {
+        // Class: as said, else that of the newest source record, else 5.
+        let registered = self.sources.get(&claim.source).map_or(&[][..], Vec::as_slice);
+        let newest = registered.iter().filter(|s| s.lsn <= as_of).max_by_key(|s| (s.lsn, s.ordinal));
+        let class = claim.source_class.or(newest.map(|s| s.class)).unwrap_or(5);
+
+        // Voices: author, signers and cosigners; the source speaks when nobody else does.
+        let cosigns = self.cosigns.get(&claim.id).map_or(&[][..], Vec::as_slice);
+        let cosigners = cosigns.iter().filter(|c| c.lsn <= as_of).map(|c| &c.agent);
+        let agents = claim.author.iter().chain(&claim.signers).chain(cosigners);
+        let mut voices: BTreeSet<Voice> = agents.map(|agent| Voice::Agent(agent)).collect();
+        if voices.is_empty() {
+            voices.insert(Voice::Source(&claim.source));
+        }
+
+        // Votes: of each agent only the newest lives.
+        let cast = self.votes.get(&claim.id).map_or(&[][..], Vec::as_slice);
+        let mut in_order: Vec<_> = cast.iter().filter(|v| v.lsn <= as_of).collect();
+        in_order.sort_by_key(|v| (v.lsn, v.ordinal));
+        let live: BTreeMap<&str, i64> = in_order.iter().map(|v| (v.agent.as_str(), v.weight_nano)).collect();
+
+        let time_us = claim.observed_at_us.unwrap_or(claim.recorded_at_us);
+        let confidence_nano = claim.confidence_nano.unwrap_or(ONE);
+        let age_us = (i128::from(evaluated_at_us) - i128::from(time_us)).max(0);
+        let decayed_nano = match HALF_LIFE_DAYS[usize::from(class)] {
+            Some(days) if decay => {
+                let half_lives = age_us as f64 / (days * DAY_US) as f64;
+                (confidence_nano as f64 * (-half_lives).exp2()).round() as i64
+            }
+            _ => confidence_nano,
+        };
+
+        Candidate {
+            claim,
+            key: claim.object.key(),
+            class,
+            voices,
+            votes_nano: live.values().sum(),
+            newness: (time_us, claim.lsn, claim.ordinal),
+            decayed_nano,
+        }
+    }
+}
+
+/// Groups by value; groups by support, then newest claim, then its smaller id; claims newest first.
+fn group_by_value<'c, 'w>(considered: impl Iterator<Item = &'c Candidate<'w>>) -> Vec<Group<'c, 'w>> {
+    let mut by_key: BTreeMap<&Key, Vec<&Candidate>> = BTreeMap::new();
+    for candidate in considered {
+        by_key.entry(&candidate.key).or_default().push(candidate);
+    }
+    let mut groups = Vec::new();
+    for mut claims in by_key.into_values() {
+        claims.sort_by_key(|c| (Reverse(c.newness), &c.claim.id));
+        let voices: BTreeSet<&Voice> = claims.iter().flat_map(|c| &c.voices).collect();
+        let votes_nano: i64 = claims.iter().map(|c| c.votes_nano).sum();
+        let support_nano = (ONE * voices.len() as i64 + votes_nano).max(0);
+        groups.push(Group { support_nano, claims });
+    }
+    groups.sort_by_key(|group| {
+        (Reverse(group.support_nano), Reverse(group.claims[0].newness), &group.claims[0].claim.id)
+    });
+    groups
+}
+
+/// Each value's part of all support; all zero when there is none.
+fn shares(groups: &[Group]) -> Vec<f64> {
+    let total: i64 = groups.iter().map(|group| group.support_nano).sum();
+    let share = |group: &Group| if total == 0 { 0.0 } else { group.support_nano as f64 / total as f64 };
+    groups.iter().map(share).collect()
+}
+
+/// H(shares) / ln k for k > 1 values, else 0, with 0 ln 0 = 0.
+fn conflict(shares: &[f64]) -> f64 {
+    if shares.len() < 2 {
+        return 0.0;
+    }
+    let entropy: f64 = shares.iter().filter(|&&share| share > 0.0).map(|share| -share * share.ln()).sum();
+    round9(entropy / (shares.len() as f64).ln())
+}
+
+/// floor(trust × decayed confidence).
+fn trusted(candidate: &Candidate) -> i64 {
+    TRUST_NANO * candidate.decayed_nano / ONE
+}
+
+/// Rounded to 1e-9 (and never -0).
+fn round9(x: f64) -> f64 {
+    (x * 1e9).round() / 1e9 + 0.0
+}
