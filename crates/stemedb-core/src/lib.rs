@@ -1,1 +1,30 @@
-//! placeholder
+//! Claims that disagree: the model, the identity and the meaning of StemeDB, as pure functions.
+//!
+//! A claim is never overwritten here. It is a fact that *someone said something*, it has an identity of its own, and
+//! contradicting claims stand next to each other; a lens turns them into an answer when a question is asked, and says
+//! how much the sources disagree.
+//!
+//! This crate has no input, no output, no clock and no randomness: what is true of it is true on every machine.
+//!
+//! - [`model`]: the records ([`Assertion`], [`Vote`], [`Supersession`], [`Epoch`], [`Source`], [`Cosign`]) and their
+//!   rules.
+//! - [`object`]: claimed values, exact decimals, and when two spellings are the same value.
+//! - [`canonical`]: the one encoding of a record, which ids and signatures cover.
+//! - [`identity`]: ids of claims and agents, signatures.
+//! - [`command`]: what can be said to the database, and its bytes in the journal.
+#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod canonical;
+pub mod command;
+pub mod identity;
+pub mod model;
+pub mod object;
+
+pub use canonical::{AssertionRef, CodecError};
+pub use command::{Command, CommandRef};
+pub use identity::{AgentId, ClaimId, Signature, SignatureBytes};
+pub use model::{
+    Assertion, Cosign, Epoch, Lifecycle, Micros, ModelError, Nano, Problem, Source, SourceClass,
+    Supersession, SupersessionKind, Vote,
+};
+pub use object::{Decimal, Object, ObjectRef, Value, ValueKey};
