@@ -1,6 +1,6 @@
 //! One question, answered: candidates, what is set aside, support, decay, and the six lenses.
 
-use crate::{Claim, Key, Value, World};
+use crate::{Answer, Claim, Key, Supersession, World};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,38 +14,19 @@ const TRUST_NANO: i64 = 500_000_000;
 const HALF_LIFE_DAYS: [Option<i64>; 6] = [None, Some(730), Some(365), Some(180), Some(90), Some(30)];
 const DAY_US: i64 = 86_400_000_000;
 
-/// What a question answers. Objects are shown as the claim that decides writes them; the others by their newest claim.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// The winning value; `None` when nothing is considered or the lens names no winner.
-    pub value: Option<Value>,
-    /// Ids of the claims of the winning value: the deciding one, then newest first.
-    pub winners: Vec<String>,
-    /// How much this lens trusts its winner, 0..=1.
-    pub confidence: f64,
-    /// Largest minus second largest share.
-    pub margin: f64,
-    /// 0 (one value) ..= 1 (all values equally supported).
-    pub conflict_score: f64,
-    /// `unknown`, `unanimous`, `agreed` or `contested`.
-    pub status: String,
-    /// Every value with its support and its share of all support, best supported first.
-    pub values: Vec<(Value, i64, f64)>,
-    /// How many claims took part.
-    pub considered: usize,
-    /// Claims that did not take part and why, in the order of their positions.
-    pub set_aside: Vec<(String, String)>,
-    /// Per class that has a claim, best class first: its winner, the winner's share and the conflict, inside the class.
-    pub layers: Vec<(u8, Value, f64, f64)>,
-    /// Conflict between the classes, one voice each.
-    pub cross_class_conflict: f64,
-}
-
 /// Who stands behind a claim. Agents and sources are different name spaces.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Voice<'w> {
     Agent(&'w str),
     Source(&'w str),
+}
+
+/// From where and when the world is looked at.
+struct View<'q> {
+    as_of: u64,
+    evaluated_at_us: i64,
+    decay: bool,
+    epoch: Option<&'q str>,
 }
 
 /// A claim with all that is known of it at the position asked for.
@@ -84,17 +65,18 @@ impl World {
         epoch: Option<&str>,
     ) -> Answer {
         // Candidates: all claims with lsn <= L, in journal order; those set aside are named with the reason.
+        let view = View { as_of, evaluated_at_us, decay, epoch };
         let question = (subject.to_string(), predicate.to_string());
-        let asserted = self.questions.get(&question).map_or(&[][..], Vec::as_slice);
-        let mut claims: Vec<&Claim> = asserted.iter().map(|&i| &self.claims()[i]).collect();
+        let asserted = self.questions.get(&question).into_iter().flatten();
+        let mut claims: Vec<&Claim> = asserted.map(|&i| &self.claims()[i]).collect();
         claims.retain(|claim| claim.lsn <= as_of);
         claims.sort_by_key(|claim| (claim.lsn, claim.ordinal));
         let mut considered = Vec::new();
         let mut set_aside = Vec::new();
         for claim in claims {
-            match self.why_set_aside(claim, as_of, evaluated_at_us, epoch) {
+            match self.why_set_aside(claim, &view) {
                 Some(reason) => set_aside.push((claim.id.clone(), reason.to_string())),
-                None => considered.push(self.candidate(claim, as_of, evaluated_at_us, decay)),
+                None => considered.push(self.candidate(claim, &view)),
             }
         }
 
@@ -108,6 +90,7 @@ impl World {
             Some(top) if total > 0 && 10 * top.support_nano >= 8 * total => "agreed",
             Some(_) => "contested",
         };
+        let conflict_score = conflict(&shares);
         let margin = shares.first().unwrap_or(&0.0) - shares.get(1).unwrap_or(&0.0);
 
         // Layers: the same arithmetic inside each class, then one voice per class.
@@ -125,29 +108,23 @@ impl World {
             best_layer = best_layer.or(Some((winner, share)));
         }
         let class_shares: Vec<f64> =
-            class_voices.values().map(|&voices| voices as f64 / classes.len() as f64).collect();
+            class_voices.values().map(|&n| n as f64 / classes.len() as f64).collect();
 
         // The lens: one claim decides, and says how sure the answer is.
-        let support_of = |c: &Candidate| -> i64 {
-            groups.iter().find(|group| group.claims[0].key == c.key).map_or(0, |group| group.support_nano)
-        };
-        let tie = |c: &Candidate<'_>| (support_of(c), c.newness, Reverse(c.claim.id.clone()));
-        let best_class = classes.first().copied();
+        let support: BTreeMap<&Key, i64> =
+            groups.iter().map(|g| (&g.claims[0].key, g.support_nano)).collect();
+        let tie = |c: &Candidate| (support.get(&c.key).copied(), c.newness, Reverse(c.claim.id.clone()));
+        let all = || considered.iter();
         let decided: Option<(&Candidate, f64)> = match lens {
-            "recency" => considered
-                .iter()
-                .max_by_key(|c| (c.newness, tie(c)))
-                .map(|c| (c, c.decayed_nano as f64 / ONE as f64)),
+            "recency" => all().max_by_key(|c| (c.newness, tie(c))).map(|c| (c, float(c.decayed_nano))),
             "consensus" => groups.first().map(|group| (group.claims[0], round9(shares[0]))),
-            "confidence" => considered
-                .iter()
-                .max_by_key(|c| (c.decayed_nano, tie(c)))
-                .map(|c| (c, c.decayed_nano as f64 / ONE as f64)),
-            "authority" => considered
-                .iter()
-                .filter(|c| Some(c.class) == best_class)
-                .max_by_key(|c| (trusted(c), tie(c)))
-                .map(|c| (c, trusted(c) as f64 / ONE as f64)),
+            "confidence" => {
+                all().max_by_key(|c| (c.decayed_nano, tie(c))).map(|c| (c, float(c.decayed_nano)))
+            }
+            "authority" => {
+                let best = all().filter(|c| Some(&c.class) == classes.first());
+                best.max_by_key(|c| (trusted_nano(c), tie(c))).map(|c| (c, float(trusted_nano(c))))
+            }
             "skeptic" => None,
             "layered" => best_layer,
             _ => panic!("unknown lens {lens:?}; the lenses are {LENSES:?}"),
@@ -158,29 +135,24 @@ impl World {
         let mut winners = Vec::new();
         if let Some((deciding, _)) = decided {
             winners.push(deciding.claim.id.clone());
-            for group in groups.iter().filter(|group| group.claims[0].key == deciding.key) {
-                for c in &group.claims {
-                    if c.claim.id != deciding.claim.id && (!within_class || c.class == deciding.class) {
-                        winners.push(c.claim.id.clone());
-                    }
+            for c in groups.iter().flat_map(|group| &group.claims).filter(|c| c.key == deciding.key) {
+                if c.claim.id != deciding.claim.id && (!within_class || c.class == deciding.class) {
+                    winners.push(c.claim.id.clone());
                 }
             }
         }
 
+        let listed = |(group, share): (&Group, f64)| {
+            (group.claims[0].claim.object.clone(), group.support_nano, round9(share))
+        };
         Answer {
             value: decided.map(|(deciding, _)| deciding.claim.object.clone()),
             winners,
             confidence: decided.map_or(0.0, |(_, confidence)| confidence),
             margin: round9(margin),
-            conflict_score: conflict(&shares),
+            conflict_score,
             status: status.to_string(),
-            values: groups
-                .iter()
-                .zip(&shares)
-                .map(|(group, &share)| {
-                    (group.claims[0].claim.object.clone(), group.support_nano, round9(share))
-                })
-                .collect(),
+            values: groups.iter().zip(shares).map(listed).collect(),
             considered: considered.len(),
             set_aside,
             layers,
@@ -189,58 +161,36 @@ impl World {
     }
 
     /// The first reason that keeps a claim out, if any.
-    fn why_set_aside(
-        &self,
-        claim: &Claim,
-        as_of: u64,
-        evaluated_at_us: i64,
-        epoch: Option<&str>,
-    ) -> Option<&'static str> {
-        let supersessions = self.supersessions.get(&claim.id).map_or(&[][..], Vec::as_slice);
-        let mut retired = supersessions.iter().filter(|s| s.lsn <= as_of);
-        if retired.clone().any(|s| s.new.is_none()) {
-            return Some("retracted");
-        }
-        if retired.any(|s| s.new.is_some()) {
-            return Some("superseded");
-        }
-        if claim.lifecycle.as_deref() == Some("rejected") {
-            return Some("rejected");
-        }
-        if let Some(own) = claim.epoch.as_deref() {
-            let out = match epoch {
-                Some(asked) => own != asked,
-                None => self.epochs.iter().any(|e| e.lsn <= as_of && e.supersedes.as_deref() == Some(own)),
+    fn why_set_aside(&self, claim: &Claim, view: &View) -> Option<&'static str> {
+        let supersessions = self.supersessions.get(&claim.id).into_iter().flatten();
+        let retired: Vec<&Supersession> = supersessions.filter(|s| s.lsn <= view.as_of).collect();
+        let mut epochs = self.epochs.iter().filter(|e| e.lsn <= view.as_of);
+        let out_of_epoch = claim.epoch.is_some()
+            && match view.epoch {
+                Some(asked) => claim.epoch.as_deref() != Some(asked),
+                None => epochs.any(|e| e.supersedes == claim.epoch),
             };
-            if out {
-                return Some("out_of_epoch");
-            }
-        }
-        if claim.valid_from_us.is_some_and(|from| from > evaluated_at_us) {
-            return Some("not_yet_valid");
-        }
-        if claim.valid_to_us.is_some_and(|to| to <= evaluated_at_us) {
-            return Some("no_longer_valid");
-        }
-        None
+        let reasons = [
+            ("retracted", retired.iter().any(|s| s.new.is_none())),
+            ("superseded", retired.iter().any(|s| s.new.is_some())),
+            ("rejected", claim.lifecycle.as_deref() == Some("rejected")),
+            ("out_of_epoch", out_of_epoch),
+            ("not_yet_valid", claim.valid_from_us.is_some_and(|from| from > view.evaluated_at_us)),
+            ("no_longer_valid", claim.valid_to_us.is_some_and(|to| to <= view.evaluated_at_us)),
+        ];
+        reasons.into_iter().find(|(_, applies)| *applies).map(|(reason, _)| reason)
     }
 
     /// Looks up all that the lists say of a claim at `as_of`.
-    fn candidate<'w>(
-        &'w self,
-        claim: &'w Claim,
-        as_of: u64,
-        evaluated_at_us: i64,
-        decay: bool,
-    ) -> Candidate<'w> {
+    fn candidate<'w>(&'w self, claim: &'w Claim, view: &View) -> Candidate<'w> {
         // Class: as said, else that of the newest source record, else 5.
-        let registered = self.sources.get(&claim.source).map_or(&[][..], Vec::as_slice);
-        let newest = registered.iter().filter(|s| s.lsn <= as_of).max_by_key(|s| (s.lsn, s.ordinal));
+        let registered = self.sources.get(&claim.source).into_iter().flatten();
+        let newest = registered.filter(|s| s.lsn <= view.as_of).max_by_key(|s| (s.lsn, s.ordinal));
         let class = claim.source_class.or(newest.map(|s| s.class)).unwrap_or(5);
 
         // Voices: author, signers and cosigners; the source speaks when nobody else does.
-        let cosigns = self.cosigns.get(&claim.id).map_or(&[][..], Vec::as_slice);
-        let cosigners = cosigns.iter().filter(|c| c.lsn <= as_of).map(|c| &c.agent);
+        let cosigns = self.cosigns.get(&claim.id).into_iter().flatten();
+        let cosigners = cosigns.filter(|c| c.lsn <= view.as_of).map(|c| &c.agent);
         let agents = claim.author.iter().chain(&claim.signers).chain(cosigners);
         let mut voices: BTreeSet<Voice> = agents.map(|agent| Voice::Agent(agent)).collect();
         if voices.is_empty() {
@@ -248,16 +198,16 @@ impl World {
         }
 
         // Votes: of each agent only the newest lives.
-        let cast = self.votes.get(&claim.id).map_or(&[][..], Vec::as_slice);
-        let mut in_order: Vec<_> = cast.iter().filter(|v| v.lsn <= as_of).collect();
+        let cast = self.votes.get(&claim.id).into_iter().flatten();
+        let mut in_order: Vec<_> = cast.filter(|v| v.lsn <= view.as_of).collect();
         in_order.sort_by_key(|v| (v.lsn, v.ordinal));
         let live: BTreeMap<&str, i64> = in_order.iter().map(|v| (v.agent.as_str(), v.weight_nano)).collect();
 
         let time_us = claim.observed_at_us.unwrap_or(claim.recorded_at_us);
         let confidence_nano = claim.confidence_nano.unwrap_or(ONE);
-        let age_us = (i128::from(evaluated_at_us) - i128::from(time_us)).max(0);
+        let age_us = (i128::from(view.evaluated_at_us) - i128::from(time_us)).max(0);
         let decayed_nano = match HALF_LIFE_DAYS[usize::from(class)] {
-            Some(days) if decay => {
+            Some(days) if view.decay => {
                 let half_lives = age_us as f64 / (days * DAY_US) as f64;
                 (confidence_nano as f64 * (-half_lives).exp2()).round() as i64
             }
@@ -313,8 +263,12 @@ fn conflict(shares: &[f64]) -> f64 {
 }
 
 /// floor(trust × decayed confidence).
-fn trusted(candidate: &Candidate) -> i64 {
+fn trusted_nano(candidate: &Candidate) -> i64 {
     TRUST_NANO * candidate.decayed_nano / ONE
+}
+
+fn float(nano: i64) -> f64 {
+    nano as f64 / ONE as f64
 }
 
 /// Rounded to 1e-9 (and never -0).

@@ -21,12 +21,14 @@
 
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod answer;
 mod ask;
 mod jsonl;
 mod value;
 mod world;
 
-pub use ask::{Answer, LENSES};
+pub use answer::Answer;
+pub use ask::LENSES;
 pub use jsonl::ReadError;
 pub use value::{Key, Value};
 pub use world::{Claim, Cosign, Epoch, Source, Supersession, Vote, World};
