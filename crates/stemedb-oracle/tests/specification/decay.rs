@@ -33,7 +33,7 @@ fn class_zero_does_not_age() {
 #[test]
 fn decayed_confidence_is_rounded_to_the_nearest_nano() {
     // 2^(-1/2) = 0.70710678118... and 2^(-1/6) = 0.89089871814...
-    assert_eq!(decayed(4, 1_000_000_000, 45 * DAY), 0.707_106_781);
+    assert_eq!(decayed(4, 900_000_000, 45 * DAY), 0.636_396_103);
     assert_eq!(decayed(3, 1_000_000_000, 30 * DAY), 0.890_898_718);
     assert_eq!(decayed(1, 800_000_000, 365 * DAY), 0.565_685_425);
     // 3 nano halved once is 1.5, rounded away from zero; 1 nano after ten half-lives is nothing.
