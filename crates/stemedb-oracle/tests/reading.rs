@@ -1,5 +1,8 @@
 //! A file of plain claims becomes a world.
 
+// `allow-expect-in-tests` does not reach the functions that tests share.
+#![allow(clippy::expect_used)]
+
 use stemedb_oracle::{ReadError, Value, World};
 
 const SOURCES: &str =
