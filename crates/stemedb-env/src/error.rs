@@ -6,7 +6,7 @@ use std::{fmt, io, path::PathBuf};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Which operation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum IoOp {
     /// Opening or creating a file.
@@ -83,6 +83,14 @@ pub enum Error {
         /// What the holder wrote into it, usually `pid N`.
         holder: String,
     },
+    /// A simulated file system has been switched off; nothing was done. Never happens on a real one.
+    #[error("cannot {op} {}: the simulated power is off", path.display())]
+    PowerOff {
+        /// The call.
+        op: IoOp,
+        /// The file or directory.
+        path: PathBuf,
+    },
 }
 
 impl Error {
@@ -95,7 +103,7 @@ impl Error {
     pub fn kind(&self) -> Option<io::ErrorKind> {
         match self {
             Error::Io { source, .. } => Some(source.kind()),
-            Error::Locked { .. } => None,
+            Error::Locked { .. } | Error::PowerOff { .. } => None,
         }
     }
 
@@ -107,5 +115,10 @@ impl Error {
     /// True when the disk (or a quota) is full.
     pub fn is_storage_full(&self) -> bool {
         matches!(self.kind(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    /// True when a simulated file system has been switched off: the test that did it may end its workload.
+    pub fn is_power_off(&self) -> bool {
+        matches!(self, Error::PowerOff { .. })
     }
 }

@@ -6,7 +6,7 @@
 //! `std::thread` anywhere else a build error.
 //!
 //! - [`fs`]: the [`Fs`] and [`File`] traits; [`fs::RealFs`] over the system, [`fs::SimFs`] in memory with un-synced
-//!   state and crashes, [`fs::FaultFs`] which injects errors over either.
+//!   state and crashes.
 //! - [`clock`]: wall and monotonic time as inputs, never as order.
 //! - [`random`]: the only source of randomness.
 //! - [`tasks`]: background work as resumable steps, on threads or stepped by a simulator.
@@ -48,6 +48,27 @@ pub struct Env {
 }
 
 impl Env {
+    /// A simulated machine: a file system in memory, a clock that moves only when told to, tasks that step only when
+    /// driven. Everything that happens follows from `seed` and the calls.
+    pub fn sim(seed: u64) -> (Env, SimHandles) {
+        let clock = Arc::new(clock::SimClock::new(SIM_EPOCH));
+        let fs = fs::SimFs::new();
+        fs.set_clock(Arc::clone(&clock));
+        Env::over(fs, clock, seed)
+    }
+
+    /// A simulated machine that starts on a given disk, usually a crash image, at the time that `clock` shows.
+    pub fn over(fs: fs::SimFs, clock: Arc<clock::SimClock>, seed: u64) -> (Env, SimHandles) {
+        let tasks = Arc::new(tasks::SimTasks::new(Arc::clone(&clock), seed));
+        let env = Env {
+            fs: Arc::new(fs.clone()),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            random: Arc::new(random::SeededRandom::new(seed.wrapping_add(1))),
+            tasks: Arc::clone(&tasks) as Arc<dyn Tasks>,
+        };
+        (env, SimHandles { fs, clock, tasks })
+    }
+
     /// The operating system: real files, real time, one thread per background job.
     pub fn real() -> Env {
         Env {
@@ -57,4 +78,18 @@ impl Env {
             tasks: Arc::new(tasks::ThreadTasks::new()),
         }
     }
+}
+
+/// 2026-01-01T00:00:00Z: what the clock of [`Env::sim`] shows at first.
+const SIM_EPOCH: Micros = Micros(1_767_225_600_000_000);
+
+/// The controls of a simulated machine.
+#[derive(Clone, Debug)]
+pub struct SimHandles {
+    /// Cuts the power, corrupts, counts.
+    pub fs: fs::SimFs,
+    /// Moves time.
+    pub clock: Arc<clock::SimClock>,
+    /// Steps background work.
+    pub tasks: Arc<tasks::SimTasks>,
 }

@@ -5,10 +5,12 @@
 //! system's order.
 
 mod real;
+pub mod sim;
 
 use std::{fmt, path::Path, sync::Arc};
 
 pub use real::RealFs;
+pub use sim::SimFs;
 
 use crate::{Error, Result, clock::Micros, error::IoOp};
 
@@ -81,6 +83,12 @@ pub trait Fs: Send + Sync + fmt::Debug {
     fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn FileLock>>;
     /// Room left.
     fn space(&self, dir: &Path) -> Result<Space>;
+
+    /// For fault injection: what a failed [`Fs::sync_dir`] does to un-synced names. They stay visible and are lost.
+    /// Returns false where that cannot be had, as on a real file system.
+    fn lose_unsynced_names(&self, _dir: &Path) -> bool {
+        false
+    }
 }
 
 /// A held lock; dropping it releases it.
@@ -102,6 +110,12 @@ pub trait File: Send + Sync + fmt::Debug {
     fn len(&self) -> Result<u64>;
     /// Cuts or extends (with zeros) to `len` bytes.
     fn set_len(&self, len: u64) -> Result<()>;
+    /// For fault injection: what a failed [`File::sync_data`] does to un-synced bytes. They stay visible and are lost.
+    /// Returns false where that cannot be had, as on a real file system.
+    fn lose_unsynced(&self) -> bool {
+        false
+    }
+
     /// True when the file has no bytes.
     fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
