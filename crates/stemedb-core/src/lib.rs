@@ -11,18 +11,23 @@
 //! - [`object`]: claimed values, exact decimals, and when two spellings are the same value.
 //! - [`canonical`]: the one encoding of a record, which ids and signatures cover.
 //! - [`identity`]: ids of claims and agents, signatures.
+//! - [`lens`]: from candidates to an answer.
 //! - [`command`]: what can be said to the database, and its bytes in the journal.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod canonical;
 pub mod command;
 pub mod identity;
+pub mod lens;
 pub mod model;
 pub mod object;
 
 pub use canonical::{AssertionRef, CodecError};
 pub use command::{Command, CommandRef};
-pub use identity::{AgentId, ClaimId, Signature, SignatureBytes};
+pub use identity::{
+    AgentId, AgentKey, ClaimId, Signature, SignatureBytes, SignatureError, SignaturePolicy, Standing,
+};
+pub use lens::{Answer, Candidate, Lens, LensParams, LiveVote, SetAside, Status, resolve};
 pub use model::{
     Assertion, Cosign, Epoch, Lifecycle, Micros, ModelError, Nano, Problem, Source, SourceClass,
     Supersession, SupersessionKind, Vote,

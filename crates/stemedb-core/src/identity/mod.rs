@@ -2,5 +2,12 @@
 
 mod hex;
 mod ids;
+mod policy;
+mod signature;
 
 pub use ids::{AgentId, CLAIM_DOMAIN, ClaimId, Signature, SignatureBytes};
+pub use policy::{SignaturePolicy, Standing};
+pub use signature::{
+    AgentKey, CLAIM_SIGNATURE_DOMAIN, SUPERSESSION_SIGNATURE_DOMAIN, SignatureError, VOTE_SIGNATURE_DOMAIN,
+    sign_claim, verify_batch, verify_claim,
+};
