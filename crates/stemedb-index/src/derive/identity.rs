@@ -1,0 +1,122 @@
+//! Rows as they are: the derivation of a plain key-value store, for benchmarks and for engines without claims.
+
+use stemedb_env::{Lsn, Micros};
+use stemedb_lsm::{KvSnapshot, Op, WriteBatch};
+
+use super::{Admit, Admitted, Derive, ViewRow};
+use crate::{
+    Error, Result,
+    error::EntryProblem,
+};
+
+/// Journal entries that are batches of writes: each row is its own derivation.
+///
+/// Entry: per operation one byte (1 put, 0 delete), key length and value length (u32, little-endian), key, value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyValues;
+
+const OP_HEADER_BYTES: usize = 9;
+
+impl Derive for KeyValues {
+    const VERSION: u32 = 1;
+
+    fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()> {
+        let truncated = || Error::BadEntry { lsn, problem: EntryProblem::Truncated };
+        let mut rest = entry;
+        while let Some((header, tail)) = rest.split_first_chunk::<OP_HEADER_BYTES>() {
+            let [kind, k0, k1, k2, k3, v0, v1, v2, v3] = *header;
+            let key_bytes = u32::from_le_bytes([k0, k1, k2, k3]) as usize;
+            let value_bytes = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
+            let (key, tail) = tail.split_at_checked(key_bytes).ok_or_else(truncated)?;
+            let (value, tail) = tail.split_at_checked(value_bytes).ok_or_else(truncated)?;
+            match kind {
+                1 => rows.put(key, value),
+                0 => rows.delete(key),
+                other => return Err(Error::BadEntry { lsn, problem: EntryProblem::UnknownLayout(other) }),
+            }
+            rest = tail;
+        }
+        if rest.is_empty() { Ok(()) } else { Err(truncated()) }
+    }
+
+    fn invert(&self, _lsn: Lsn, rows: &[ViewRow]) -> Result<Option<Vec<u8>>> {
+        // Deletions leave no row behind, so this is only lossless for write-once data.
+        let mut batch = WriteBatch::new();
+        rows.iter().for_each(|(key, value)| batch.put(key, value));
+        Ok(Some(encode(&batch)))
+    }
+
+    fn recorded_at(&self, _lsn: Lsn, _entry: &[u8]) -> Result<Option<Micros>> {
+        Ok(None)
+    }
+
+    fn filtered_prefix_bytes(_key: &[u8]) -> usize {
+        0
+    }
+}
+
+fn encode(batch: &WriteBatch) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(batch.data_bytes() + batch.len() * OP_HEADER_BYTES);
+    for op in batch.iter() {
+        let (kind, key, value) = match op {
+            Op::Put { key, value } => (1, key, value),
+            Op::Delete { key } => (0, key, &[][..]),
+        };
+        entry.push(kind);
+        // The store refuses keys and values that would not fit 32 bits, long before this.
+        entry.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes());
+        entry.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+        entry.extend_from_slice(key);
+        entry.extend_from_slice(value);
+    }
+    entry
+}
+
+impl Admit for KeyValues {
+    type Request = WriteBatch;
+    type Reply = Lsn;
+    type InFlight = ();
+
+    fn cost_bytes(request: &WriteBatch) -> usize {
+        request.data_bytes()
+    }
+
+    fn admit<S: KvSnapshot>(
+        &self,
+        request: WriteBatch,
+        _view: &S,
+        (): &mut (),
+        lsn: Lsn,
+        _now: Micros,
+    ) -> Result<Admitted<Lsn>> {
+        Ok(Admitted { entry: Some(encode(&request)), reply: lsn })
+    }
+
+    fn retire(&self, (): &mut (), _lsn: Lsn) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_come_back_as_they_were() {
+        let mut batch = WriteBatch::new();
+        batch.put(b"a", b"1");
+        batch.delete(b"b");
+        batch.put(b"", b"");
+        let mut rows = WriteBatch::new();
+        KeyValues.derive(Lsn(1), &encode(&batch), &mut rows).unwrap();
+        assert_eq!(rows.iter().collect::<Vec<_>>(), batch.iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_entry_cut_anywhere_is_refused() {
+        let mut batch = WriteBatch::new();
+        batch.put(b"key", b"value");
+        let entry = encode(&batch);
+        for len in 1..entry.len() {
+            assert!(KeyValues.derive(Lsn(1), &entry[..len], &mut WriteBatch::new()).is_err(), "{len}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The contract between the engine and what it stores.
+//!
+//! The engine (`stemedb-hybrid`) knows journals and views, not claims. [`Derive`] tells it how a journal entry becomes
+//! rows, and how rows become the entry again; [`Admit`] decides, before anything is journaled, what of a request is new.
+//! [`crate::Claims`] is the product's implementation, [`KeyValues`] the plainest one: rows in, rows out.
+
+mod identity;
+
+pub use identity::KeyValues;
+use stemedb_env::{Lsn, Micros};
+use stemedb_lsm::{KvSnapshot, WriteBatch};
+
+use crate::Result;
+
+/// One row of a view: key and value.
+pub type ViewRow = (Vec<u8>, Vec<u8>);
+
+/// A pure, versioned function from journal entries to rows, and its inverse.
+pub trait Derive: Send + Sync + 'static {
+    /// Changes whenever the same entry would give other rows. Stands in every table.
+    const VERSION: u32;
+
+    /// Appends the rows of an entry. Pure: the same LSN and bytes give the same rows, for ever.
+    fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()>;
+
+    /// Rebuilds an entry from all of its rows, in any order; `None` when rows are missing.
+    fn invert(&self, lsn: Lsn, rows: &[ViewRow]) -> Result<Option<Vec<u8>>>;
+
+    /// The time that an entry records, if it records one.
+    fn recorded_at(&self, lsn: Lsn, entry: &[u8]) -> Result<Option<Micros>>;
+
+    /// Length of the key prefix that is worth a filter; 0 = none.
+    fn filtered_prefix_bytes(key: &[u8]) -> usize;
+}
+
+/// What is to be journaled for a request.
+#[derive(Debug)]
+pub struct Admitted<R> {
+    /// The entry's bytes; `None` when nothing in the request is new.
+    pub entry: Option<Vec<u8>>,
+    /// The reply once the entry (if any) is durable and readable.
+    pub reply: R,
+}
+
+/// Decides what a request means, in commit order, before it is journaled.
+pub trait Admit: Derive {
+    /// One atomic request.
+    type Request: Send;
+    /// Its reply.
+    type Reply: Send;
+    /// What was admitted but is not in the view yet: the groups in flight.
+    type InFlight: Default + Send;
+
+    /// Size of a request in bytes, for the bounds of the commit queue.
+    fn cost_bytes(request: &Self::Request) -> usize;
+
+    /// Decides about one request, which will get `lsn` if it has an entry. `view` together with `in_flight` is
+    /// everything admitted before. Must leave `in_flight` as it was when it fails.
+    fn admit<S: KvSnapshot>(
+        &self,
+        request: Self::Request,
+        view: &S,
+        in_flight: &mut Self::InFlight,
+        lsn: Lsn,
+        now: Micros,
+    ) -> Result<Admitted<Self::Reply>>;
+
+    /// Everything up to `lsn` is in the view now, or will never be.
+    fn retire(&self, in_flight: &mut Self::InFlight, lsn: Lsn);
+}

@@ -1,0 +1,82 @@
+//! Errors of the index.
+
+use stemedb_env::Lsn;
+
+use crate::keys::Family;
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the index could not do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] stemedb_lsm::Error),
+    /// A journal entry's bytes are not what this build writes.
+    #[error("journal entry {lsn} cannot be read: {problem}")]
+    BadEntry {
+        /// The entry.
+        lsn: Lsn,
+        /// What is wrong.
+        problem: EntryProblem,
+    },
+    /// A key of the view is not one that the codec makes.
+    #[error("a key of family {} cannot be read", family.name())]
+    BadKey {
+        /// Its family.
+        family: Family,
+    },
+    /// A value of the view is not one that the codec makes.
+    #[error("a value of family {} cannot be read", family.name())]
+    BadValue {
+        /// Its family.
+        family: Family,
+    },
+    /// A command refers to a claim that does not exist.
+    #[error("{field}: no claim {id}")]
+    UnknownClaim {
+        /// The command's field.
+        field: &'static str,
+        /// The claim's id, 64 hex digits.
+        id: String,
+    },
+    /// A submission larger than one journal entry may be.
+    #[error("{bytes} bytes of commands exceed the limit of {limit_bytes} for one entry")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// A moment that is not in this database's past.
+    #[error("LSN {wanted} has not been reached (newest is {newest})")]
+    NotReached {
+        /// What was asked for.
+        wanted: Lsn,
+        /// The newest.
+        newest: Lsn,
+    },
+}
+
+/// What is wrong with a journal entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntryProblem {
+    /// It ends before its commands do.
+    #[error("it ends early")]
+    Truncated,
+    /// Bytes follow the last command.
+    #[error("bytes follow its last command")]
+    TrailingBytes,
+    /// A layout that this build does not know.
+    #[error("its layout {0} is not known")]
+    UnknownLayout(u8),
+    /// A command that the claim codec refuses.
+    #[error("command {ordinal} is not a canonical command")]
+    BadCommand {
+        /// Its number.
+        ordinal: u32,
+    },
+}

@@ -1,0 +1,428 @@
+//! The key codec: every persisted key of the product is made and taken apart here.
+//!
+//! A key starts with a tag byte that names its family. Subjects, predicates, sources and epoch names hold no NUL, so one
+//! NUL ends each; numbers are big-endian; `~` marks a complemented number, so that the newest comes first. Every key is
+//! written once and never again.
+//!
+//! | tag | family | key | value |
+//! |---|---|---|---|
+//! | `01` | claim | subject `00` predicate `00` ~lsn ~ordinal id | recorded_at, command bytes |
+//! | `02` | by_id | id | lsn, ordinal, subject `00` predicate |
+//! | `03` | by_predicate | predicate `00` subject `00` lsn ordinal | empty |
+//! | `04` | by_source | source `00` lsn ordinal | subject `00` predicate |
+//! | `05` | by_agent | agent lsn ordinal | what it did, id |
+//! | `06` | vote | claim id, agent, ~lsn ~ordinal | recorded_at, command bytes |
+//! | `07` | superseded | old id, lsn ordinal | recorded_at, command bytes |
+//! | `08` | derived | parent id, child id | empty |
+//! | `09` | epoch | name `00` ~lsn ~ordinal | recorded_at, command bytes |
+//! | `0a` | source | id `00` ~lsn ~ordinal | recorded_at, command bytes |
+//! | `0b` | cosigned | claim id, agent, ~lsn ~ordinal | recorded_at, command bytes |
+//! | `0c` | entry | lsn | recorded_at, count |
+//!
+//! The value of a family that holds a command holds its exact bytes, so that a journal entry can be rebuilt from the
+//! view (`invert`).
+
+mod position;
+
+pub use position::Position;
+use stemedb_env::Lsn;
+
+use crate::{Error, Result};
+
+/// The families, by tag byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Family {
+    /// The claims themselves, clustered by question.
+    Claim = 0x01,
+    /// Where a claim lies.
+    ById = 0x02,
+    /// Which subjects have a predicate.
+    ByPredicate = 0x03,
+    /// What a source said.
+    BySource = 0x04,
+    /// What an agent did.
+    ByAgent = 0x05,
+    /// Votes on a claim.
+    Vote = 0x06,
+    /// What set a claim aside.
+    Superseded = 0x07,
+    /// Which claims derive from a claim.
+    Derived = 0x08,
+    /// Epoch records.
+    Epoch = 0x09,
+    /// Source records.
+    Source = 0x0a,
+    /// Signatures that were added to a claim.
+    Cosigned = 0x0b,
+    /// Journal entries: when, and how many commands.
+    Entry = 0x0c,
+}
+
+impl Family {
+    /// Every family, in key order.
+    pub const ALL: [Family; 12] = [
+        Family::Claim,
+        Family::ById,
+        Family::ByPredicate,
+        Family::BySource,
+        Family::ByAgent,
+        Family::Vote,
+        Family::Superseded,
+        Family::Derived,
+        Family::Epoch,
+        Family::Source,
+        Family::Cosigned,
+        Family::Entry,
+    ];
+
+    /// The family of a key.
+    pub fn of(key: &[u8]) -> Option<Family> {
+        let tag = *key.first()?;
+        Family::ALL.into_iter().find(|family| *family as u8 == tag)
+    }
+
+    /// Its name in tables and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Claim => "claim",
+            Family::ById => "by_id",
+            Family::ByPredicate => "by_predicate",
+            Family::BySource => "by_source",
+            Family::ByAgent => "by_agent",
+            Family::Vote => "vote",
+            Family::Superseded => "superseded",
+            Family::Derived => "derived",
+            Family::Epoch => "epoch",
+            Family::Source => "source",
+            Family::Cosigned => "cosigned",
+            Family::Entry => "entry",
+        }
+    }
+}
+
+const ID_BYTES: usize = 32;
+const NUL: u8 = 0;
+
+/// Length of the prefix that the store keeps a filter over: the part of a key that a reader knows in advance.
+/// 0 = whole keys only.
+pub fn filtered_prefix_bytes(key: &[u8]) -> usize {
+    let through_nul = |from: usize| key.get(from..).and_then(|rest| rest.iter().position(|b| *b == NUL)).map(|at| from + at + 1);
+    match Family::of(key) {
+        Some(Family::Claim) => through_nul(1).and_then(through_nul).unwrap_or(0),
+        Some(Family::Epoch | Family::Source) => through_nul(1).unwrap_or(0),
+        Some(Family::Vote | Family::Superseded | Family::Cosigned | Family::Derived) if key.len() > ID_BYTES => 1 + ID_BYTES,
+        _ => 0,
+    }
+}
+
+fn start(family: Family, capacity: usize) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + capacity);
+    key.push(family as u8);
+    key
+}
+
+fn text(key: &mut Vec<u8>, text: &str) {
+    key.extend_from_slice(text.as_bytes());
+    key.push(NUL);
+}
+
+/// All claims about a subject and predicate, newest first.
+pub fn claim_prefix(subject: &str, predicate: &str) -> Vec<u8> {
+    let mut key = start(Family::Claim, subject.len() + predicate.len() + 2 + Position::BYTES + ID_BYTES);
+    text(&mut key, subject);
+    text(&mut key, predicate);
+    key
+}
+
+/// All claims about a subject.
+pub fn subject_prefix(subject: &str) -> Vec<u8> {
+    let mut key = start(Family::Claim, subject.len() + 1);
+    text(&mut key, subject);
+    key
+}
+
+/// One claim.
+pub fn claim(subject: &str, predicate: &str, position: Position, id: &[u8; 32]) -> Vec<u8> {
+    let mut key = claim_prefix(subject, predicate);
+    key.extend_from_slice(&position.newest_first());
+    key.extend_from_slice(id);
+    key
+}
+
+/// What a claim key says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimKey<'a> {
+    /// The subject.
+    pub subject: &'a str,
+    /// The predicate.
+    pub predicate: &'a str,
+    /// Where in the journal.
+    pub position: Position,
+    /// The claim's id.
+    pub id: [u8; 32],
+}
+
+/// Takes a claim key apart.
+pub fn parse_claim(key: &[u8]) -> Result<ClaimKey<'_>> {
+    let bad = || Error::BadKey { family: Family::Claim };
+    let rest = key.strip_prefix(&[Family::Claim as u8]).ok_or_else(bad)?;
+    let (subject, rest) = split_text(rest).ok_or_else(bad)?;
+    let (predicate, rest) = split_text(rest).ok_or_else(bad)?;
+    let (position, id) = rest.split_first_chunk::<{ Position::BYTES }>().ok_or_else(bad)?;
+    let id = id.try_into().map_err(|_| bad())?;
+    Ok(ClaimKey { subject, predicate, position: Position::from_newest_first(position), id })
+}
+
+fn split_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|b| *b == NUL)?;
+    let text = std::str::from_utf8(bytes.get(..end)?).ok()?;
+    Some((text, bytes.get(end + 1..)?))
+}
+
+/// Where a claim lies, by its id.
+pub fn by_id(id: &[u8; 32]) -> Vec<u8> {
+    let mut key = start(Family::ById, ID_BYTES);
+    key.extend_from_slice(id);
+    key
+}
+
+/// Value of [`by_id`].
+pub fn by_id_value(position: Position, subject: &str, predicate: &str) -> Vec<u8> {
+    let mut value = Vec::with_capacity(Position::BYTES + subject.len() + 1 + predicate.len());
+    value.extend_from_slice(&position.oldest_first());
+    text(&mut value, subject);
+    value.extend_from_slice(predicate.as_bytes());
+    value
+}
+
+/// Takes the value of [`by_id`] apart.
+pub fn parse_by_id_value(value: &[u8]) -> Result<(Position, &str, &str)> {
+    let bad = || Error::BadValue { family: Family::ById };
+    let (position, rest) = value.split_first_chunk::<{ Position::BYTES }>().ok_or_else(bad)?;
+    let (subject, predicate) = split_text(rest).ok_or_else(bad)?;
+    let predicate = std::str::from_utf8(predicate).map_err(|_| bad())?;
+    Ok((Position::from_oldest_first(position), subject, predicate))
+}
+
+/// One posting: a subject has a claim under a predicate.
+pub fn by_predicate(predicate: &str, subject: &str, position: Position) -> Vec<u8> {
+    let mut key = by_predicate_prefix(predicate);
+    text(&mut key, subject);
+    key.extend_from_slice(&position.oldest_first());
+    key
+}
+
+/// All subjects that have a claim under a predicate.
+pub fn by_predicate_prefix(predicate: &str) -> Vec<u8> {
+    let mut key = start(Family::ByPredicate, predicate.len() + 64);
+    text(&mut key, predicate);
+    key
+}
+
+/// The subject in a key of [`by_predicate`].
+pub fn parse_by_predicate(key: &[u8]) -> Result<(&str, &str, Position)> {
+    let bad = || Error::BadKey { family: Family::ByPredicate };
+    let rest = key.strip_prefix(&[Family::ByPredicate as u8]).ok_or_else(bad)?;
+    let (predicate, rest) = split_text(rest).ok_or_else(bad)?;
+    let (subject, rest) = split_text(rest).ok_or_else(bad)?;
+    let position = rest.try_into().map_err(|_| bad())?;
+    Ok((predicate, subject, Position::from_oldest_first(position)))
+}
+
+/// One posting: a source made a claim.
+pub fn by_source(source: &str, position: Position) -> Vec<u8> {
+    let mut key = by_source_prefix(source);
+    key.extend_from_slice(&position.oldest_first());
+    key
+}
+
+/// All that a source said, oldest first.
+pub fn by_source_prefix(source: &str) -> Vec<u8> {
+    let mut key = start(Family::BySource, source.len() + 1 + Position::BYTES);
+    text(&mut key, source);
+    key
+}
+
+/// Value of [`by_source`].
+pub fn by_source_value(subject: &str, predicate: &str) -> Vec<u8> {
+    let mut value = Vec::with_capacity(subject.len() + 1 + predicate.len());
+    text(&mut value, subject);
+    value.extend_from_slice(predicate.as_bytes());
+    value
+}
+
+/// One posting: an agent did something.
+pub fn by_agent(agent: &[u8; 32], position: Position) -> Vec<u8> {
+    let mut key = by_agent_prefix(agent);
+    key.extend_from_slice(&position.oldest_first());
+    key
+}
+
+/// All that an agent did, oldest first.
+pub fn by_agent_prefix(agent: &[u8; 32]) -> Vec<u8> {
+    let mut key = start(Family::ByAgent, ID_BYTES + Position::BYTES);
+    key.extend_from_slice(agent);
+    key
+}
+
+/// Claims that derive from a parent.
+pub fn derived(parent: &[u8; 32], child: &[u8; 32]) -> Vec<u8> {
+    let mut key = id_prefix(Family::Derived, parent);
+    key.extend_from_slice(child);
+    key
+}
+
+/// All keys of a family that hang on one claim: votes, supersessions, cosignatures, derived claims.
+pub fn id_prefix(family: Family, id: &[u8; 32]) -> Vec<u8> {
+    let mut key = start(family, 2 * ID_BYTES + Position::BYTES);
+    key.extend_from_slice(id);
+    key
+}
+
+/// All keys of a family that hang on one claim and one agent.
+pub fn id_agent_prefix(family: Family, id: &[u8; 32], agent: &[u8; 32]) -> Vec<u8> {
+    let mut key = id_prefix(family, id);
+    key.extend_from_slice(agent);
+    key
+}
+
+/// A vote or cosignature.
+pub fn id_agent(family: Family, id: &[u8; 32], agent: &[u8; 32], position: Position) -> Vec<u8> {
+    let mut key = id_agent_prefix(family, id, agent);
+    key.extend_from_slice(&position.newest_first());
+    key
+}
+
+/// The agent and position in a key of [`id_agent`].
+pub fn parse_id_agent(family: Family, key: &[u8]) -> Result<([u8; 32], Position)> {
+    let bad = || Error::BadKey { family };
+    let rest = key.get(1 + ID_BYTES..).ok_or_else(bad)?;
+    let (agent, position) = rest.split_first_chunk::<ID_BYTES>().ok_or_else(bad)?;
+    let position = position.try_into().map_err(|_| bad())?;
+    Ok((*agent, Position::from_newest_first(position)))
+}
+
+/// A supersession of a claim, oldest first.
+pub fn superseded(old: &[u8; 32], position: Position) -> Vec<u8> {
+    let mut key = id_prefix(Family::Superseded, old);
+    key.extend_from_slice(&position.oldest_first());
+    key
+}
+
+/// The position in a key of [`superseded`].
+pub fn parse_superseded(key: &[u8]) -> Result<Position> {
+    let bad = || Error::BadKey { family: Family::Superseded };
+    let position = key.get(1 + ID_BYTES..).and_then(|rest| rest.try_into().ok()).ok_or_else(bad)?;
+    Ok(Position::from_oldest_first(position))
+}
+
+/// All records of a named thing, newest first: [`Family::Epoch`] or [`Family::Source`].
+pub fn named_prefix(family: Family, name: &str) -> Vec<u8> {
+    let mut key = start(family, name.len() + 1 + Position::BYTES);
+    text(&mut key, name);
+    key
+}
+
+/// One record of a named thing.
+pub fn named(family: Family, name: &str, position: Position) -> Vec<u8> {
+    let mut key = named_prefix(family, name);
+    key.extend_from_slice(&position.newest_first());
+    key
+}
+
+/// Name and position in a key of [`named`].
+pub fn parse_named(family: Family, key: &[u8]) -> Result<(&str, Position)> {
+    let bad = || Error::BadKey { family };
+    let (name, rest) = key.get(1..).and_then(split_text).ok_or_else(bad)?;
+    let position = rest.try_into().map_err(|_| bad())?;
+    Ok((name, Position::from_newest_first(position)))
+}
+
+/// A journal entry.
+pub fn entry(lsn: Lsn) -> Vec<u8> {
+    let mut key = start(Family::Entry, 8);
+    key.extend_from_slice(&lsn.0.to_be_bytes());
+    key
+}
+
+/// Every key of a family.
+pub fn family_prefix(family: Family) -> Vec<u8> {
+    vec![family as u8]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name() -> impl Strategy<Value = String> {
+        "[ -~äöü€]{1,40}"
+    }
+
+    fn position() -> impl Strategy<Value = Position> {
+        (any::<u64>(), any::<u32>()).prop_map(|(lsn, ordinal)| Position { lsn: Lsn(lsn), ordinal })
+    }
+
+    proptest! {
+        #[test]
+        fn a_claim_key_says_what_was_put_in(s in name(), p in name(), at in position(), id in any::<[u8; 32]>()) {
+            let key = claim(&s, &p, at, &id);
+            prop_assert_eq!(parse_claim(&key).unwrap(), ClaimKey { subject: &s, predicate: &p, position: at, id });
+            prop_assert_eq!(filtered_prefix_bytes(&key), claim_prefix(&s, &p).len());
+            prop_assert!(key.starts_with(&subject_prefix(&s)));
+        }
+
+        #[test]
+        fn newer_claims_of_a_question_come_first(s in name(), p in name(), a in position(), b in position()) {
+            let (x, y) = (claim(&s, &p, a, &[0; 32]), claim(&s, &p, b, &[0; 32]));
+            prop_assert_eq!(x.cmp(&y), b.cmp(&a));
+        }
+
+        #[test]
+        fn claims_of_different_questions_never_mix(s in name(), p in name(), t in name(), q in name(), at in position()) {
+            prop_assume!((&s, &p) != (&t, &q));
+            prop_assert!(!claim(&t, &q, at, &[0; 32]).starts_with(&claim_prefix(&s, &p)));
+        }
+
+        #[test]
+        fn the_other_families_say_what_was_put_in(n in name(), m in name(), at in position(), id in any::<[u8; 32]>(), agent in any::<[u8; 32]>()) {
+            let vote = id_agent(Family::Vote, &id, &agent, at);
+            prop_assert_eq!(parse_id_agent(Family::Vote, &vote).unwrap(), (agent, at));
+            prop_assert_eq!(filtered_prefix_bytes(&vote), id_prefix(Family::Vote, &id).len());
+            prop_assert_eq!(parse_superseded(&superseded(&id, at)).unwrap(), at);
+            let source = named(Family::Source, &n, at);
+            prop_assert_eq!(parse_named(Family::Source, &source).unwrap(), (n.as_str(), at));
+            prop_assert_eq!(filtered_prefix_bytes(&source), named_prefix(Family::Source, &n).len());
+            prop_assert_eq!(parse_by_id_value(&by_id_value(at, &n, &m)).unwrap(), (at, n.as_str(), m.as_str()));
+            let posting = by_predicate(&n, &m, at);
+            prop_assert_eq!(parse_by_predicate(&posting).unwrap(), (n.as_str(), m.as_str(), at));
+        }
+
+        #[test]
+        fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            for tag in 0..=13u8 {
+                let mut key = vec![tag];
+                key.extend_from_slice(&bytes);
+                prop_assert!(filtered_prefix_bytes(&key) <= key.len());
+                let _ = parse_claim(&key);
+                let _ = parse_by_predicate(&key);
+                let _ = parse_superseded(&key);
+                let _ = parse_id_agent(Family::Vote, &key);
+                let _ = parse_named(Family::Source, &key);
+                let _ = parse_by_id_value(&key);
+            }
+        }
+    }
+
+    #[test]
+    fn every_tag_is_its_own_family() {
+        for family in Family::ALL {
+            assert_eq!(Family::of(&family_prefix(family)), Some(family));
+        }
+        assert_eq!(Family::of(&[0]), None);
+        assert_eq!(Family::of(&[0x0d]), None);
+        assert_eq!(Family::of(&[]), None);
+    }
+}
