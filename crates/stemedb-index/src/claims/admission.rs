@@ -9,12 +9,7 @@ use stemedb_core::{ClaimId, Command, CommandRef, Cosign};
 use stemedb_env::{Lsn, Micros};
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
 
-use super::{
-    Claims, Outcome, Submission,
-    derivation::parse_stamped,
-    entry::EntryBuilder,
-    submission::What,
-};
+use super::{Claims, Outcome, Submission, derivation::parse_stamped, entry::EntryBuilder, submission::What};
 use crate::{
     Error, Result,
     derive::{Admit, Admitted},
@@ -190,7 +185,9 @@ impl<S: KvSnapshot> Admission<'_, S> {
     fn signed_from_the_start(&self, id: ClaimId, agent: &[u8; 32]) -> Result<bool> {
         let Some(place) = self.view.get(&keys::by_id(&id.0))? else { return Ok(false) };
         let (at, subject, predicate) = keys::parse_by_id_value(&place)?;
-        let Some(value) = self.view.get(&keys::claim(subject, predicate, at, &id.0))? else { return Ok(false) };
+        let Some(value) = self.view.get(&keys::claim(subject, predicate, at, &id.0))? else {
+            return Ok(false);
+        };
         let (_, mut command) = parse_stamped(Family::Claim, &value)?;
         match CommandRef::decode(&mut command) {
             Ok(CommandRef::Assert(claim)) => {
@@ -284,7 +281,8 @@ fn signatures_of(lsn: Lsn, at: Position, id: ClaimId, bytes: &[u8]) -> Result<Ve
     };
     let cosignature = |signature: stemedb_core::Signature| {
         let mut command = Vec::new();
-        Command::Cosign(Cosign { claim: id, agent: signature.agent, signature: signature.bytes }).encode(&mut command);
+        Command::Cosign(Cosign { claim: id, agent: signature.agent, signature: signature.bytes })
+            .encode(&mut command);
         (signature.agent.0, command)
     };
     Ok(claim.signatures().map(cosignature).collect())

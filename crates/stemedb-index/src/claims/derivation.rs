@@ -106,7 +106,9 @@ impl Derive for Claims {
                 Family::Vote | Family::Cosigned => keys::parse_id_agent(family, key)?.1,
                 Family::Superseded => keys::parse_superseded(key)?,
                 Family::Epoch | Family::Source => keys::parse_named(family, key)?.1,
-                Family::ById | Family::ByPredicate | Family::BySource | Family::ByAgent | Family::Derived => continue,
+                Family::ById | Family::ByPredicate | Family::BySource | Family::ByAgent | Family::Derived => {
+                    continue;
+                }
             };
             if at.lsn == lsn {
                 commands.push((at.ordinal, parse_stamped(family, value)?.1));

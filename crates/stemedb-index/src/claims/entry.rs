@@ -111,7 +111,9 @@ impl<'a> Entry<'a> {
             let command = Command::decode_exact(bytes);
             commands.push(command.map_err(|_| Error::BadEntry {
                 lsn: self.lsn,
-                problem: EntryProblem::BadCommand { ordinal: u32::try_from(commands.len()).unwrap_or(u32::MAX) },
+                problem: EntryProblem::BadCommand {
+                    ordinal: u32::try_from(commands.len()).unwrap_or(u32::MAX),
+                },
             })?);
             Ok(())
         })?;

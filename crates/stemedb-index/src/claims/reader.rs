@@ -1,7 +1,8 @@
 //! Reading claims: a question is one short scan.
 
 use stemedb_core::{
-    Assertion, ClaimId, Command, CommandRef, Cosign, Epoch, Lifecycle, Nano, Source, SourceClass, Supersession, Vote,
+    Assertion, ClaimId, Command, CommandRef, Cosign, Epoch, Lifecycle, Nano, Source, SourceClass,
+    Supersession, Vote,
     lens::{Candidate, LiveVote, SetAside},
 };
 use stemedb_env::{Lsn, Micros};
@@ -113,7 +114,8 @@ impl<S: KvSnapshot> ClaimReader<S> {
     ///
     /// Cost: one range scan, plus three filtered probes a claim and one a source.
     pub fn candidates(&self, subject: &str, predicate: &str, epoch: Option<&str>) -> Result<Vec<Candidate>> {
-        let mut rows = self.snapshot.scan(&KeyRange::prefix(keys::claim_prefix(subject, predicate)), Direction::Forward);
+        let mut rows =
+            self.snapshot.scan(&KeyRange::prefix(keys::claim_prefix(subject, predicate)), Direction::Forward);
         let mut context = Context::new(self, epoch);
         let mut candidates = Vec::new();
         while rows.advance()? {
@@ -127,7 +129,10 @@ impl<S: KvSnapshot> ClaimReader<S> {
 
     /// Every question from `subject` on that has a claim, in key order, with its candidates.
     pub fn questions_from(&self, subject: &str) -> QuestionScan<'_, S> {
-        let range = KeyRange { start: keys::subject_prefix(subject), ..KeyRange::prefix(keys::family_prefix(Family::Claim)) };
+        let range = KeyRange {
+            start: keys::subject_prefix(subject),
+            ..KeyRange::prefix(keys::family_prefix(Family::Claim))
+        };
         self.scan_questions(KeyRange { prefix_bytes: 0, ..range })
     }
 
@@ -144,15 +149,19 @@ impl<S: KvSnapshot> ClaimReader<S> {
     /// Every vote ever cast on a claim, by agent, each agent's newest first.
     pub fn votes(&self, id: ClaimId) -> Result<Vec<(Position, Vote)>> {
         let mut votes = Vec::new();
-        self.each_command(Family::Vote, KeyRange::prefix(keys::id_prefix(Family::Vote, &id.0)), |key, command| {
-            let (_, at) = keys::parse_id_agent(Family::Vote, key)?;
-            if let Command::Vote(vote) = command
-                && at.lsn <= self.as_of
-            {
-                votes.push((at, vote));
-            }
-            Ok(())
-        })?;
+        self.each_command(
+            Family::Vote,
+            KeyRange::prefix(keys::id_prefix(Family::Vote, &id.0)),
+            |key, command| {
+                let (_, at) = keys::parse_id_agent(Family::Vote, key)?;
+                if let Command::Vote(vote) = command
+                    && at.lsn <= self.as_of
+                {
+                    votes.push((at, vote));
+                }
+                Ok(())
+            },
+        )?;
         Ok(votes)
     }
 
@@ -190,7 +199,8 @@ impl<S: KvSnapshot> ClaimReader<S> {
 
     /// The newest record of a source.
     pub fn source(&self, id: &str) -> Result<Option<(Position, Source)>> {
-        let mut rows = self.snapshot.scan(&KeyRange::prefix(keys::named_prefix(Family::Source, id)), Direction::Forward);
+        let mut rows =
+            self.snapshot.scan(&KeyRange::prefix(keys::named_prefix(Family::Source, id)), Direction::Forward);
         while rows.advance()? {
             let (_, at) = keys::parse_named(Family::Source, rows.key())?;
             if at.lsn > self.as_of {
@@ -275,7 +285,8 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
                 votes.push(LiveVote { agent: vote.agent, weight: vote.weight });
             }
         }
-        let mut cosigners: Vec<_> = self.reader.cosignatures(id)?.into_iter().map(|(_, cosign)| cosign.agent).collect();
+        let mut cosigners: Vec<_> =
+            self.reader.cosignatures(id)?.into_iter().map(|(_, cosign)| cosign.agent).collect();
         cosigners.dedup();
         let set_aside = self.set_aside(id, &assertion)?;
         Ok(Candidate {
@@ -296,7 +307,7 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
         if let Some((_, class)) = self.classes.iter().find(|(id, _)| id == source) {
             return Ok(*class);
         }
-        let class = self.reader.source(source)?.map_or(SourceClass::LOWEST, |(_, record)| record.class);
+        let class = self.reader.source(source)?.map_or(SourceClass::ANECDOTAL, |(_, record)| record.class);
         self.classes.push((source.to_owned(), class));
         Ok(class)
     }
@@ -324,7 +335,8 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
     fn is_superseded_epoch(&mut self, name: &str) -> Result<bool> {
         if self.superseded_epochs.is_none() {
             let epochs = self.reader.epochs()?;
-            self.superseded_epochs = Some(epochs.into_iter().filter_map(|(_, epoch)| epoch.supersedes).collect());
+            self.superseded_epochs =
+                Some(epochs.into_iter().filter_map(|(_, epoch)| epoch.supersedes).collect());
         }
         Ok(self.superseded_epochs.iter().flatten().any(|superseded| superseded == name))
     }
@@ -346,7 +358,9 @@ impl<S: KvSnapshot> QuestionScan<'_, S> {
         while !self.done {
             match self.step(current.as_mut()) {
                 Ok(Stepped::Same) => {}
-                Ok(Stepped::Other(question, first)) if current.is_none() => current = Some((question, vec![first])),
+                Ok(Stepped::Other(question, first)) if current.is_none() => {
+                    current = Some((question, vec![first]))
+                }
                 Ok(Stepped::Other(question, first)) => {
                     self.pending = Some((question, first));
                     break;
@@ -371,12 +385,15 @@ impl<S: KvSnapshot> QuestionScan<'_, S> {
         }
         let candidate = self.context.candidate(key.position, ClaimId(key.id), self.rows.value())?;
         match current {
-            Some((question, candidates)) if question.subject == key.subject && question.predicate == key.predicate => {
+            Some((question, candidates))
+                if question.subject == key.subject && question.predicate == key.predicate =>
+            {
                 candidates.push(candidate);
                 Ok(Stepped::Same)
             }
             _ => {
-                let question = QuestionKey { subject: key.subject.to_owned(), predicate: key.predicate.to_owned() };
+                let question =
+                    QuestionKey { subject: key.subject.to_owned(), predicate: key.predicate.to_owned() };
                 Ok(Stepped::Other(question, candidate))
             }
         }

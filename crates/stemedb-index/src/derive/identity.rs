@@ -4,10 +4,7 @@ use stemedb_env::{Lsn, Micros};
 use stemedb_lsm::{KvSnapshot, Op, WriteBatch};
 
 use super::{Admit, Admitted, Derive, ViewRow};
-use crate::{
-    Error, Result,
-    error::EntryProblem,
-};
+use crate::{Error, Result, error::EntryProblem};
 
 /// Journal entries that are batches of writes: each row is its own derivation.
 ///

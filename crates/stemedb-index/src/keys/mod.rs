@@ -107,11 +107,17 @@ const NUL: u8 = 0;
 /// Length of the prefix that the store keeps a filter over: the part of a key that a reader knows in advance.
 /// 0 = whole keys only.
 pub fn filtered_prefix_bytes(key: &[u8]) -> usize {
-    let through_nul = |from: usize| key.get(from..).and_then(|rest| rest.iter().position(|b| *b == NUL)).map(|at| from + at + 1);
+    let through_nul = |from: usize| {
+        key.get(from..).and_then(|rest| rest.iter().position(|b| *b == NUL)).map(|at| from + at + 1)
+    };
     match Family::of(key) {
         Some(Family::Claim) => through_nul(1).and_then(through_nul).unwrap_or(0),
         Some(Family::Epoch | Family::Source) => through_nul(1).unwrap_or(0),
-        Some(Family::Vote | Family::Superseded | Family::Cosigned | Family::Derived) if key.len() > ID_BYTES => 1 + ID_BYTES,
+        Some(Family::Vote | Family::Superseded | Family::Cosigned | Family::Derived)
+            if key.len() > ID_BYTES =>
+        {
+            1 + ID_BYTES
+        }
         _ => 0,
     }
 }
