@@ -6,7 +6,7 @@
 //! `std::thread` anywhere else a build error.
 //!
 //! - [`fs`]: the [`Fs`] and [`File`] traits; [`fs::RealFs`] over the system, [`fs::SimFs`] in memory with un-synced
-//!   state and crashes.
+//!   state and crashes, [`fs::FaultFs`] which counts calls and injects errors over either.
 //! - [`clock`]: wall and monotonic time as inputs, never as order.
 //! - [`random`]: the only source of randomness.
 //! - [`tasks`]: background work as resumable steps, on threads or stepped by a simulator.

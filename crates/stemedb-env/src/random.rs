@@ -49,7 +49,11 @@ pub struct SeededRandom {
 impl SeededRandom {
     /// The same seed gives the same bytes.
     pub fn new(seed: u64) -> SeededRandom {
-        SeededRandom { state: Mutex::new(seed ^ 0x9E37_79B9_7F4A_7C15) }
+        // Neighbouring seeds must start far apart: the finalizer of SplitMix64.
+        let mut x = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        SeededRandom { state: Mutex::new(x ^ (x >> 31)) }
     }
 }
 

@@ -4,11 +4,13 @@
 //! injected), no append mode (the position would be state in the kernel), no sync on close, no listing in the
 //! system's order.
 
+pub mod fault;
 mod real;
 pub mod sim;
 
 use std::{fmt, path::Path, sync::Arc};
 
+pub use fault::FaultFs;
 pub use real::RealFs;
 pub use sim::SimFs;
 
@@ -98,10 +100,12 @@ pub trait FileLock: Send + Sync + fmt::Debug {}
 pub trait File: Send + Sync + fmt::Debug {
     /// The path it was opened under, for messages.
     fn path(&self) -> &Path;
-    /// Reads at most `buffer.len()` bytes at `offset`. May be short; 0 means end of file.
+    /// Reads at most `buffer.len()` bytes at `offset`. May be short; 0 means end of file. May fail with
+    /// [`std::io::ErrorKind::Interrupted`], which means "again"; [`File::read_exact_at`] sees to that.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
     /// Writes at most `data.len()` bytes at `offset`. May be short; never 0 for non-empty data. Not durable
-    /// before [`File::sync_data`].
+    /// before [`File::sync_data`]. May fail with [`std::io::ErrorKind::Interrupted`], which means "again";
+    /// [`File::write_all_at`] sees to that.
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize>;
     /// Makes content and length durable. After an error nothing is known about what is on disk, and calling it
     /// again proves nothing: the file must be abandoned.
@@ -121,11 +125,14 @@ pub trait File: Send + Sync + fmt::Debug {
         Ok(self.len()? == 0)
     }
 
-    /// Fills the whole buffer from `offset`, or fails with [`std::io::ErrorKind::UnexpectedEof`].
+    /// Fills the whole buffer from `offset`, continuing after short and interrupted reads, or fails with [`std::io::ErrorKind::UnexpectedEof`].
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let mut done = 0;
         while done < buffer.len() {
-            let n = self.read_at(&mut buffer[done..], offset + done as u64)?;
+            let n = match self.read_at(&mut buffer[done..], offset + done as u64) {
+                Err(error) if error.kind() == Some(std::io::ErrorKind::Interrupted) => continue,
+                other => other?,
+            };
             if n == 0 {
                 let eof = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
                 return Err(Error::io(IoOp::Read, self.path(), eof));
@@ -135,11 +142,14 @@ pub trait File: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// Writes all of `data` at `offset`, continuing after short writes.
+    /// Writes all of `data` at `offset`, continuing after short and interrupted writes.
     fn write_all_at(&self, data: &[u8], offset: u64) -> Result<()> {
         let mut done = 0;
         while done < data.len() {
-            let n = self.write_at(&data[done..], offset + done as u64)?;
+            let n = match self.write_at(&data[done..], offset + done as u64) {
+                Err(error) if error.kind() == Some(std::io::ErrorKind::Interrupted) => continue,
+                other => other?,
+            };
             if n == 0 {
                 let zero = std::io::Error::from(std::io::ErrorKind::WriteZero);
                 return Err(Error::io(IoOp::Write, self.path(), zero));

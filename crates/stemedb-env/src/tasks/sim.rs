@@ -45,6 +45,13 @@ impl SimTasks {
         SimTasks { clock, random: SeededRandom::new(seed), slots: Mutex::new(Vec::new()) }
     }
 
+    /// When the earliest waiting job wants its step: where to advance the clock to when nothing is runnable.
+    pub fn next_due(&self) -> Option<Duration> {
+        let slots = self.slots.lock();
+        let waiting = slots.iter().filter(|slot| !slot.stopped.load(Ordering::Acquire));
+        waiting.filter_map(|slot| *slot.due.lock()).min()
+    }
+
     /// Steps until nothing is runnable, at most `limit` times. Returns the number of steps.
     pub fn settle(&self, limit: usize) -> usize {
         (0..limit).take_while(|_| self.drive()).count()
@@ -72,7 +79,10 @@ impl Tasks for SimTasks {
             slots
                 .iter()
                 .filter(|slot| {
-                    slot.runnable.load(Ordering::Acquire) || slot.due.lock().is_some_and(|due| due <= now)
+                    // A job that is being stepped (and drives others from within its step) is not there.
+                    slot.job.lock().is_some()
+                        && (slot.runnable.load(Ordering::Acquire)
+                            || slot.due.lock().is_some_and(|due| due <= now))
                 })
                 .cloned()
                 .collect()
@@ -88,7 +98,7 @@ impl Tasks for SimTasks {
         match job.step(STEP_BUDGET) {
             Step::Again => slot.runnable.store(true, Ordering::Release),
             Step::Idle => {}
-            Step::After(pause) => *slot.due.lock() = Some(self.clock.monotonic() + pause),
+            Step::After(pause) => *slot.due.lock() = Some(self.clock.monotonic().saturating_add(pause)),
             Step::Done => slot.stopped.store(true, Ordering::Release),
         }
         if !slot.stopped.load(Ordering::Acquire) {

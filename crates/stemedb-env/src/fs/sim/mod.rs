@@ -593,8 +593,16 @@ impl Fs for SimFs {
             if let Some(holder) = shared.locks.get(&node) {
                 return Ok(Err(holder.clone()));
             }
-            shared.state.set_len(node, 0, now)?;
-            shared.state.write(node, holder.as_bytes(), 0, now)?;
+            // Durable at once: what stands in a lock file is a courtesy to the reader of a message, and pending
+            // units of it would only multiply the crash states of everything else. Its name does stay pending.
+            let mut content = Content::default();
+            content.write(holder.as_bytes(), 0);
+            *shared.state.file_mut(node)? = FileState {
+                durable: content.clone(),
+                visible: content,
+                modified: now,
+                ..FileState::default()
+            };
             shared.locks.insert(node, holder.to_owned());
             *shared.open.entry(node).or_insert(0) += 1;
             shared.changed = true;
