@@ -1,0 +1,33 @@
+//! What a segment file consists of. See `docs/formats/journal.md`.
+//!
+//! ```text
+//! live.000002.wal
+//! ┌────────┬───────┬───────┬────────┬───────┬──────┐
+//! │ header │ group │ group │ marker │ group │ seal │   every frame padded to whole sectors
+//! └────────┴───────┴───────┴────────┴───────┴──────┘
+//!   names the predecessor                    names the successor
+//! ```
+
+mod cursor;
+mod dir;
+mod group;
+mod header;
+
+pub(crate) use cursor::{Cursor, Next};
+pub(crate) use dir::{Listed, LoadedHeader, Place, SegmentDir, quarantine_default};
+pub(crate) use group::{Encoding, GroupEntries, decode_group, encode_group};
+pub(crate) use header::{HEADER_PAYLOAD_BYTES, Seal, SegmentHeader};
+
+/// First frame of a segment.
+pub(crate) const KIND_HEADER: u8 = 1;
+/// One group commit.
+pub(crate) const KIND_GROUP: u8 = 2;
+/// No entries: only a newer watermark.
+pub(crate) const KIND_MARKER: u8 = 3;
+/// Last frame of a segment that was rotated.
+pub(crate) const KIND_SEAL: u8 = 4;
+/// A slot of `HEAD`.
+pub(crate) const KIND_HEAD: u8 = 5;
+
+/// Flag of a group frame: the payload is LZ4.
+pub(crate) const FLAG_LZ4: u16 = 1;

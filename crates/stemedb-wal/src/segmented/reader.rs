@@ -1,0 +1,165 @@
+//! Reads entries from any LSN on, across segments, up to what is durable.
+
+use std::sync::Arc;
+
+use stemedb_env::Lsn;
+
+use super::Inner;
+use crate::{
+    Entry, Error, JournalReader, Result,
+    error::Damage,
+    segment::{Cursor, GroupEntries, KIND_GROUP, Next, decode_group},
+};
+
+/// A reader of a [`crate::SegmentedJournal`]. Holds one group and at most 256 KiB of read-ahead in memory.
+///
+/// It keeps the file of its segment open, so that releasing, moving or removing a segment does not disturb it while it
+/// is there.
+#[derive(Debug)]
+pub struct SegmentedReader {
+    journal: Arc<Inner>,
+    segment: u64,
+    cursor: Cursor,
+    group: GroupEntries,
+    /// Position of the group's next entry.
+    group_lsn: Lsn,
+    /// Next entry to give out.
+    wanted: Lsn,
+}
+
+/// How far a segment may be read, and what follows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// The newest segment: up to what is durable.
+    Newest { bytes: u64 },
+    /// The successor's header says how long it is.
+    Succeeded { bytes: u64, successor: u64 },
+    /// The successor is gone; `next` is the first one that is left.
+    BeforeHole { next: u64 },
+}
+
+impl SegmentedReader {
+    pub(crate) fn new(journal: Arc<Inner>, segment: u64, from: Lsn) -> Result<SegmentedReader> {
+        let cursor = journal.cursor(segment, from)?;
+        let wanted = from;
+        Ok(SegmentedReader {
+            journal,
+            segment,
+            cursor,
+            group: GroupEntries::default(),
+            group_lsn: from,
+            wanted,
+        })
+    }
+
+    /// LSN of the next entry.
+    pub fn position(&self) -> Lsn {
+        self.wanted
+    }
+
+    pub(crate) fn segment(&self) -> u64 {
+        self.segment
+    }
+
+    fn corrupt(&self, damage: Damage, last_lsn: Option<Lsn>) -> Error {
+        Error::Corruption {
+            file: self.journal.segment_path(self.segment),
+            offset: self.cursor.offset,
+            damage,
+            first_lsn: self.cursor.next_lsn,
+            last_lsn,
+        }
+    }
+
+    /// Reads the next group. False when the durable end has been reached.
+    fn next_group(&mut self) -> Result<bool> {
+        loop {
+            let limit = self.journal.limit(self.segment)?;
+            let bytes = match limit {
+                Limit::Newest { bytes } | Limit::Succeeded { bytes, .. } => bytes,
+                Limit::BeforeHole { .. } => u64::MAX,
+            };
+            let first_lsn = self.cursor.next_lsn;
+            match self.cursor.next(bytes)? {
+                Next::Frame(frame) if frame.header.kind == KIND_GROUP => {
+                    let Some(group) = decode_group(&frame) else {
+                        let offset = frame.header.offset;
+                        return Err(Error::Corruption {
+                            file: self.journal.segment_path(self.segment),
+                            offset,
+                            damage: Damage::Payload,
+                            first_lsn,
+                            last_lsn: None,
+                        });
+                    };
+                    self.group = group;
+                    self.group_lsn = first_lsn;
+                    return Ok(true);
+                }
+                Next::Frame(_) => {}
+                Next::End => match limit {
+                    Limit::Newest { .. } | Limit::BeforeHole { .. } => return Ok(false),
+                    Limit::Succeeded { successor, .. } => self.enter(successor)?,
+                },
+                Next::Bad(damage) => match limit {
+                    // How long it was is written in a file that is gone: its frames are all there is to go by.
+                    Limit::BeforeHole { next } => self.cross_hole(next)?,
+                    Limit::Newest { .. } => return Err(self.corrupt(damage, None)),
+                    Limit::Succeeded { successor, .. } => {
+                        let last = self.journal.header(successor)?.header.predecessor_last_lsn;
+                        return Err(self.corrupt(damage, Some(last)));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Goes on in the next segment, which must start where this one ends.
+    fn enter(&mut self, successor: u64) -> Result<()> {
+        let header = self.journal.header(successor)?.header;
+        if header.predecessor_chain != self.cursor.chain {
+            return Err(self.corrupt(Damage::BrokenChain, Some(header.predecessor_last_lsn)));
+        }
+        if header.base_lsn() != self.cursor.next_lsn {
+            let damage = Damage::LsnGap { expected: self.cursor.next_lsn, found: header.base_lsn() };
+            return Err(self.corrupt(damage, None));
+        }
+        self.cursor = self.journal.cursor(successor, Lsn::ZERO)?;
+        self.segment = successor;
+        Ok(())
+    }
+
+    /// Segments are missing; that is harmless if they held no entries.
+    fn cross_hole(&mut self, next: u64) -> Result<()> {
+        let header = self.journal.header(next)?.header;
+        if header.base_lsn() != self.cursor.next_lsn {
+            return Err(Error::MissingSegment {
+                dir: self.journal.dir.path.clone(),
+                segment: self.segment + 1,
+                first_lsn: self.cursor.next_lsn,
+                last_lsn: Some(header.predecessor_last_lsn),
+            });
+        }
+        self.cursor = self.journal.cursor(next, Lsn::ZERO)?;
+        self.segment = next;
+        Ok(())
+    }
+}
+
+impl JournalReader for SegmentedReader {
+    fn next_entry(&mut self) -> Result<Option<Entry>> {
+        loop {
+            while let Some(bytes) = self.group.take() {
+                let lsn = self.group_lsn;
+                self.group_lsn = lsn.next();
+                if lsn >= self.wanted {
+                    self.wanted = lsn.next();
+                    return Ok(Some(Entry { lsn, bytes }));
+                }
+            }
+            if !self.next_group()? {
+                return Ok(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Which segments there are, and how long each one counts.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use stemedb_env::{File, Lsn, frame::Chain};
+
+use crate::{
+    Error, Result,
+    segment::{Listed, LoadedHeader, Place, SegmentDir},
+};
+
+/// Bytes between two marks of a segment: what a reader that starts in the middle may have to skip.
+const MARK_EVERY_BYTES: u64 = 128 << 10;
+
+/// A position between two frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub offset: u64,
+    pub chain: Chain,
+    /// First LSN after the position.
+    pub next_lsn: Lsn,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub place: Place,
+    /// Loaded when first needed, so that opening does not touch the whole history.
+    pub header: Option<LoadedHeader>,
+    /// Positions where a reader may start, ascending.
+    pub marks: Vec<Mark>,
+}
+
+/// All known segments by number.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub segments: BTreeMap<u64, Segment>,
+}
+
+impl Table {
+    pub fn new(listed: &BTreeMap<u64, Listed>) -> Table {
+        let segment = |listed: &Listed| Segment { place: listed.place, header: None, marks: Vec::new() };
+        Table { segments: listed.iter().map(|(&id, listed)| (id, segment(listed))).collect() }
+    }
+
+    /// A segment that this process has built.
+    pub fn insert_built(&mut self, id: u64, header: LoadedHeader) {
+        let segment = Segment { place: Place::Live, header: Some(header), marks: Vec::new() };
+        self.segments.insert(id, segment);
+    }
+
+    /// Remembers a position if the last one is far enough away.
+    pub fn mark(&mut self, id: u64, mark: Mark) {
+        if let Some(segment) = self.segments.get_mut(&id) {
+            let last = segment.marks.last().map_or(0, |mark| mark.offset);
+            if mark.offset >= last + MARK_EVERY_BYTES {
+                segment.marks.push(mark);
+            }
+        }
+    }
+
+    /// The newest segment.
+    pub fn newest(&self) -> Option<u64> {
+        self.segments.last_key_value().map(|(&id, _)| id)
+    }
+
+    /// The first segment after `id`.
+    pub fn after(&self, id: u64) -> Option<u64> {
+        self.segments.range((Bound::Excluded(id), Bound::Unbounded)).next().map(|(&id, _)| id)
+    }
+
+    /// Opens a segment that the table has.
+    pub fn open(&self, dir: &SegmentDir, id: u64) -> Result<Arc<dyn File>> {
+        let place = self.segments.get(&id).map_or(Place::Live, |segment| segment.place);
+        dir.open(id, place).map_err(|error| match error {
+            // Listed before, gone now.
+            Error::Env(env) if env.is_not_found() => Error::MissingSegment {
+                dir: dir.path.clone(),
+                segment: id,
+                first_lsn: self.loaded(id).map_or(Lsn::ZERO, |header| header.header.base_lsn()),
+                last_lsn: self.loaded(id + 1).map(|header| header.header.predecessor_last_lsn),
+            },
+            other => other,
+        })
+    }
+
+    fn loaded(&self, id: u64) -> Option<LoadedHeader> {
+        self.segments.get(&id)?.header
+    }
+
+    /// The header of a segment that the table has; read on first use.
+    pub fn header(&mut self, dir: &SegmentDir, id: u64) -> Result<LoadedHeader> {
+        if let Some(header) = self.loaded(id) {
+            return Ok(header);
+        }
+        let file = self.open(dir, id)?;
+        let header = dir.header(&file, id)?;
+        if let Some(segment) = self.segments.get_mut(&id) {
+            segment.header = Some(header);
+        }
+        Ok(header)
+    }
+
+    /// The newest segment whose first LSN is at most `lsn`. Reads O(log segments) headers.
+    pub fn find(&mut self, dir: &SegmentDir, lsn: Lsn) -> Result<Option<u64>> {
+        let ids: Vec<u64> = self.segments.keys().copied().collect();
+        let (mut low, mut high) = (0, ids.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let Some(&id) = ids.get(middle) else { break };
+            if self.header(dir, id)?.header.base_lsn() <= lsn {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low.checked_sub(1).and_then(|at| ids.get(at).copied()))
+    }
+
+    /// The last mark of a segment at or before `lsn`, else the end of its header.
+    pub fn start(&mut self, dir: &SegmentDir, id: u64, lsn: Lsn) -> Result<Mark> {
+        let header = self.header(dir, id)?;
+        let first =
+            Mark { offset: header.frame_bytes, chain: header.chain, next_lsn: header.header.base_lsn() };
+        let marks = self.segments.get(&id).map_or(&[][..], |segment| &segment.marks);
+        let at = marks.partition_point(|mark| mark.next_lsn <= lsn);
+        Ok(at.checked_sub(1).and_then(|at| marks.get(at).copied()).unwrap_or(first))
+    }
+}

@@ -1,0 +1,528 @@
+//! The journal on real files: what it promises while nothing goes wrong.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // threads and real files are what is tested
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use stemedb_env::{
+    DirEntry, Env, File, FileLock, Fs, Lsn, Metadata, OpenMode, Space, frame::DatabaseId, fs::RealFs,
+};
+use stemedb_wal::{
+    CommitOptions, Error, Journal, JournalIdentity, JournalOptions, JournalReader, MemJournal, ReadOnlyCause,
+    SegmentState, SegmentedJournal,
+};
+
+const IDENTITY: JournalIdentity = JournalIdentity { database: DatabaseId([7; 16]), timeline: 1 };
+
+fn quiet() -> JournalOptions {
+    JournalOptions { idle_marker: Duration::ZERO, ..JournalOptions::tiny() }
+}
+
+fn entry(lsn: u64) -> Vec<u8> {
+    format!("entry {lsn} {}", "x".repeat((lsn as usize * 37) % 300)).into_bytes()
+}
+
+fn read_all(journal: &impl Journal, from: u64) -> Vec<(u64, Vec<u8>)> {
+    let mut reader = journal.read_from(Lsn(from)).unwrap();
+    let mut all = Vec::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        all.push((entry.lsn.0, entry.bytes.to_vec()));
+    }
+    all
+}
+
+fn expected(from: u64, to: u64) -> Vec<(u64, Vec<u8>)> {
+    (from..=to).map(|lsn| (lsn, entry(lsn))).collect()
+}
+
+/// Counts the calls that cost time on the commit path.
+#[derive(Debug, Default)]
+struct Counts {
+    writes: AtomicU64,
+    syncs: AtomicU64,
+    lens: AtomicU64,
+}
+
+#[derive(Debug)]
+struct CountingFs {
+    inner: RealFs,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug)]
+struct CountingFile {
+    inner: Arc<dyn File>,
+    counts: Arc<Counts>,
+}
+
+impl Fs for CountingFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> stemedb_env::Result<Arc<dyn File>> {
+        let inner = self.inner.open(path, mode)?;
+        Ok(Arc::new(CountingFile { inner, counts: Arc::clone(&self.counts) }))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> stemedb_env::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> stemedb_env::Result<()> {
+        self.inner.remove(path)
+    }
+    fn link(&self, from: &Path, to: &Path) -> stemedb_env::Result<()> {
+        self.inner.link(from, to)
+    }
+    fn list(&self, dir: &Path) -> stemedb_env::Result<Vec<DirEntry>> {
+        self.inner.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
+        self.inner.create_dir(dir)
+    }
+    fn remove_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
+        self.inner.remove_dir(dir)
+    }
+    fn sync_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+    fn metadata(&self, path: &Path) -> stemedb_env::Result<Option<Metadata>> {
+        self.inner.metadata(path)
+    }
+    fn lock(&self, path: &Path, holder: &str) -> stemedb_env::Result<Box<dyn FileLock>> {
+        self.inner.lock(path, holder)
+    }
+    fn space(&self, dir: &Path) -> stemedb_env::Result<Space> {
+        self.inner.space(dir)
+    }
+}
+
+impl File for CountingFile {
+    fn path(&self) -> &Path {
+        self.inner.path()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> stemedb_env::Result<usize> {
+        self.inner.read_at(buffer, offset)
+    }
+    fn write_at(&self, data: &[u8], offset: u64) -> stemedb_env::Result<usize> {
+        self.counts.writes.fetch_add(1, Ordering::SeqCst);
+        self.inner.write_at(data, offset)
+    }
+    fn sync_data(&self) -> stemedb_env::Result<()> {
+        self.counts.syncs.fetch_add(1, Ordering::SeqCst);
+        self.inner.sync_data()
+    }
+    fn len(&self) -> stemedb_env::Result<u64> {
+        self.counts.lens.fetch_add(1, Ordering::SeqCst);
+        self.inner.len()
+    }
+    fn set_len(&self, len: u64) -> stemedb_env::Result<()> {
+        self.inner.set_len(len)
+    }
+}
+
+fn counting_env() -> (Env, Arc<Counts>) {
+    let counts = Arc::new(Counts::default());
+    let fs = CountingFs { inner: RealFs::new(), counts: Arc::clone(&counts) };
+    (Env { fs: Arc::new(fs), ..Env::real() }, counts)
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("wal");
+    (folder, dir)
+}
+
+#[test]
+fn a_group_costs_one_write_and_one_sync_and_no_stat() {
+    let (env, counts) = counting_env();
+    let (_folder, dir) = folder();
+    let options = JournalOptions { segment_bytes: 1 << 20, ..quiet() };
+    let journal = SegmentedJournal::create(&env, &dir, IDENTITY, options).unwrap();
+    let count = || {
+        let get = |count: &AtomicU64| count.swap(0, Ordering::SeqCst);
+        (get(&counts.writes), get(&counts.syncs), get(&counts.lens))
+    };
+    count();
+    let entries: Vec<Vec<u8>> = (1..=500).map(entry).collect();
+    let borrowed: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+    assert_eq!(journal.append_group(&borrowed).unwrap(), Lsn(1));
+    assert_eq!(count(), (1, 1, 0));
+    assert_eq!(journal.append(entry(501)).unwrap(), Lsn(501));
+    assert_eq!(count(), (1, 1, 0));
+    assert_eq!(read_all(&journal, 1), expected(1, 501));
+}
+
+#[test]
+fn eight_threads_share_syncs_and_every_entry_has_its_own_lsn() {
+    let (env, counts) = counting_env();
+    let (_folder, dir) = folder();
+    let options = JournalOptions { segment_bytes: 64 << 20, ..quiet() };
+    let journal = SegmentedJournal::create(&env, &dir, IDENTITY, options).unwrap();
+    counts.syncs.store(0, Ordering::SeqCst);
+    let mut given: Vec<(u64, String)> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let journal = &journal;
+                scope.spawn(move || {
+                    (0..50)
+                        .map(|at| {
+                            let text = format!("{writer}/{at}");
+                            (journal.append(text.clone()).unwrap().0, text)
+                        })
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    given.sort();
+    let stats = journal.stats();
+    assert_eq!(stats.groups, counts.syncs.load(Ordering::SeqCst));
+    assert_eq!((stats.syncs, stats.writes, stats.entries), (stats.groups, stats.groups, 400));
+    assert!(stats.groups < 400, "no two writers ever shared a sync");
+    let read: Vec<(u64, String)> = read_all(&journal, 1)
+        .into_iter()
+        .map(|(lsn, bytes)| (lsn, String::from_utf8(bytes).unwrap()))
+        .collect();
+    assert_eq!(read, given);
+}
+
+#[test]
+fn what_was_written_is_read_after_reopening_across_many_segments() {
+    let (_folder, dir) = folder();
+    let env = Env::real();
+    for compress in [false, true] {
+        let dir = dir.join(compress.to_string());
+        let options = JournalOptions { compress, ..quiet() };
+        let journal = SegmentedJournal::create(&env, &dir, IDENTITY, options.clone()).unwrap();
+        for lsn in 1..=100 {
+            assert_eq!(journal.append(entry(lsn)).unwrap(), Lsn(lsn));
+        }
+        assert!(journal.stats().rotations >= 3);
+        drop(journal);
+        // Without a close the last group is adopted.
+        let (journal, report) =
+            SegmentedJournal::open(&env, &dir, IDENTITY, Lsn::ZERO, options.clone()).unwrap();
+        assert_eq!((report.last_lsn, report.proven_lsn, report.adopted_entries), (Lsn(100), Lsn(99), 1));
+        assert_eq!(read_all(&journal, 1), expected(1, 100));
+        assert_eq!(journal.append(entry(101)).unwrap(), Lsn(101));
+        journal.close().unwrap();
+        let segments = journal.segments().unwrap().len();
+        drop(journal);
+        // After a close nothing is, and opening alone makes no segment.
+        let (journal, report) =
+            SegmentedJournal::open(&env, &dir, IDENTITY, Lsn(50), options.clone()).unwrap();
+        assert_eq!((report.last_lsn, report.proven_lsn, report.adopted_entries), (Lsn(101), Lsn(101), 0));
+        assert_eq!(journal.segments().unwrap().len(), segments);
+        for from in [1, 2, 50, 99, 100, 101, 102] {
+            assert_eq!(read_all(&journal, from), expected(from, 101));
+        }
+        assert!(matches!(journal.read_from(Lsn(103)), Err(Error::OutOfRange { .. })));
+        assert_eq!(journal.append(entry(102)).unwrap(), Lsn(102));
+        let verified = journal.verify().unwrap();
+        assert_eq!((verified.entries, verified.damage.len()), (102, 0));
+    }
+}
+
+#[test]
+fn compressed_groups_are_smaller_and_read_the_same() {
+    let (_folder, dir) = folder();
+    let env = Env::real();
+    let text = "the same words again and again ".repeat(1000);
+    let mut sizes = Vec::new();
+    for compress in [false, true] {
+        let options = JournalOptions { compress, segment_bytes: 1 << 20, ..quiet() };
+        let journal =
+            SegmentedJournal::create(&env, &dir.join(compress.to_string()), IDENTITY, options).unwrap();
+        journal.append(text.clone()).unwrap();
+        assert_eq!(read_all(&journal, 1), vec![(1, text.clone().into_bytes())]);
+        let stats = journal.stats();
+        assert_eq!(stats.compressed_groups, u64::from(compress));
+        sizes.push(stats.file_bytes);
+    }
+    assert!(sizes[1] * 4 < sizes[0], "{sizes:?}");
+}
+
+#[test]
+fn released_segments_get_their_names_and_are_no_longer_needed() {
+    let (_folder, dir) = folder();
+    let env = Env::real();
+    let journal = SegmentedJournal::create(&env, &dir, IDENTITY, quiet()).unwrap();
+    for lsn in 1..=100 {
+        journal.append(entry(lsn)).unwrap();
+    }
+    let mut slow = journal.read_from(Lsn(1)).unwrap();
+    assert_eq!(slow.next_entry().unwrap().unwrap().lsn, Lsn(1));
+    let middle = journal.segments().unwrap()[1].last_lsn.unwrap();
+    journal.release(middle.prev()).unwrap();
+    let states = |journal: &SegmentedJournal| -> Vec<SegmentState> {
+        journal.segments().unwrap().iter().map(|segment| segment.state).collect()
+    };
+    assert_eq!(states(&journal)[..2], [SegmentState::Released, SegmentState::Sealed]);
+    journal.release(Lsn(100)).unwrap();
+    let all = states(&journal);
+    assert!(all[..all.len() - 1].iter().all(|&state| state == SegmentState::Released));
+    assert_eq!(all.last(), Some(&SegmentState::Active));
+    assert_eq!(read_all(&journal, 1), expected(1, 100));
+    // A reader that was on its way is not disturbed.
+    assert_eq!(slow.next_entry().unwrap().unwrap().lsn, Lsn(2));
+    journal.close().unwrap();
+    drop(journal);
+
+    // One at the front removed: a higher floor. One in the middle: the same, and the one below is still there.
+    std::fs::remove_file(dir.join("segment.000001.wal")).unwrap();
+    let (journal, report) = SegmentedJournal::open(&env, &dir, IDENTITY, Lsn::ZERO, quiet()).unwrap();
+    let floor = journal.segments().unwrap()[0].first_lsn;
+    assert_eq!((journal.first_lsn(), report.first_lsn), (floor, floor));
+    assert_eq!(report.missing.len(), 1);
+    assert_eq!((report.missing[0].first, report.missing[0].last), (Lsn(1), Some(floor.prev())));
+    assert!(matches!(journal.read_from(floor.prev()), Err(Error::OutOfRange { .. })));
+    assert_eq!(read_all(&journal, floor.0), expected(floor.0, 100));
+    drop(journal);
+    std::fs::remove_file(dir.join("segment.000003.wal")).unwrap();
+    let (journal, report) = SegmentedJournal::open(&env, &dir, IDENTITY, Lsn::ZERO, quiet()).unwrap();
+    assert_eq!(report.missing.len(), 2);
+    let gap = report.missing[1];
+    assert_eq!(report.first_lsn, gap.last.unwrap().next());
+    let mut reader = journal.read_from(floor).unwrap();
+    let error = loop {
+        match reader.next_entry() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the hole was read over"),
+            Err(error) => break error,
+        }
+    };
+    let Error::MissingSegment { segment: 3, first_lsn, last_lsn, .. } = error else { panic!("{error}") };
+    assert_eq!((first_lsn, last_lsn), (gap.first, gap.last));
+    assert_eq!(read_all(&journal, report.first_lsn.0), expected(report.first_lsn.0, 100));
+    assert_eq!(journal.verify().unwrap().damage.len(), 1);
+}
+
+#[test]
+fn opening_reads_no_more_when_the_history_is_longer() {
+    let (_folder, dir) = folder();
+    let env = Env::real();
+    let mut frames = Vec::new();
+    for entries in [40u64, 400] {
+        let dir = dir.join(entries.to_string());
+        let journal = SegmentedJournal::create(&env, &dir, IDENTITY, quiet()).unwrap();
+        (1..=entries).for_each(|lsn| assert_eq!(journal.append(entry(lsn)).unwrap(), Lsn(lsn)));
+        journal.release(Lsn(entries)).unwrap();
+        journal.close().unwrap();
+        drop(journal);
+        let opens = Arc::new(AtomicU64::new(0));
+        let fs = OpenCounter { inner: RealFs::new(), opens: Arc::clone(&opens) };
+        let counted = Env { fs: Arc::new(fs), ..Env::real() };
+        let (_, report) = SegmentedJournal::open(&counted, &dir, IDENTITY, Lsn(entries), quiet()).unwrap();
+        assert!(report.frames_read < 40);
+        frames.push((report.segments, opens.load(Ordering::SeqCst)));
+    }
+    assert!(frames[1].0 > 5 * frames[0].0);
+    assert_eq!(frames[1].1, frames[0].1, "{frames:?}");
+}
+
+/// Counts opened files.
+#[derive(Debug)]
+struct OpenCounter {
+    inner: RealFs,
+    opens: Arc<AtomicU64>,
+}
+
+impl Fs for OpenCounter {
+    fn open(&self, path: &Path, mode: OpenMode) -> stemedb_env::Result<Arc<dyn File>> {
+        self.opens.fetch_add(1, Ordering::SeqCst);
+        self.inner.open(path, mode)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> stemedb_env::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> stemedb_env::Result<()> {
+        self.inner.remove(path)
+    }
+    fn link(&self, from: &Path, to: &Path) -> stemedb_env::Result<()> {
+        self.inner.link(from, to)
+    }
+    fn list(&self, dir: &Path) -> stemedb_env::Result<Vec<DirEntry>> {
+        self.inner.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
+        self.inner.create_dir(dir)
+    }
+    fn remove_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
+        self.inner.remove_dir(dir)
+    }
+    fn sync_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+    fn metadata(&self, path: &Path) -> stemedb_env::Result<Option<Metadata>> {
+        self.inner.metadata(path)
+    }
+    fn lock(&self, path: &Path, holder: &str) -> stemedb_env::Result<Box<dyn FileLock>> {
+        self.inner.lock(path, holder)
+    }
+    fn space(&self, dir: &Path) -> stemedb_env::Result<Space> {
+        self.inner.space(dir)
+    }
+}
+
+#[test]
+fn a_tail_reader_follows_a_writer_through_rotations() {
+    let (_folder, dir) = folder();
+    let journal = SegmentedJournal::create(&Env::real(), &dir, IDENTITY, JournalOptions::tiny()).unwrap();
+    std::thread::scope(|scope| {
+        let journal = &journal;
+        scope.spawn(move || {
+            (1..=300).for_each(|lsn| assert_eq!(journal.append(entry(lsn)).unwrap(), Lsn(lsn)))
+        });
+        let follow = |from: u64| {
+            let mut reader = journal.read_from(Lsn(from)).unwrap();
+            let mut next = from;
+            while next <= 300 {
+                match reader.next_entry().unwrap() {
+                    Some(read) => {
+                        assert_eq!((read.lsn, &read.bytes[..]), (Lsn(next), &entry(next)[..]));
+                        assert!(read.lsn <= journal.durable_lsn());
+                        next += 1;
+                    }
+                    None => std::thread::yield_now(),
+                }
+            }
+        };
+        follow(1);
+        follow(137);
+    });
+}
+
+#[test]
+fn the_last_group_becomes_provable_when_no_other_follows() {
+    let (_folder, dir) = folder();
+    let env = Env::real();
+    let journal = SegmentedJournal::create(&env, &dir, IDENTITY, JournalOptions::tiny()).unwrap();
+    for round in 1..=3u64 {
+        journal.append(entry(round)).unwrap();
+        while journal.stats().markers < round {
+            std::thread::yield_now();
+        }
+    }
+    drop(journal);
+    let (_, report) = SegmentedJournal::open(&env, &dir, IDENTITY, Lsn::ZERO, quiet()).unwrap();
+    assert_eq!((report.last_lsn, report.proven_lsn), (Lsn(3), Lsn(3)));
+}
+
+#[test]
+fn an_overloaded_queue_refuses_before_an_lsn_is_given() {
+    let (_folder, dir) = folder();
+    let queue = CommitOptions { queue_bytes: 1, ..CommitOptions::default() };
+    let options = JournalOptions { queue, segment_bytes: 64 << 20, ..quiet() };
+    let journal = SegmentedJournal::create(&Env::real(), &dir, IDENTITY, options).unwrap();
+    let refused = AtomicU64::new(0);
+    let mut given: Vec<Lsn> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut given = Vec::new();
+                    for _ in 0..50 {
+                        match journal.append("entry") {
+                            Ok(lsn) => given.push(lsn),
+                            Err(Error::Overloaded { limit_bytes: 1, .. }) => {
+                                refused.fetch_add(1, Ordering::SeqCst);
+                            }
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    given
+                })
+            })
+            .collect();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    given.sort();
+    let refused = refused.load(Ordering::SeqCst);
+    assert!(refused > 0);
+    assert_eq!(given.len() as u64 + refused, 200);
+    assert_eq!(given, (1..=given.len() as u64).map(Lsn).collect::<Vec<_>>());
+    assert_eq!((journal.stats().queue.overloaded, journal.durable_lsn().0), (refused, given.len() as u64));
+}
+
+#[test]
+fn what_the_format_cannot_hold_is_refused_and_changes_nothing() {
+    let (_folder, dir) = folder();
+    let journal = SegmentedJournal::create(&Env::real(), &dir, IDENTITY, quiet()).unwrap();
+    let huge = vec![0; stemedb_wal::MAX_ENTRY_BYTES + 1];
+    assert!(matches!(journal.append(huge.clone()), Err(Error::TooLarge { what: "entry", .. })));
+    assert!(matches!(journal.append_group(&[b"x", &huge]), Err(Error::TooLarge { what: "entry", .. })));
+    let most = &huge[1..];
+    assert!(matches!(journal.append_group(&[most, most, most]), Err(Error::TooLarge { what: "group", .. })));
+    assert!(matches!(journal.append_group(&[]), Err(Error::EmptyGroup)));
+    assert_eq!(journal.append_group(&[most, most]).unwrap(), Lsn(1));
+    let mut reader = journal.read_from(Lsn(2)).unwrap();
+    assert_eq!(reader.next_entry().unwrap().unwrap().bytes.len(), most.len());
+}
+
+#[test]
+fn a_closed_and_a_read_only_journal_refuse_appends() {
+    let (_folder, dir) = folder();
+    let env = Env::real();
+    let journal = SegmentedJournal::create(&env, &dir, IDENTITY, quiet()).unwrap();
+    (1..=50).for_each(|lsn| assert_eq!(journal.append(entry(lsn)).unwrap(), Lsn(lsn)));
+    journal.close().unwrap();
+    journal.close().unwrap();
+    assert!(matches!(journal.append("x"), Err(Error::ReadOnly { cause: ReadOnlyCause::Closed })));
+    assert_eq!(read_all(&journal, 1), expected(1, 50));
+    drop(journal);
+    let (journal, report) = SegmentedJournal::open_read_only(&env, &dir).unwrap();
+    assert_eq!((journal.identity(), report.last_lsn), (IDENTITY, Lsn(50)));
+    assert!(matches!(journal.append("x"), Err(Error::ReadOnly { cause: ReadOnlyCause::OpenedReadOnly })));
+    assert_eq!(read_all(&journal, 1), expected(1, 50));
+}
+
+#[test]
+fn folders_that_are_not_this_journal_are_refused() {
+    let (_folder, dir) = folder();
+    let env = Env::real();
+    let open = |identity| SegmentedJournal::open(&env, &dir, identity, Lsn::ZERO, quiet()).map(|_| ());
+    assert!(matches!(open(IDENTITY), Err(Error::NoJournal { .. })));
+    std::fs::create_dir(&dir).unwrap();
+    assert!(matches!(open(IDENTITY), Err(Error::NoJournal { .. })));
+    let journal = SegmentedJournal::create(&env, &dir, IDENTITY, quiet()).unwrap();
+    journal.append("x").unwrap();
+    drop(journal);
+    let again = SegmentedJournal::create(&env, &dir, IDENTITY, quiet());
+    assert!(matches!(again, Err(Error::AlreadyExists { .. })));
+    for other in [
+        JournalIdentity { timeline: 2, ..IDENTITY },
+        JournalIdentity { database: DatabaseId([8; 16]), ..IDENTITY },
+    ] {
+        let Err(Error::Foreign { found, expected, .. }) = open(other) else { panic!() };
+        assert_eq!((found, expected), (IDENTITY, other));
+    }
+    std::fs::remove_file(dir.join("live.000001.wal")).unwrap();
+    assert!(matches!(open(IDENTITY), Err(Error::MissingSegment { segment: 1, .. })));
+    let again = SegmentedJournal::create(&env, &dir, IDENTITY, quiet());
+    assert!(matches!(again, Err(Error::AlreadyExists { .. })));
+}
+
+#[test]
+fn the_reference_journal_answers_alike() {
+    let (_folder, dir) = folder();
+    let segmented = SegmentedJournal::create(&Env::real(), &dir, IDENTITY, quiet()).unwrap();
+    let memory = MemJournal::new();
+    fn drive(journal: &impl Journal) -> Vec<String> {
+        let mut seen = vec![format!("{:?}", journal.append_group(&[b"a", b"", b"c"]).unwrap())];
+        let mut reader = journal.read_from(Lsn::ZERO).unwrap();
+        for _ in 0..4 {
+            seen.push(format!("{:?}", reader.next_entry().unwrap()));
+        }
+        seen.push(format!("{:?}", journal.append_group(&[b"d"]).unwrap()));
+        seen.push(format!("{:?}", reader.next_entry().unwrap()));
+        seen.push(format!("{:?} {:?}", journal.first_lsn(), journal.durable_lsn()));
+        journal.release(Lsn(2)).unwrap();
+        seen.push(format!("{:?}", journal.read_from(Lsn(6)).err().map(|error| error.to_string())));
+        seen.push(format!("{:?}", journal.append_group(&[]).err().map(|error| error.to_string())));
+        seen.push(format!("{:?}", journal.read_from(Lsn(5)).unwrap().next_entry().unwrap()));
+        seen
+    }
+    assert_eq!(drive(&segmented), drive(&memory));
+}
