@@ -1,0 +1,195 @@
+//! An answer depends on the set of claims and votes, never on the order or the number of their deliveries.
+
+mod strategies;
+
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use stemedb_core::lens::{RecordedVote, fold_votes};
+use stemedb_core::{
+    AgentId, Answer, Assertion, Candidate, ClaimId, Lens, LensParams, Lifecycle, LiveVote, Micros, Nano,
+    Object, SetAside, Signature, SignatureBytes, SourceClass, Status, resolve,
+};
+
+const DAY: i64 = 86_400_000_000;
+
+fn agent() -> impl Strategy<Value = AgentId> {
+    (0_u8..4).prop_map(|byte| AgentId([byte; 32]))
+}
+
+/// Few values in many spellings, so that claims agree often.
+fn object() -> impl Strategy<Value = Object> {
+    let spelling = prop::sample::select(vec!["5", "5.0", "50e-1", "-0", "0", "7", "7.5", "75e-1"]);
+    prop_oneof![
+        4 => spelling.prop_map(|text| Object::from_json_number(text).unwrap()),
+        1 => prop::sample::select(vec!["a", "b"]).prop_map(|text| Object::Text(text.to_owned())),
+        1 => Just(Object::Time("2024-01-01T00:00:00Z".to_owned())),
+        1 => Just(Object::Time("2024-01-01T01:00:00+01:00".to_owned())),
+        1 => Just(Object::Number("not validated".to_owned())),
+    ]
+}
+
+/// Few instants, sources, agents, confidences and weights, so that everything ties often.
+fn candidate() -> impl Strategy<Value = Candidate> {
+    let said = (object(), prop::sample::select(vec!["x", "y", "z"]), of(agent()), vec(agent(), 0..2));
+    let sure = (of(prop::sample::select(vec![0, 500_000_000, 1_000_000_000])), 0_u8..6, 0_i64..3);
+    let when = (of(0_i64..3), 0_i64..3, of(0_i64..5), of(5_i64..9));
+    let votes = vec((agent(), prop::sample::select(vec![-1_000_000_000, -1, 0, 500_000_000])), 0..3);
+    let aside = prop_oneof![
+        8 => Just(None),
+        1 => Just(Some(SetAside::Retracted)),
+        1 => Just(Some(SetAside::Superseded)),
+        1 => Just(Some(SetAside::OutOfEpoch)),
+    ];
+    let lifecycle = prop_oneof![5 => Just(None), 1 => Just(Some(Lifecycle::Approved)), 1 => Just(Some(Lifecycle::Rejected))];
+    (said, sure, when, votes, vec(agent(), 0..2), aside, lifecycle).prop_map(
+        |(said, sure, when, votes, cosigners, set_aside, lifecycle)| {
+            let mut assertion = Assertion::new("s", "p", said.0, said.1);
+            assertion.author = said.2;
+            assertion.signatures =
+                said.3.into_iter().map(|agent| Signature { agent, bytes: SignatureBytes([0; 64]) }).collect();
+            assertion.confidence = sure.0.map(Nano);
+            assertion.observed_at = when.0.map(|day| Micros(day * DAY));
+            assertion.valid_from = when.2.map(|day| Micros(day * DAY));
+            assertion.valid_to = when.3.map(|day| Micros(day * DAY));
+            assertion.lifecycle = lifecycle;
+            Candidate {
+                id: ClaimId([0; 32]),
+                lsn: 0,
+                ordinal: 0,
+                recorded_at: Micros(when.1 * DAY),
+                assertion,
+                class: SourceClass::new(sure.1).unwrap(),
+                trust: Nano(sure.2 * 500_000_000),
+                cosigners,
+                votes: votes
+                    .into_iter()
+                    .map(|(agent, weight)| LiveVote { agent, weight: Nano(weight) })
+                    .collect(),
+                set_aside,
+            }
+        },
+    )
+}
+
+/// Candidates with places in the journal and ids of their own; neither follows the order of the list.
+fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
+    (vec(candidate(), 0..12), any::<u8>(), 1_u64..4).prop_map(|(mut candidates, salt, per_entry)| {
+        for (place, candidate) in (0_u64..).zip(&mut candidates) {
+            let scrambled = (place * 7 + 3) % 13;
+            candidate.lsn = scrambled / per_entry;
+            candidate.ordinal = (scrambled % per_entry) as u32;
+            candidate.id = ClaimId([(place as u8).wrapping_mul(101) ^ salt; 32]);
+        }
+        candidates
+    })
+}
+
+fn params() -> impl Strategy<Value = LensParams> {
+    (0_i64..9, any::<bool>()).prop_map(|(day, decay)| LensParams { evaluated_at: Micros(day * DAY), decay })
+}
+
+/// The same answer with the indices that the candidates had before they were permuted.
+fn renamed(mut answer: Answer, old_index: &[usize]) -> Answer {
+    answer.values.iter_mut().flat_map(|value| &mut value.claims).for_each(|claim| *claim = old_index[*claim]);
+    answer.set_aside.iter_mut().for_each(|(claim, _)| *claim = old_index[*claim]);
+    answer.explanation.claims.iter_mut().for_each(|claim| claim.candidate = old_index[claim.candidate]);
+    answer
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn the_order_of_candidates_votes_and_cosigners_never_matters(
+        candidates in candidates(),
+        params in params(),
+        keys in vec(any::<u32>(), 12),
+    ) {
+        let mut old_index: Vec<usize> = (0..candidates.len()).collect();
+        old_index.sort_by_key(|index| keys[*index]);
+        let mut permuted: Vec<Candidate> = old_index.iter().map(|index| candidates[*index].clone()).collect();
+        for candidate in &mut permuted {
+            candidate.votes.reverse();
+            candidate.cosigners.reverse();
+        }
+        for lens in Lens::ALL {
+            let expected = resolve(lens, &candidates, params);
+            prop_assert_eq!(renamed(resolve(lens, &permuted, params), &old_index), expected, "{}", lens);
+        }
+    }
+
+    #[test]
+    fn answers_are_sound(candidates in candidates(), params in params()) {
+        for lens in Lens::ALL {
+            let answer = resolve(lens, &candidates, params);
+            prop_assert_eq!(answer.considered + answer.set_aside.len(), candidates.len());
+            prop_assert_eq!(answer.values.iter().map(|value| value.claims.len()).sum::<usize>(), answer.considered);
+            prop_assert_eq!(answer.status == Status::Unknown, answer.considered == 0);
+            prop_assert_eq!(answer.value.is_none(), answer.considered == 0 || lens == Lens::Skeptic);
+            prop_assert_eq!(answer.winners.is_empty(), answer.value.is_none());
+            let shares: f64 = answer.values.iter().map(|value| value.share).sum();
+            prop_assert!(shares == 0.0 || (shares - 1.0).abs() < 1e-8, "{}", shares);
+            for unit in [answer.margin, answer.conflict_score, answer.cross_class_conflict] {
+                prop_assert!((0.0..=1.0).contains(&unit));
+            }
+            prop_assert!((Nano::ZERO..=Nano::ONE).contains(&answer.confidence));
+            for pair in answer.values.windows(2) {
+                prop_assert!(pair[0].support >= pair[1].support);
+                prop_assert!(pair[0].object.value() != pair[1].object.value());
+            }
+            // All winners hold the winning value.
+            for winner in &answer.winners {
+                let claim = candidates.iter().find(|candidate| candidate.id == *winner).unwrap();
+                prop_assert_eq!(Some(claim.assertion.object.value()), answer.value.as_ref().map(Object::value));
+            }
+        }
+    }
+
+    #[test]
+    fn claims_that_are_set_aside_never_matter(candidates in candidates(), params in params()) {
+        let aside = |candidate: &Candidate| candidate.reason_set_aside(params.evaluated_at).is_some();
+        let kept: Vec<Candidate> = candidates.iter().filter(|candidate| !aside(candidate)).cloned().collect();
+        for lens in Lens::ALL {
+            let (all, few) = (resolve(lens, &candidates, params), resolve(lens, &kept, params));
+            prop_assert_eq!((all.value, all.winners, all.confidence), (few.value, few.winners, few.confidence));
+            prop_assert_eq!((all.margin, all.conflict_score, all.status), (few.margin, few.conflict_score, few.status));
+        }
+    }
+
+    #[test]
+    fn replaying_votes_never_changes_a_tally(
+        votes in vec((0_u64..5, 0_u32..3, agent(), strategies::weight()), 0..12),
+        replays in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..20),
+        as_of in 0_u64..6,
+    ) {
+        // A place in the journal holds one vote.
+        let mut once: Vec<RecordedVote> = Vec::new();
+        for (lsn, ordinal, agent, weight) in votes {
+            if !once.iter().any(|vote| (vote.lsn, vote.ordinal) == (lsn, ordinal)) {
+                once.push(RecordedVote { lsn, ordinal, agent, weight });
+            }
+        }
+        let mut deliveries = once.clone();
+        for (from, to) in replays {
+            if !once.is_empty() {
+                let again = once[from.index(once.len())];
+                deliveries.insert(to.index(deliveries.len() + 1), again);
+            }
+        }
+        deliveries.reverse();
+        let live = fold_votes(once.iter().copied(), as_of);
+        prop_assert_eq!(fold_votes(deliveries, as_of), live.clone());
+
+        // By definition: of each agent the vote at the greatest place up to the LSN.
+        for vote in &live {
+            let last = once
+                .iter()
+                .filter(|other| other.agent == vote.agent && other.lsn <= as_of)
+                .max_by_key(|other| (other.lsn, other.ordinal));
+            prop_assert_eq!(last.map(|last| last.weight), Some(vote.weight));
+        }
+        let agents = once.iter().filter(|vote| vote.lsn <= as_of).map(|vote| vote.agent);
+        prop_assert_eq!(agents.collect::<std::collections::BTreeSet<_>>().len(), live.len());
+    }
+}
