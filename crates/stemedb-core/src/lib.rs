@@ -4,7 +4,8 @@
 //! contradicting claims stand next to each other; a lens turns them into an answer when a question is asked, and says
 //! how much the sources disagree.
 //!
-//! This crate has no input, no output, no clock and no randomness: what is true of it is true on every machine.
+//! This crate has no input, no output, no clock and no randomness. The time of an evaluation is an argument, keys
+//! grow from seeds that the caller draws, and the same claims give the same answer again.
 //!
 //! - [`model`]: the records ([`Assertion`], [`Vote`], [`Supersession`], [`Epoch`], [`Source`], [`Cosign`]) and their
 //!   rules.

@@ -2,6 +2,7 @@
 //!
 //! `golden/records_v1.txt` holds one record of every kind and every field. If a change makes this test fail, the
 //! change is wrong; only a new version may have other bytes. Nothing here writes the file.
+#![allow(clippy::unwrap_used)] // A test may fail by panicking, in its helpers too.
 
 use stemedb_core::{
     AgentKey, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object, Source,

@@ -1,4 +1,5 @@
 //! Each lens on a disagreement small enough to compute by hand.
+#![allow(clippy::unwrap_used)] // A test may fail by panicking, in its helpers too.
 
 use stemedb_core::lens::{RecordedVote, decayed, fold_votes};
 use stemedb_core::{

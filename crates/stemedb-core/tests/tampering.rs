@@ -1,4 +1,5 @@
 //! No field of a signed record can be changed, moved or re-attributed without being found out.
+#![allow(clippy::unwrap_used)] // A test may fail by panicking, in its helpers too.
 
 use std::collections::BTreeSet;
 

@@ -18,7 +18,7 @@ pub struct LensParams {
     pub decay: bool,
 }
 
-/// Answers a question: a pure function of the *set* of candidates, whatever their order, on every machine.
+/// Answers a question: a pure function of the *set* of candidates, whatever their order.
 ///
 /// The candidates must be about one subject and predicate and differ in their ids. Costs O(n log n) comparisons and
 /// a handful of allocations.
@@ -99,7 +99,8 @@ fn arithmetic(
         let said = candidate.assertion.confidence.unwrap_or(Nano::ONE);
         let confidence =
             if params.decay { decayed(said, candidate.class, time, params.evaluated_at) } else { said };
-        let product = i128::from(candidate.trust.0) * i128::from(confidence.0);
+        // At most 10^18: both are at most 10^9.
+        let product = candidate.trust.0.saturating_mul(confidence.0);
         Some(ClaimArithmetic {
             candidate: *index,
             value: value_of.get(*index).copied()?,
@@ -107,7 +108,7 @@ fn arithmetic(
             age_us: age_us(time, params.evaluated_at),
             confidence,
             trust: candidate.trust,
-            score: Nano(i64::try_from(product.div_euclid(i128::from(Nano::ONE.0))).unwrap_or(i64::MAX)),
+            score: Nano(product.div_euclid(Nano::ONE.0)),
         })
     };
     considered.iter().filter_map(one).collect()
