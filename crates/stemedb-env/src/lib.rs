@@ -93,3 +93,9 @@ pub struct SimHandles {
     /// Steps background work.
     pub tasks: Arc<tasks::SimTasks>,
 }
+
+/// The examples of the README and of the design page must compile and hold.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../../../docs/design/simulation.md")]
+struct DocumentedExamples;

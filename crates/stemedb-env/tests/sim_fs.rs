@@ -119,6 +119,10 @@ fn a_rename_between_directories_never_loses_the_file() {
             assert!(found.iter().all(|bytes| bytes == b"bytes"));
             assert!(sync.is_none() || read(&fs, "/q/a").is_some(), "synced rename undone");
         }
+        fs.sync_dir(path("/q")).unwrap();
+        fs.sync_dir(path("/db")).unwrap();
+        assert!(fs.pending_units().is_empty());
+        assert_eq!(fs.crash_losing_all().paths(), [path("/q/a")], "both directories are synced");
     }
 }
 
@@ -168,6 +172,24 @@ fn after_a_failed_sync_of_a_grown_file_the_new_length_may_stand_over_zeros() {
     file.sync_data().unwrap_err();
     let seen: BTreeSet<_> = states(&fs).iter().map(|fs| read(fs, "/db/a").unwrap()).collect();
     assert_eq!(seen, BTreeSet::from([b"old!".to_vec(), b"old!\0\0\0\0".to_vec()]));
+}
+
+#[test]
+fn a_killed_process_leaves_the_page_cache_with_its_ghosts_and_releases_its_lock() {
+    let fs = disk(Profile::Adversarial);
+    fs.install(path("/db/a"), b"oldold").unwrap();
+    let _lock = fs.lock(path("/db/LOCK"), "pid 1").unwrap();
+    let file = fs.open(path("/db/a"), OpenMode::ReadWrite).unwrap();
+    file.write_all_at(b"gho", 0).unwrap();
+    fs.fail_next_sync(path("/db/a")).unwrap();
+    file.sync_data().unwrap_err();
+    file.write_all_at(b"pen", 3).unwrap();
+    let next = fs.process_killed();
+    next.lock(path("/db/LOCK"), "pid 2").unwrap();
+    assert_eq!(read(&next, "/db/a").unwrap(), b"ghopen", "a restart cannot see that bytes are lost");
+    next.open(path("/db/a"), OpenMode::ReadWrite).unwrap().sync_data().unwrap();
+    assert_eq!(read(&next.crash_losing_all(), "/db/a").unwrap(), b"oldpen");
+    assert_eq!(read(&fs.crash_losing_all(), "/db/a").unwrap(), b"oldold");
 }
 
 #[test]
@@ -425,9 +447,16 @@ fn an_atomic_replacement_leaves_old_or_new_in_every_crash_state_of_every_profile
                     visited += 1;
                     old += usize::from(bytes == b"old");
 
-                    // A second attempt succeeds from there, leftovers or not.
+                    // A second attempt succeeds from there, leftovers or not, and may crash too.
+                    state.fs.record(true);
                     write_file_atomic(&state.fs, path("/db/current"), b"third").unwrap();
                     assert_eq!(read(&state.fs.crash_losing_all(), "/db/current").unwrap(), b"third");
+                    for point in state.fs.take_crash_points() {
+                        for state in point.fs.crash_states(&CrashOptions::default()) {
+                            let nested = read(&state.fs, "/db/current").expect("the name is never missing");
+                            assert!(nested == bytes || nested == b"third", "{profile:?} {state:?}");
+                        }
+                    }
                 }
             }
             assert!(old > 0 && visited > old, "{profile:?}: {visited} states, {old} old");

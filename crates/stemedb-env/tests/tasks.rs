@@ -127,46 +127,51 @@ fn stopping_a_thread_waits_for_the_step_in_progress() {
     assert!(finished.load(Ordering::SeqCst));
 }
 
-/// A job that holds the last reference to its own handle and drops it.
-fn suicidal() -> (Box<dyn Job>, Watch, Arc<Mutex<Option<TaskHandle>>>) {
+/// A job that holds the last reference to its own handle and drops it within a step.
+struct Suicidal {
+    own: Arc<Mutex<Option<TaskHandle>>>,
+    /// The step went on after the drop.
+    survived: Arc<AtomicBool>,
+}
+
+fn suicidal() -> (Box<dyn Job>, Watch, Suicidal) {
     let own: Arc<Mutex<Option<TaskHandle>>> = Arc::default();
+    let survived = Arc::new(AtomicBool::new(false));
     let (job, watch) = scripted({
-        let own = Arc::clone(&own);
+        let (own, survived) = (Arc::clone(&own), Arc::clone(&survived));
         move |_| {
-            let handle = own.lock().take();
-            if handle.is_some() { Step::Again } else { Step::Idle }
+            let Some(handle) = own.lock().take() else { return Step::Idle };
+            drop(handle);
+            survived.store(true, Ordering::SeqCst);
+            Step::Again
         }
     });
-    (job, watch, own)
+    (job, watch, Suicidal { own, survived })
 }
 
 #[test]
 fn a_job_may_drop_its_own_handle_on_a_thread() {
-    let (job, watch, own) = suicidal();
+    let (job, watch, suicidal) = suicidal();
     let handle = ThreadTasks::new().spawn("job", job).unwrap();
-    watch.next();
-    handle.wake();
-    let control = {
-        let mut own = own.lock();
-        *own = Some(handle);
-        Arc::clone(&watch.dropped)
-    };
-    // The wake above may have come before the handle was there: then one more is needed.
-    if let Some(handle) = own.lock().as_ref() {
+    assert_eq!(watch.next(), 1);
+    {
+        let mut own = suicidal.own.lock();
         handle.wake();
+        *own = Some(handle);
     }
     watch.wait_until_dropped();
-    assert!(control.load(Ordering::SeqCst));
+    assert!(suicidal.survived.load(Ordering::SeqCst));
 }
 
 #[test]
 fn a_job_may_drop_its_own_handle_in_the_simulator() {
     let (_, handles) = Env::sim(1);
-    let (job, watch, own) = suicidal();
+    let (job, watch, suicidal) = suicidal();
     let handle = handles.tasks.spawn("job", job).unwrap();
-    *own.lock() = Some(handle);
+    *suicidal.own.lock() = Some(handle);
     assert_eq!(handles.tasks.settle(10), 1);
     assert!(watch.is_dropped());
+    assert!(suicidal.survived.load(Ordering::SeqCst));
 }
 
 #[test]
@@ -216,7 +221,11 @@ fn a_job_that_says_done_is_dropped_in_the_simulator() {
 
 #[test]
 fn a_step_may_drive_the_other_jobs() {
-    let (_, handles) = Env::sim(1);
+    (0..32).for_each(drive_within_a_step);
+}
+
+fn drive_within_a_step(seed: u64) {
+    let (_, handles) = Env::sim(seed);
     let others = Arc::new(AtomicUsize::new(0));
     let (other, _watch) = scripted({
         let others = Arc::clone(&others);

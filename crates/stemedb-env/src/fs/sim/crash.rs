@@ -238,16 +238,10 @@ fn structured(units: &[PendingUnit], options: &CrashOptions) -> Vec<Selection> {
     list.push(Selection::from_fn(m, |index| !is_name(index)));
 
     // The last write torn from the front; the prefixes have torn it from the back.
-    let last = (0..m).rev().find(|index| is_data(*index)).and_then(|index| units.get(index));
-    if let Some(last) = last {
-        let torn: Vec<usize> = (0..m)
-            .filter(|index| {
-                is_data(*index) && units.get(*index).is_some_and(|unit| unit.operation == last.operation)
-            })
-            .collect();
-        for cut in 1..=torn.len() {
-            list.push(Selection::from_fn(m, |index| !torn.iter().take(cut).any(|lost| *lost == index)));
-        }
+    let last = units.iter().rev().find(|unit| unit.kind.is_data()).map(|unit| unit.operation);
+    let torn = |index: usize| is_data(index) && units.get(index).map(|unit| unit.operation) == last;
+    for cut in (0..m).filter(|index| torn(*index)) {
+        list.push(Selection::from_fn(m, |index| index > cut || !torn(index)));
     }
 
     let random = SeededRandom::new(options.seed ^ m as u64);
