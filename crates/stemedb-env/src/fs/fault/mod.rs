@@ -9,8 +9,8 @@ mod rule;
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 pub use count::{CallCount, CallCounts, FaultCounts};
-pub use rule::{Fault, FaultClass, FaultRule};
 use parking_lot::Mutex;
+pub use rule::{Fault, FaultClass, FaultRule};
 
 use self::rule::Call;
 use super::{DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space, sim::eio};

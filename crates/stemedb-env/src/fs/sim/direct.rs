@@ -10,7 +10,7 @@ use crate::{Error, IoOp, Result};
 
 /// Faults while running.
 impl SimFs {
-    /// The next [`File::sync_data`] of this file, or [`Fs::sync_dir`] of this directory, fails with `EIO` and loses
+    /// The next [`crate::File::sync_data`] of this file, or [`crate::Fs::sync_dir`] of this directory, fails with `EIO` and loses
     /// what was pending; later ones say "done".
     pub fn fail_next_sync(&self, path: &Path) -> Result<()> {
         self.direct(IoOp::SyncData, path, |shared| {

@@ -96,7 +96,7 @@ impl SimFs {
     }
 
     /// Cuts the power after `mutations` mutating operations in all: every later call, reads too, fails with
-    /// [`Error::PowerOff`]. `None` switches it on again. Crash images of a stopped file system run.
+    /// [`crate::Error::PowerOff`]. `None` switches it on again. Crash images of a stopped file system run.
     pub fn stop_after(&self, mutations: Option<u64>) {
         self.shared.lock().stop_after = mutations;
     }
