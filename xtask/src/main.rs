@@ -1,2 +1,73 @@
-//! placeholder
-fn main() {}
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`.
+//!
+//! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
+//! command line that it prints before running it, so that a failed step can be repeated by hand.
+//!
+//! - [`ci`]: the steps, their order and their time budgets; [`steps`] runs and measures them.
+//! - [`source`]: reads Rust sources as tokens, for [`door`] (who may name the operating system).
+//! - [`layers`]: arrows between crates point down only.
+//! - [`machine_paths`]: nothing committed names a path of the machine it was written on.
+//! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
+//! - [`bench`], [`sim`]: the benchmarks with a table of ratios; the seeded simulation.
+
+// Not part of the product: it starts processes, reads sources and measures time directly.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod bench;
+mod ci;
+mod deny;
+mod dependencies;
+mod door;
+mod examples;
+mod layers;
+mod machine_paths;
+mod readme;
+mod sim;
+mod source;
+mod steps;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+const USAGE: &str = "\
+cargo xtask <task>
+
+  ci [--list] [--only STEP]...   everything that a change must pass, in the order of CI
+  test                           the tests alone
+  bench <wal|lsm|index|hybrid|api> [--quick]
+                                 benchmarks of one layer, with ratios to their yardsticks
+  sim [--seed S] [--seeds N] [--minutes M]
+                                 seeded simulation of the engine with crashes and injected errors
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = workspace_root();
+    let outcome = match words.as_slice() {
+        ["ci", options @ ..] => ci::run(&root, options),
+        ["test"] => ci::run(&root, &["--only", "tests", "--only", "doc tests"]),
+        ["bench", suite, options @ ..] => bench::run(&root, suite, options),
+        ["sim", options @ ..] => sim::run(&root, options),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        other => Err(format!("unknown task {other:?}\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace's `Cargo.toml`.
+fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}

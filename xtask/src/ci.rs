@@ -1,0 +1,133 @@
+//! What every change must pass.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use crate::{
+    deny, dependencies, door, examples, layers, machine_paths, readme, sim,
+    steps::{self, Budget, Outcome, Runner},
+};
+
+const LINTS: Budget = Budget { name: "build, lints, docs", seconds: 12 * 60 };
+const TESTS: Budget = Budget { name: "tests", seconds: 10 * 60 };
+const RELIABILITY: Budget = Budget { name: "reliability", seconds: 12 * 60 };
+const EXAMPLES: Budget = Budget { name: "examples, README", seconds: 3 * 60 };
+
+type Step = (&'static str, Budget, fn(&Path) -> Outcome);
+
+/// Cheap checks first: whatever fails should fail early.
+const STEPS: &[Step] = &[
+    ("format", LINTS, format),
+    ("door", LINTS, door::check),
+    ("layers", LINTS, layers::check),
+    ("machine paths", LINTS, machine_paths::check),
+    ("dependencies", LINTS, dependencies::check),
+    ("clippy", LINTS, clippy),
+    ("docs", LINTS, docs),
+    ("licences and bans", LINTS, deny::check),
+    ("tests", TESTS, tests),
+    ("doc tests", TESTS, doc_tests),
+    ("simulation", RELIABILITY, simulation),
+    ("examples", EXAMPLES, examples::run),
+    ("README", EXAMPLES, readme::run),
+];
+
+/// Runs all steps, or those named with `--only`.
+pub fn run(root: &Path, options: &[&str]) -> Outcome {
+    let mut only = Vec::new();
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--list" => {
+                STEPS.iter().for_each(|(name, budget, _)| println!("{name}  ({})", budget.name));
+                return Ok(());
+            }
+            "--only" => {
+                let name = words.next().ok_or("--only needs the name of a step")?;
+                if !STEPS.iter().any(|(step, ..)| step == name) {
+                    return Err(format!("no step `{name}`; see cargo xtask ci --list"));
+                }
+                only.push(*name);
+            }
+            other => return Err(format!("unknown option {other}")),
+        }
+    }
+    let mut runner = Runner::default();
+    let chosen = STEPS.iter().filter(|(name, ..)| only.is_empty() || only.contains(name));
+    let mut outcome = Ok(());
+    for (name, budget, step) in chosen {
+        outcome = runner.step(name, *budget, || step(root));
+        if outcome.is_err() {
+            break;
+        }
+    }
+    println!("{}", runner.summary());
+    outcome
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(root);
+    command
+}
+
+fn format(root: &Path) -> Outcome {
+    steps::command(&mut cargo(root, &["fmt", "--all", "--check"]))
+}
+
+fn clippy(root: &Path) -> Outcome {
+    steps::command(&mut cargo(
+        root,
+        &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
+    ))
+}
+
+fn docs(root: &Path) -> Outcome {
+    steps::command(
+        cargo(root, &["doc", "--workspace", "--no-deps", "--locked", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+/// With nextest where it is installed (it runs the binaries side by side), else with cargo alone.
+fn tests(root: &Path) -> Outcome {
+    let has_nextest =
+        cargo(root, &["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
+    let arguments: &[&str] = if has_nextest {
+        &[
+            "nextest",
+            "run",
+            "--workspace",
+            "--locked",
+            "--status-level",
+            "slow",
+            "--final-status-level",
+            "slow",
+        ]
+    } else {
+        &["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--quiet"]
+    };
+    steps::command(&mut cargo(root, arguments))
+}
+
+fn doc_tests(root: &Path) -> Outcome {
+    steps::command(&mut cargo(root, &["test", "--workspace", "--doc", "--locked", "--quiet"]))
+}
+
+/// Other seeds than the tests use, and others with every commit, so that time widens what has been seen.
+fn simulation(root: &Path) -> Outcome {
+    let commit = cargo_free(root, "git", &["rev-parse", "HEAD"]);
+    let first = u64::from_str_radix(commit.get(..8).unwrap_or("0"), 16).unwrap_or(0);
+    let (seed, seeds) = (first.to_string(), SEEDS_PER_RUN.to_string());
+    sim::run(root, &["--seed", &seed, "--seeds", &seeds, "--minutes", SIM_MINUTES])
+}
+
+const SEEDS_PER_RUN: u64 = 500;
+const SIM_MINUTES: &str = "4";
+
+fn cargo_free(root: &Path, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).current_dir(root).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// How long one example or README block may take.
+pub const EXAMPLE_LIMIT: Duration = Duration::from_secs(170);
