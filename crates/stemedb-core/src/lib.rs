@@ -34,3 +34,8 @@ pub use model::{
     Supersession, SupersessionKind, Vote,
 };
 pub use object::{Decimal, Object, ObjectRef, Value, ValueKey};
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -27,18 +27,8 @@ fn id(byte: u8) -> ClaimId {
 
 /// A candidate whose id, LSN and place in the journal follow from `n`.
 fn candidate(n: u8, object: Object, source: &str) -> Candidate {
-    Candidate {
-        id: id(n),
-        lsn: u64::from(n),
-        ordinal: 0,
-        recorded_at: Micros(i64::from(n)),
-        assertion: Assertion::new("cas:100-00-5", "boiling_point_K", object, source),
-        class: SourceClass::ANECDOTAL,
-        trust: Nano::HALF,
-        cosigners: Vec::new(),
-        votes: Vec::new(),
-        set_aside: None,
-    }
+    let claim = Assertion::new("cas:100-00-5", "boiling_point_K", object, source);
+    Candidate { id: id(n), ..Candidate::new(claim, u64::from(n), 0, Micros(i64::from(n))) }
 }
 
 fn observed(mut claim: Candidate, day: i64) -> Candidate {
@@ -181,6 +171,20 @@ fn authority_looks_at_the_best_class_only() {
     claims[3].trust = Nano(1);
     let answer = ask_decayed(Lens::Authority, &claims);
     assert_eq!((answer.value, answer.confidence), (Some(number("520")), Nano(1)));
+}
+
+#[test]
+fn claims_of_one_newness_are_told_apart_by_support_and_then_by_id() {
+    let mut claims = vec![candidate(2, number("2"), "a"), candidate(1, number("1"), "b")];
+    claims[0].lsn = 1;
+    claims[0].recorded_at = claims[1].recorded_at;
+    for lens in [Lens::Recency, Lens::Consensus, Lens::Confidence, Lens::Authority, Lens::Layered] {
+        assert_eq!(ask(lens, &claims).value, Some(number("1")), "{lens}");
+    }
+    claims[0].cosigners = vec![agent(1), agent(2)];
+    for lens in [Lens::Recency, Lens::Consensus, Lens::Confidence, Lens::Authority, Lens::Layered] {
+        assert_eq!(ask(lens, &claims).value, Some(number("2")), "{lens}");
+    }
 }
 
 #[test]

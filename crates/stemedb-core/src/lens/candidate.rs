@@ -1,6 +1,6 @@
 //! What a lens is given: the claims that answer a question, with everything known about each.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::identity::{AgentId, ClaimId};
@@ -33,16 +33,36 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// A claim about which nothing else is known: no votes, no co-signatures, its own class or the lowest, and the
+    /// trust of an unknown agent. Computes the claim's id.
+    pub fn new(assertion: Assertion, lsn: u64, ordinal: u32, recorded_at: Micros) -> Candidate {
+        Candidate {
+            id: assertion.id(),
+            lsn,
+            ordinal,
+            recorded_at,
+            class: assertion.source_class.unwrap_or(SourceClass::ANECDOTAL),
+            assertion,
+            trust: Nano::HALF,
+            cosigners: Vec::new(),
+            votes: Vec::new(),
+            set_aside: None,
+        }
+    }
+
     /// When the claim was observed; when it was recorded if it does not say.
     pub fn time(&self) -> Micros {
         self.assertion.observed_at.unwrap_or(self.recorded_at)
     }
 
-    /// The order of newness, the newest first; claims of one instant by their place in the journal, and at last by
-    /// id, so that no two claims are equal.
+    /// Greater is newer: the time, then the place in the journal.
+    pub fn newness(&self) -> (Micros, u64, u32) {
+        (self.time(), self.lsn, self.ordinal)
+    }
+
+    /// The newest first, then the smaller id, so that no two claims are equal.
     pub(super) fn cmp_newest_first(&self, other: &Candidate) -> Ordering {
-        let newness = |claim: &Candidate| Reverse((claim.time(), claim.lsn, claim.ordinal));
-        newness(self).cmp(&newness(other)).then_with(|| self.id.cmp(&other.id))
+        other.newness().cmp(&self.newness()).then_with(|| self.id.cmp(&other.id))
     }
 
     /// Why the claim does not take part in the answer, if so; of several reasons the first in the order of

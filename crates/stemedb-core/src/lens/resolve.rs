@@ -115,8 +115,8 @@ fn arithmetic(
 }
 
 fn by_recency(answer: &mut Answer, candidates: &[Candidate]) {
-    // Claims are listed by newness, then id; two of one newness would have to share their place in the journal.
-    if let Some(deciding) = answer.explanation.claims.first().copied() {
+    let newness = |claim: &ClaimArithmetic| candidates.get(claim.candidate).map(Candidate::newness);
+    if let Some(deciding) = best(answer, newness, |_| true) {
         decide(answer, candidates, deciding, |_| true);
         answer.confidence = deciding.confidence;
     }
@@ -159,9 +159,9 @@ fn by_layers<'a>(answer: &mut Answer, candidates: &'a [Candidate], supporters: &
 
 /// The claim with the greatest rank among those allowed; ties by the support of its value, then by newness, then by
 /// the smaller id.
-fn best(
+fn best<Rank: Ord>(
     answer: &Answer,
-    rank: impl Fn(&ClaimArithmetic) -> Nano,
+    rank: impl Fn(&ClaimArithmetic) -> Rank,
     allowed: impl Fn(usize) -> bool,
 ) -> Option<ClaimArithmetic> {
     let support = |claim: &ClaimArithmetic| answer.values.get(claim.value).map(|value| value.support);
