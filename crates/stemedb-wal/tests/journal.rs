@@ -1,8 +1,9 @@
 //! The journal on real files: what it promises while nothing goes wrong.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // threads and real files are what is tested
+// Threads and real files are what is tested.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,7 +12,9 @@ use std::{
 };
 
 use stemedb_env::{
-    DirEntry, Env, File, FileLock, Fs, Lsn, Metadata, OpenMode, Space, frame::DatabaseId, fs::RealFs,
+    Env, Fs, IoOp, Lsn,
+    frame::DatabaseId,
+    fs::{FaultFs, RealFs},
 };
 use stemedb_wal::{
     CommitOptions, Error, Journal, JournalIdentity, JournalOptions, JournalReader, MemJournal, ReadOnlyCause,
@@ -41,91 +44,10 @@ fn expected(from: u64, to: u64) -> Vec<(u64, Vec<u8>)> {
     (from..=to).map(|lsn| (lsn, entry(lsn))).collect()
 }
 
-/// Counts the calls that cost time on the commit path.
-#[derive(Debug, Default)]
-struct Counts {
-    writes: AtomicU64,
-    syncs: AtomicU64,
-    lens: AtomicU64,
-}
-
-#[derive(Debug)]
-struct CountingFs {
-    inner: RealFs,
-    counts: Arc<Counts>,
-}
-
-#[derive(Debug)]
-struct CountingFile {
-    inner: Arc<dyn File>,
-    counts: Arc<Counts>,
-}
-
-impl Fs for CountingFs {
-    fn open(&self, path: &Path, mode: OpenMode) -> stemedb_env::Result<Arc<dyn File>> {
-        let inner = self.inner.open(path, mode)?;
-        Ok(Arc::new(CountingFile { inner, counts: Arc::clone(&self.counts) }))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> stemedb_env::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> stemedb_env::Result<()> {
-        self.inner.remove(path)
-    }
-    fn link(&self, from: &Path, to: &Path) -> stemedb_env::Result<()> {
-        self.inner.link(from, to)
-    }
-    fn list(&self, dir: &Path) -> stemedb_env::Result<Vec<DirEntry>> {
-        self.inner.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
-        self.inner.create_dir(dir)
-    }
-    fn remove_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
-        self.inner.remove_dir(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-    fn metadata(&self, path: &Path) -> stemedb_env::Result<Option<Metadata>> {
-        self.inner.metadata(path)
-    }
-    fn lock(&self, path: &Path, holder: &str) -> stemedb_env::Result<Box<dyn FileLock>> {
-        self.inner.lock(path, holder)
-    }
-    fn space(&self, dir: &Path) -> stemedb_env::Result<Space> {
-        self.inner.space(dir)
-    }
-}
-
-impl File for CountingFile {
-    fn path(&self) -> &Path {
-        self.inner.path()
-    }
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> stemedb_env::Result<usize> {
-        self.inner.read_at(buffer, offset)
-    }
-    fn write_at(&self, data: &[u8], offset: u64) -> stemedb_env::Result<usize> {
-        self.counts.writes.fetch_add(1, Ordering::SeqCst);
-        self.inner.write_at(data, offset)
-    }
-    fn sync_data(&self) -> stemedb_env::Result<()> {
-        self.counts.syncs.fetch_add(1, Ordering::SeqCst);
-        self.inner.sync_data()
-    }
-    fn len(&self) -> stemedb_env::Result<u64> {
-        self.counts.lens.fetch_add(1, Ordering::SeqCst);
-        self.inner.len()
-    }
-    fn set_len(&self, len: u64) -> stemedb_env::Result<()> {
-        self.inner.set_len(len)
-    }
-}
-
-fn counting_env() -> (Env, Arc<Counts>) {
-    let counts = Arc::new(Counts::default());
-    let fs = CountingFs { inner: RealFs::new(), counts: Arc::clone(&counts) };
-    (Env { fs: Arc::new(fs), ..Env::real() }, counts)
+/// Real files, and a count of every call on them.
+fn counting_env() -> (Env, Arc<FaultFs>) {
+    let fs = Arc::new(FaultFs::counting(Arc::new(RealFs::new())));
+    (Env { fs: Arc::clone(&fs) as Arc<dyn Fs>, ..Env::real() }, fs)
 }
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
@@ -141,8 +63,9 @@ fn a_group_costs_one_write_and_one_sync_and_no_stat() {
     let options = JournalOptions { segment_bytes: 1 << 20, ..quiet() };
     let journal = SegmentedJournal::create(&env, &dir, IDENTITY, options).unwrap();
     let count = || {
-        let get = |count: &AtomicU64| count.swap(0, Ordering::SeqCst);
-        (get(&counts.writes), get(&counts.syncs), get(&counts.lens))
+        let calls = counts.call_counts();
+        counts.reset_call_counts();
+        (calls.writes(""), calls.syncs(""), calls.of(IoOp::Metadata, "").calls)
     };
     count();
     let entries: Vec<Vec<u8>> = (1..=500).map(entry).collect();
@@ -160,7 +83,7 @@ fn eight_threads_share_syncs_and_every_entry_has_its_own_lsn() {
     let (_folder, dir) = folder();
     let options = JournalOptions { segment_bytes: 64 << 20, ..quiet() };
     let journal = SegmentedJournal::create(&env, &dir, IDENTITY, options).unwrap();
-    counts.syncs.store(0, Ordering::SeqCst);
+    counts.reset_call_counts();
     let mut given: Vec<(u64, String)> = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..8)
             .map(|writer| {
@@ -179,7 +102,7 @@ fn eight_threads_share_syncs_and_every_entry_has_its_own_lsn() {
     });
     given.sort();
     let stats = journal.stats();
-    assert_eq!(stats.groups, counts.syncs.load(Ordering::SeqCst));
+    assert_eq!(stats.groups, counts.call_counts().syncs(""));
     assert_eq!((stats.syncs, stats.writes, stats.entries), (stats.groups, stats.groups, 400));
     assert!(stats.groups < 400, "no two writers ever shared a sync");
     let read: Vec<(u64, String)> = read_all(&journal, 1)
@@ -312,59 +235,13 @@ fn opening_reads_no_more_when_the_history_is_longer() {
         journal.release(Lsn(entries)).unwrap();
         journal.close().unwrap();
         drop(journal);
-        let opens = Arc::new(AtomicU64::new(0));
-        let fs = OpenCounter { inner: RealFs::new(), opens: Arc::clone(&opens) };
-        let counted = Env { fs: Arc::new(fs), ..Env::real() };
+        let (counted, counts) = counting_env();
         let (_, report) = SegmentedJournal::open(&counted, &dir, IDENTITY, Lsn(entries), quiet()).unwrap();
         assert!(report.frames_read < 40);
-        frames.push((report.segments, opens.load(Ordering::SeqCst)));
+        frames.push((report.segments, counts.call_counts().of(IoOp::Open, "").calls));
     }
     assert!(frames[1].0 > 5 * frames[0].0);
     assert_eq!(frames[1].1, frames[0].1, "{frames:?}");
-}
-
-/// Counts opened files.
-#[derive(Debug)]
-struct OpenCounter {
-    inner: RealFs,
-    opens: Arc<AtomicU64>,
-}
-
-impl Fs for OpenCounter {
-    fn open(&self, path: &Path, mode: OpenMode) -> stemedb_env::Result<Arc<dyn File>> {
-        self.opens.fetch_add(1, Ordering::SeqCst);
-        self.inner.open(path, mode)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> stemedb_env::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> stemedb_env::Result<()> {
-        self.inner.remove(path)
-    }
-    fn link(&self, from: &Path, to: &Path) -> stemedb_env::Result<()> {
-        self.inner.link(from, to)
-    }
-    fn list(&self, dir: &Path) -> stemedb_env::Result<Vec<DirEntry>> {
-        self.inner.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
-        self.inner.create_dir(dir)
-    }
-    fn remove_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
-        self.inner.remove_dir(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> stemedb_env::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-    fn metadata(&self, path: &Path) -> stemedb_env::Result<Option<Metadata>> {
-        self.inner.metadata(path)
-    }
-    fn lock(&self, path: &Path, holder: &str) -> stemedb_env::Result<Box<dyn FileLock>> {
-        self.inner.lock(path, holder)
-    }
-    fn space(&self, dir: &Path) -> stemedb_env::Result<Space> {
-        self.inner.space(dir)
-    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use stemedb_env::{
     File, Lsn,
-    frame::{FrameError, find_frames},
+    frame::{FileIdentity, FrameError, HEADER_BYTES, MAGIC, claimed_bytes, decode},
 };
 
 use super::{
@@ -28,6 +28,11 @@ use crate::{
     head::{Head, HeadRecord},
     segment::{Cursor, KIND_GROUP, KIND_SEAL, Listed, Next, Place, Seal, SegmentDir},
 };
+
+/// Frames start on multiples of this in every segment.
+const MIN_SECTOR_BYTES: usize = 512;
+/// What is read at once of a tail.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// Bytes behind the end of the journal that are not part of it.
 #[derive(Clone, Debug)]
@@ -180,7 +185,8 @@ fn check_history(
             Err(Error::Corruption { .. }) if !live && ids.len() > 1 => return Ok(History::Unreadable(id)),
             loaded => loaded?.header,
         };
-        if let Some(listed) = before.and_then(|before| listed.get(&before)).filter(|_| live && !hole)
+        let needed = |listed: &&Listed| live && !hole && listed.place == Place::Live;
+        if let Some(listed) = before.and_then(|before| listed.get(&before)).filter(needed)
             && listed.bytes < header.predecessor_bytes
         {
             let place = listed.place;
@@ -203,7 +209,8 @@ fn check_history(
             let last = header.predecessor_last_lsn;
             if first <= last {
                 first_lsn.get_or_insert(header.base_lsn());
-                let released = newest_released.is_some_and(|released| released >= id);
+                // Segments are released in order, so a released one speaks for all before it, readable or not.
+                let released = newest_released.is_some_and(|released| released + 1 >= id);
                 let harmless = match purpose {
                     Purpose::ReadOnly => true,
                     Purpose::Serve { flushed } => released || last <= flushed,
@@ -328,10 +335,7 @@ fn scan_tail(
     let last_lsn = cursor.next_lsn.prev();
     if bad.is_some() {
         // Frames behind the bad one cannot be used, but what they say about durability is true.
-        find_frames(&file, &identity, end_bytes, 512, &mut |found| {
-            proven = proven.max(found.frame.header.watermark);
-            true
-        })?;
+        proven = proven.max(proof_behind(&file, &identity, end_bytes, len)?);
         unproven.prove(proven.min(end_bytes), &mut tail);
     }
     let corrupt = |damage| Error::Corruption {
@@ -358,6 +362,38 @@ fn scan_tail(
     });
     let adopted = unproven.groups.into_iter().map(|(_, group)| group).collect();
     Ok(TailScan { tail, adopted, last_lsn, end_bytes, cut, seal, frames })
+}
+
+/// The highest watermark of any whole frame of this file from `from` on, wherever the frame claims to be: a frame that
+/// stands in the wrong place cannot be used, but what it says about durability is true.
+fn proof_behind(file: &Arc<dyn File>, identity: &FileIdentity, from: u64, len: u64) -> Result<u64> {
+    let mut proven = 0;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut at = from;
+    while at < len {
+        let want = usize::try_from(len - at).unwrap_or(usize::MAX).min(chunk.len());
+        let Some(bytes) = chunk.get_mut(..want) else { break };
+        file.read_exact_at(bytes, at)?;
+        for (index, sector) in bytes.chunks(MIN_SECTOR_BYTES).enumerate() {
+            if !sector.starts_with(&MAGIC) || sector.len() < HEADER_BYTES {
+                continue;
+            }
+            let claimed = sector.get(40..48).and_then(|field| field.try_into().ok()).map(u64::from_le_bytes);
+            let Some(offset) = claimed else { continue };
+            let Ok(total) = claimed_bytes(sector, identity, offset) else { continue };
+            let start = at + (index * MIN_SECTOR_BYTES) as u64;
+            if start.saturating_add(total as u64) > len {
+                continue;
+            }
+            let mut whole = vec![0; total];
+            file.read_exact_at(&mut whole, start)?;
+            if let Ok(frame) = decode(&whole, identity, offset) {
+                proven = proven.max(frame.header.watermark);
+            }
+        }
+        at += want as u64;
+    }
+    Ok(proven)
 }
 
 /// Copies the bytes of a cut tail, chunk by chunk, with a note beside them. Idempotent: a second recovery of the same
@@ -394,7 +430,7 @@ pub(crate) fn quarantine(dir: &SegmentDir, quarantine: &std::path::Path, cut: &C
 }
 
 fn copy_range(source: &Arc<dyn File>, from: u64, bytes: u64, to: &Arc<dyn File>) -> Result<()> {
-    let mut chunk = vec![0; 1 << 20];
+    let mut chunk = vec![0; CHUNK_BYTES];
     let mut done = 0;
     while done < bytes {
         let want = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(chunk.len());
