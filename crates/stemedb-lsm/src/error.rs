@@ -116,3 +116,34 @@ pub enum Error {
         digests_match: bool,
     },
 }
+
+impl Error {
+    /// The same error again, for callers that must go on failing. Of a system error its kind is kept.
+    pub(crate) fn again(&self) -> Error {
+        match self {
+            Error::Env(stemedb_env::Error::Io { op, path, source }) => {
+                let source =
+                    source.raw_os_error().map_or_else(|| source.kind().into(), std::io::Error::from_raw_os_error);
+                Error::Env(stemedb_env::Error::Io { op: *op, path: path.clone(), source })
+            }
+            Error::Env(other) => Error::ReadOnly { cause: other.to_string() },
+            Error::Corruption { kind, file, offset } => {
+                Error::Corruption { kind: *kind, file: file.clone(), offset: *offset }
+            }
+            Error::SnapshotTooOld { wanted, oldest } => Error::SnapshotTooOld { wanted: *wanted, oldest: *oldest },
+            Error::SnapshotTooNew { wanted, newest } => Error::SnapshotTooNew { wanted: *wanted, newest: *newest },
+            Error::TooLarge { what, bytes, limit_bytes } => {
+                Error::TooLarge { what, bytes: *bytes, limit_bytes: *limit_bytes }
+            }
+            Error::OutOfOrder { lsn, applied } => Error::OutOfOrder { lsn: *lsn, applied: *applied },
+            Error::ReadOnly { cause } => Error::ReadOnly { cause: cause.clone() },
+            Error::Folder { dir, problem } => Error::Folder { dir: dir.clone(), problem },
+            Error::RepairMismatch { file, expected, found, digests_match } => Error::RepairMismatch {
+                file: *file,
+                expected: *expected,
+                found: *found,
+                digests_match: *digests_match,
+            },
+        }
+    }
+}

@@ -1,15 +1,41 @@
 //! An ordered key-value store that keeps no log of its own.
 //!
 //! It is told the LSN of every batch and says up to which LSN it has flushed; whoever owns the journal replays the rest
-//! after a crash. What upper crates see is the narrow [`KvStore`] trait and its tiny in-memory twin [`MemStore`].
+//! after a crash. What upper crates see is the narrow [`KvStore`] trait, with two implementations: [`LsmStore`], a
+//! log-structured merge tree in a folder, and [`MemStore`], its tiny in-memory twin for tests.
+//!
+//! - [`kv`]: the boundary.
+//! - `memtable`: rows that are not in a table yet.
+//! - `table`: sorted string tables: blocks, filters, index, builder, reader.
+//! - `manifest`: which tables are live, as durable edits.
+//! - `version`: one immutable arrangement of the tables.
+//! - `compaction`: merging tables downwards.
+//! - `iter`: many sources as one.
+//! - `cache`: decompressed blocks.
+//! - `store`: what ties them together.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod cache;
+mod codec;
+mod compaction;
 pub mod error;
+mod iter;
 pub mod kv;
+mod manifest;
+mod memtable;
+mod options;
+mod stats;
+mod store;
+mod table;
+mod version;
 
 pub use error::{CorruptionKind, Error, Result};
+pub use iter::LsmIter;
 pub use kv::{
     Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, Row, TableInfo, TableRepair, Value,
     WriteBatch,
 };
+pub use options::{LsmOptions, PrefixExtractor};
+pub use stats::{LevelStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
+pub use store::{Damage, LsmSnapshot, LsmStore};

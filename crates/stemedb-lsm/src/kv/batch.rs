@@ -34,11 +34,12 @@ impl<'a> Op<'a> {
     }
 }
 
+/// Where an operation lies in the buffer of its batch; it starts where the one before ends.
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    key_end: usize,
+pub(crate) struct Span {
+    pub(crate) key_end: usize,
     /// `None` = removal.
-    value_end: Option<usize>,
+    pub(crate) value_end: Option<usize>,
 }
 
 /// Writes that are applied together or not at all. Two allocations, whatever its size.
@@ -81,6 +82,11 @@ impl WriteBatch {
     /// Bytes of all keys and values.
     pub fn data_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The buffer and the places of the operations in it.
+    pub(crate) fn raw(&self) -> (&[u8], &[Span]) {
+        (&self.bytes, &self.spans)
     }
 
     /// Empties the batch and keeps its buffers.

@@ -196,13 +196,26 @@ pub struct TableInfo {
 
 /// Digest of one row; a table's digest is the wrapping sum over its rows, so it does not depend on their order.
 pub fn row_digest(key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> u128 {
-    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-    hasher.update(&lsn.0.to_le_bytes());
-    hasher.update(&(key.len() as u64).to_le_bytes());
-    hasher.update(key);
-    hasher.update(&[u8::from(value.is_some())]);
-    hasher.update(value.unwrap_or_default());
-    hasher.digest128()
+    RowDigester::default().digest(key, lsn, value)
+}
+
+/// [`row_digest`] for many rows: keeps its buffer.
+#[derive(Debug, Default)]
+pub(crate) struct RowDigester {
+    // One contiguous buffer and a one-shot hash: the streaming hasher sets up more than half a KiB of state per row.
+    row: Vec<u8>,
+}
+
+impl RowDigester {
+    pub(crate) fn digest(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> u128 {
+        self.row.clear();
+        self.row.extend_from_slice(&lsn.0.to_le_bytes());
+        self.row.extend_from_slice(&(key.len() as u64).to_le_bytes());
+        self.row.extend_from_slice(key);
+        self.row.push(u8::from(value.is_some()));
+        self.row.extend_from_slice(value.unwrap_or_default());
+        xxhash_rust::xxh3::xxh3_128(&self.row)
+    }
 }
 
 /// One write, as it is derived again from the journal.

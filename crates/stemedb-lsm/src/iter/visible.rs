@@ -1,0 +1,135 @@
+//! The rows that a snapshot shows.
+
+use std::sync::Arc;
+
+use stemedb_env::Lsn;
+
+use super::Merge;
+use crate::{Direction, Error, KvIter, Result, Value, store::SnapshotInner};
+
+/// Iterator over the visible rows of a range; see [`crate::KvSnapshot::scan`]. Holds its snapshot.
+#[derive(Debug)]
+pub struct LsmIter {
+    merge: Merge,
+    direction: Direction,
+    lsn: Lsn,
+    /// Forward: the key whose newer versions have been decided. Backward: the current key.
+    key: Vec<u8>,
+    started: bool,
+    /// There is a current row.
+    valid: bool,
+    /// Backward only: the current row; its source has moved on already.
+    held: Option<(Lsn, Value)>,
+    failed: Option<Error>,
+    _snapshot: Arc<SnapshotInner>,
+}
+
+impl LsmIter {
+    pub(crate) fn new(merge: Merge, direction: Direction, lsn: Lsn, snapshot: Arc<SnapshotInner>) -> LsmIter {
+        LsmIter {
+            merge,
+            direction,
+            lsn,
+            key: Vec::new(),
+            started: false,
+            valid: false,
+            held: None,
+            failed: None,
+            _snapshot: snapshot,
+        }
+    }
+
+    fn forward(&mut self) -> Result<bool> {
+        let mut decided = self.started;
+        self.started = true;
+        while self.merge.advance()? {
+            if self.merge.lsn() > self.lsn || (decided && self.merge.key() == self.key.as_slice()) {
+                continue;
+            }
+            self.key.clear();
+            self.key.extend_from_slice(self.merge.key());
+            decided = true;
+            if self.merge.value().is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Against the order the oldest version of a key comes first, so the row is known only when its last version has
+    /// been passed.
+    fn backward(&mut self) -> Result<bool> {
+        self.held = None;
+        if !self.started {
+            self.started = true;
+            self.merge.advance()?;
+        }
+        while self.merge.is_valid() {
+            self.key.clear();
+            self.key.extend_from_slice(self.merge.key());
+            while self.merge.is_valid() && self.merge.key() == self.key.as_slice() {
+                if self.merge.lsn() <= self.lsn {
+                    let lsn = self.merge.lsn();
+                    self.held = self.merge.pinned().map(|value| (lsn, value));
+                }
+                self.merge.advance()?;
+            }
+            if self.held.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl KvIter for LsmIter {
+    fn advance(&mut self) -> Result<bool> {
+        if let Some(error) = &self.failed {
+            return Err(error.again());
+        }
+        if self.started && !self.valid {
+            return Ok(false);
+        }
+        let moved = match self.direction {
+            Direction::Forward => self.forward(),
+            Direction::Backward => self.backward(),
+        };
+        self.valid = matches!(moved, Ok(true));
+        if let Err(error) = &moved {
+            self.failed = Some(error.again());
+        }
+        moved
+    }
+
+    fn key(&self) -> &[u8] {
+        if self.valid { &self.key } else { &[] }
+    }
+
+    fn value(&self) -> &[u8] {
+        if !self.valid {
+            return &[];
+        }
+        match (&self.held, self.direction) {
+            (Some((_, value)), Direction::Backward) => value,
+            _ => self.merge.value().unwrap_or_default(),
+        }
+    }
+
+    fn lsn(&self) -> Lsn {
+        if !self.valid {
+            return Lsn::ZERO;
+        }
+        match (&self.held, self.direction) {
+            (Some((lsn, _)), Direction::Backward) => *lsn,
+            _ => self.merge.lsn(),
+        }
+    }
+
+    fn pinned_value(&self) -> Value {
+        let shared = match (&self.held, self.direction) {
+            (Some((_, value)), Direction::Backward) => Some(value.clone()),
+            _ => self.merge.pinned(),
+        };
+        shared.filter(|_| self.valid).unwrap_or_else(|| Value::whole(Arc::from(&[][..])))
+    }
+}

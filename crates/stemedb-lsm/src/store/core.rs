@@ -1,0 +1,425 @@
+//! The shared heart of a tree.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex};
+use stemedb_env::{Env, Lsn, TaskHandle};
+
+use super::{flush::FlushJob, write::Writer};
+use crate::{
+    Error, LsmOptions, Result,
+    compaction::CompactionJob,
+    manifest::{Edit, Manifest},
+    memtable::Memtable,
+    stats::RECENT_COMPACTIONS,
+    table::{Table, TableContext, TableMeta, table_path},
+    version::Version,
+};
+
+/// A waiter looks again after this even if nobody has called it: two waiters that drive one cooperative scheduler can
+/// each believe that the other one does.
+const RECHECK: Duration = Duration::from_millis(100);
+
+/// Where rows are at one moment. Replaced as a whole, never changed.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) active: Arc<Memtable>,
+    /// Newest first.
+    pub(crate) sealed: Vec<Arc<Memtable>>,
+    pub(crate) version: Arc<Version>,
+}
+
+impl State {
+    /// All memtables, newest first.
+    pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        std::iter::once(&self.active).chain(&self.sealed)
+    }
+}
+
+/// A change of the set of tables.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) removed: Vec<u64>,
+    pub(crate) added: Vec<(usize, TableMeta)>,
+    /// Every batch up to here is in tables now.
+    pub(crate) flushed: Lsn,
+    /// Versions were merged up to here.
+    pub(crate) horizon: Lsn,
+    /// The memtable that the added table replaces.
+    pub(crate) retired: Option<Arc<Memtable>>,
+    /// The removed files have been moved away: nothing is left to delete.
+    pub(crate) removed_are_gone: bool,
+}
+
+/// Live snapshots, and how far versions have been merged.
+#[derive(Debug, Default)]
+pub(crate) struct Horizons {
+    live: BTreeMap<Lsn, usize>,
+    merged: Lsn,
+}
+
+/// Requests for a full compaction and their outcomes.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    state: Mutex<(u64, u64, Option<Error>)>,
+}
+
+impl Requests {
+    fn ask(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.0 += 1;
+        state.0
+    }
+
+    pub(crate) fn pending(&self) -> Option<u64> {
+        let state = self.state.lock();
+        (state.0 > state.1).then_some(state.0)
+    }
+
+    pub(crate) fn answer(&self, request: u64, outcome: Result<()>) {
+        let mut state = self.state.lock();
+        state.1 = state.1.max(request);
+        state.2 = outcome.err();
+    }
+
+    fn outcome(&self, request: u64) -> Option<Result<()>> {
+        let state = self.state.lock();
+        (state.1 >= request).then(|| state.2.as_ref().map_or(Ok(()), |error| Err(error.again())))
+    }
+}
+
+/// Everything that the store, its snapshots and its jobs share.
+pub(crate) struct Core {
+    pub(crate) env: Env,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: LsmOptions,
+    pub(crate) context: Arc<TableContext>,
+    state: ArcSwap<State>,
+    /// Held for the few instructions in which a new state is made from the present one.
+    state_edit: Mutex<()>,
+    pub(super) writer: Mutex<Writer>,
+    pub(super) published: AtomicU64,
+    flushed: AtomicU64,
+    next_file: AtomicU64,
+    horizons: Mutex<Horizons>,
+    /// Also the lock of [`Core::install`].
+    pub(super) manifest: Mutex<Manifest>,
+    progress: Mutex<()>,
+    changed: Condvar,
+    flush_task: Mutex<Option<TaskHandle>>,
+    compaction_task: Mutex<Option<TaskHandle>>,
+    pub(super) flush_failure: Mutex<Option<Error>>,
+    pub(crate) compaction_requests: Requests,
+    compaction_blocked: AtomicBool,
+    compaction_held: AtomicBool,
+    closing: AtomicBool,
+    recent_compactions: Mutex<VecDeque<Duration>>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    pub(super) fn new(
+        env: Env,
+        dir: PathBuf,
+        options: LsmOptions,
+        context: Arc<TableContext>,
+        manifest: Manifest,
+        next_file: u64,
+    ) -> Core {
+        let tables = manifest.state.tables.values();
+        let open = |(level, meta): &(u32, TableMeta)| {
+            (*level as usize, Arc::new(Table::new(meta.clone(), Arc::clone(&context))))
+        };
+        let version = Arc::new(Version::new(tables.map(open)));
+        let flushed = manifest.state.flushed;
+        let horizons = Horizons { live: BTreeMap::new(), merged: manifest.state.horizon };
+        Core {
+            state: ArcSwap::from_pointee(State { active: Arc::new(Memtable::new()), sealed: Vec::new(), version }),
+            state_edit: Mutex::new(()),
+            writer: Mutex::new(Writer::new(flushed)),
+            published: AtomicU64::new(flushed.0),
+            flushed: AtomicU64::new(flushed.0),
+            next_file: AtomicU64::new(next_file),
+            horizons: Mutex::new(horizons),
+            manifest: Mutex::new(manifest),
+            progress: Mutex::new(()),
+            changed: Condvar::new(),
+            flush_task: Mutex::new(None),
+            compaction_task: Mutex::new(None),
+            flush_failure: Mutex::new(None),
+            compaction_requests: Requests::default(),
+            compaction_blocked: AtomicBool::new(false),
+            compaction_held: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            recent_compactions: Mutex::new(VecDeque::new()),
+            env,
+            dir,
+            options,
+            context,
+        }
+    }
+
+    pub(super) fn start_jobs(self: &Arc<Core>) -> Result<()> {
+        let flush = self.env.tasks.spawn("lsm-flush", Box::new(FlushJob::new(Arc::clone(self))))?;
+        *self.flush_task.lock() = Some(flush);
+        let compaction = self.env.tasks.spawn("lsm-compaction", Box::new(CompactionJob::new(Arc::clone(self))))?;
+        *self.compaction_task.lock() = Some(compaction);
+        Ok(())
+    }
+
+    pub(super) fn stop_jobs(&self) {
+        self.closing.store(true, Ordering::Release);
+        // Out of the locks first: stopping waits for a step, and a step may want to wake the other job.
+        let tasks = (self.flush_task.lock().take(), self.compaction_task.lock().take());
+        drop(tasks);
+        self.notify();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn wake_flush(&self) {
+        if let Some(task) = &*self.flush_task.lock() {
+            task.wake();
+        }
+    }
+
+    /// Lets compaction look for work, also after a failure.
+    pub(crate) fn wake_compaction(&self) {
+        self.compaction_held.store(false, Ordering::Release);
+        if let Some(task) = &*self.compaction_task.lock() {
+            task.wake();
+        }
+    }
+
+    /// Tells everybody who waits that something has changed.
+    pub(crate) fn notify(&self) {
+        drop(self.progress.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until `ready` gives something, stepping the background jobs if nobody else does.
+    pub(super) fn wait_until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+        loop {
+            if let Some(result) = ready() {
+                return result;
+            }
+            if self.env.tasks.drive() {
+                continue;
+            }
+            let mut progress = self.progress.lock();
+            if let Some(result) = ready() {
+                return result;
+            }
+            self.changed.wait_for(&mut progress, RECHECK);
+        }
+    }
+
+    pub(crate) fn state(&self) -> arc_swap::Guard<Arc<State>> {
+        self.state.load()
+    }
+
+    pub(crate) fn state_full(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// Replaces the state by one made from the present one.
+    pub(super) fn edit_state(&self, edit: impl FnOnce(&State) -> State) {
+        let _alone = self.state_edit.lock();
+        let next = edit(&self.state.load());
+        self.state.store(Arc::new(next));
+    }
+
+    pub(crate) fn published_lsn(&self) -> Lsn {
+        Lsn(self.published.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn flushed_lsn(&self) -> Lsn {
+        Lsn(self.flushed.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn next_file_number(&self) -> u64 {
+        self.next_file.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Registers a snapshot at the newest visible LSN.
+    ///
+    /// Whoever merges versions asks for its horizon under the same lock, so a snapshot that is registered before it
+    /// takes hold of the state never finds a state that has merged too much.
+    pub(super) fn register_newest(&self) -> Lsn {
+        let mut horizons = self.horizons.lock();
+        let newest = self.published_lsn();
+        *horizons.live.entry(newest).or_insert(0) += 1;
+        newest
+    }
+
+    /// Registers a snapshot at an earlier LSN, if its versions are still there.
+    pub(super) fn register_earlier(&self, lsn: Lsn) -> Result<Lsn> {
+        let mut horizons = self.horizons.lock();
+        let newest = self.published_lsn();
+        if lsn > newest {
+            return Err(Error::SnapshotTooNew { wanted: lsn, newest });
+        }
+        if lsn < horizons.merged {
+            return Err(Error::SnapshotTooOld { wanted: lsn, oldest: horizons.merged });
+        }
+        *horizons.live.entry(lsn).or_insert(0) += 1;
+        Ok(lsn)
+    }
+
+    pub(super) fn release_snapshot(&self, lsn: Lsn) {
+        let mut horizons = self.horizons.lock();
+        if let Some(count) = horizons.live.get_mut(&lsn) {
+            *count -= 1;
+            if *count == 0 {
+                horizons.live.remove(&lsn);
+            }
+        }
+    }
+
+    /// The LSN up to which versions may be merged from now on; older snapshots are refused from now on.
+    pub(crate) fn begin_gc(&self) -> Lsn {
+        let mut horizons = self.horizons.lock();
+        let newest = self.published_lsn();
+        let horizon = horizons.live.keys().next().map_or(newest, |oldest| newest.min(*oldest));
+        horizons.merged = horizons.merged.max(horizon);
+        horizon
+    }
+
+    /// Makes a change durable and then visible. False (and nothing has changed) if a removed table is gone already.
+    pub(crate) fn install(&self, change: Change) -> Result<bool> {
+        let mut manifest = self.manifest.lock();
+        if change.removed.iter().any(|file| !manifest.state.tables.contains_key(file)) {
+            return Ok(false);
+        }
+        let level = |level: usize| u32::try_from(level).unwrap_or(u32::MAX);
+        let edit = Edit {
+            next_file: self.next_file.load(Ordering::Relaxed),
+            flushed: change.flushed,
+            horizon: change.horizon,
+            removed: change.removed.clone(),
+            added: change.added.iter().map(|(at, meta)| (level(*at), meta.clone())).collect(),
+            obsolete: Vec::new(),
+        };
+        manifest.append(&edit)?;
+        let before = self.state_full();
+        let held: BTreeMap<u64, &Arc<Table>> =
+            before.version.tables().map(|(_, table)| (table.meta.file, table)).collect();
+        // A table that only changes its level stays the same object, with all that is resident.
+        let added: Vec<(usize, Arc<Table>)> = change
+            .added
+            .into_iter()
+            .map(|(level, meta)| match held.get(&meta.file) {
+                Some(table) => (level, Arc::clone(table)),
+                None => (level, Arc::new(Table::new(meta, Arc::clone(&self.context)))),
+            })
+            .collect();
+        self.edit_state(|state| State {
+            active: Arc::clone(&state.active),
+            sealed: {
+                let stays = |memtable: &&Arc<Memtable>| {
+                    change.retired.as_ref().is_none_or(|retired| !Arc::ptr_eq(retired, memtable))
+                };
+                state.sealed.iter().filter(stays).cloned().collect()
+            },
+            version: Arc::new(state.version.edited(&change.removed, &added)),
+        });
+        self.flushed.fetch_max(change.flushed.0, Ordering::AcqRel);
+        for file in change.removed.iter().filter(|file| !added.iter().any(|(_, table)| table.meta.file == **file)) {
+            self.context.damage.forget(*file);
+            match held.get(file) {
+                Some(table) if !change.removed_are_gone => table.mark_obsolete(),
+                _ => {
+                    manifest.state.obsolete.remove(file);
+                }
+            }
+        }
+        drop(manifest);
+        self.notify();
+        Ok(true)
+    }
+
+    /// Deletes one file that nobody reads any more; false when there is none.
+    pub(crate) fn remove_one_obsolete_file(&self) -> bool {
+        let Some(file) = self.context.graveyard.take_one() else { return false };
+        self.remove_table_file(file);
+        self.manifest.lock().state.obsolete.remove(&file);
+        true
+    }
+
+    /// Removes a table's file that no manifest names. A failure costs disk space only.
+    pub(crate) fn remove_table_file(&self, file: u64) {
+        match self.env.fs.remove(&table_path(&self.dir, file)) {
+            Err(error) if !error.is_not_found() => tracing::warn!(%error, "cannot remove an obsolete table"),
+            _ => {}
+        }
+    }
+
+    /// Compaction has more to do than it can: flushes need not wait for it.
+    pub(crate) fn set_compaction_blocked(&self, blocked: bool) {
+        self.compaction_blocked.store(blocked, Ordering::Release);
+    }
+
+    pub(super) fn compaction_is_blocked(&self) -> bool {
+        self.compaction_blocked.load(Ordering::Acquire)
+    }
+
+    /// Automatic compaction rests until the next wake.
+    pub(crate) fn hold_compaction(&self, held: bool) {
+        self.compaction_held.store(held, Ordering::Release);
+    }
+
+    pub(crate) fn compaction_is_held(&self) -> bool {
+        self.compaction_held.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_compaction(&self, took: Duration) {
+        self.context.counters.compaction_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let mut recent = self.recent_compactions.lock();
+        if recent.len() == RECENT_COMPACTIONS {
+            recent.pop_front();
+        }
+        recent.push_back(took);
+    }
+
+    pub(super) fn recent_compactions(&self) -> Vec<Duration> {
+        self.recent_compactions.lock().iter().copied().collect()
+    }
+
+    /// Merges everything into one run; returns when done.
+    pub(super) fn compact_everything(&self) -> Result<()> {
+        let request = self.compaction_requests.ask();
+        self.wake_compaction();
+        self.wait_until(|| self.compaction_requests.outcome(request).or_else(|| self.closed()))
+    }
+
+    pub(super) fn closed<T>(&self) -> Option<Result<T>> {
+        self.is_closing().then(|| Err(Error::ReadOnly { cause: "the tree is closed".to_owned() }))
+    }
+
+    /// Reads every table back and checks it; returns the rows of tables and memtables.
+    pub(super) fn verify(&self) -> Result<u64> {
+        let state = self.state_full();
+        let mut rows = 0;
+        for (_, table) in state.version.tables() {
+            rows += table.verify()?;
+        }
+        Ok(rows + state.memtables().map(|memtable| memtable.rows() as u64).sum::<u64>())
+    }
+}

@@ -1,0 +1,148 @@
+//! The background job that turns the oldest sealed memtable into a table of level 0.
+
+use std::sync::Arc;
+
+use stemedb_env::{Budget, Job, Lsn, Step};
+
+use super::core::{Change, Core};
+use crate::{
+    Direction, Error, Result,
+    compaction::Gc,
+    memtable::{MemCursor, Memtable},
+    table::{Bounds, TableBuilder, TableShape},
+};
+
+/// Level 0 may grow to this many times its trigger before flushes wait for compaction.
+const L0_STOP_FACTOR: usize = 5;
+
+/// One step writes a part of one table.
+pub(crate) struct FlushJob {
+    core: Arc<Core>,
+    running: Option<Running>,
+}
+
+struct Running {
+    memtable: Arc<Memtable>,
+    upto: Lsn,
+    horizon: Lsn,
+    cursor: MemCursor,
+    gc: Gc,
+    /// With its file number; made at the first row.
+    builder: Option<(u64, TableBuilder)>,
+}
+
+impl FlushJob {
+    pub(crate) fn new(core: Arc<Core>) -> FlushJob {
+        FlushJob { core, running: None }
+    }
+
+    fn choose(&self) -> Option<Running> {
+        let core = &self.core;
+        // Nobody seals or splits a memtable meanwhile.
+        let _writer = core.writer.lock();
+        let state = core.state();
+        let memtable = Arc::clone(state.sealed.last()?);
+        let upto = memtable.upto();
+        let crowded = state.version.l0.len() >= core.options.l0_trigger * L0_STOP_FACTOR;
+        let must_wait = crowded && core.options.enable_auto_compaction && !core.compaction_is_blocked();
+        // Nothing that is not published may get into a table.
+        if upto > core.published_lsn() || core.flush_failure.lock().is_some() {
+            return None;
+        }
+        if must_wait {
+            core.wake_compaction();
+            return None;
+        }
+        let horizon = core.begin_gc();
+        let bounds = Arc::new(Bounds::default());
+        Some(Running {
+            cursor: MemCursor::new(Arc::clone(&memtable), bounds, Direction::Forward, upto),
+            memtable,
+            upto,
+            horizon,
+            gc: Gc::new(horizon, false),
+            builder: None,
+        })
+    }
+
+    fn fail(&self, error: Error, file: Option<u64>) {
+        tracing::error!(%error, "StorageError: flush failed");
+        if let Some(file) = file {
+            self.core.remove_table_file(file);
+        }
+        *self.core.flush_failure.lock() = Some(error);
+        self.core.notify();
+    }
+}
+
+impl Running {
+    /// Writes about `budget` bytes; true when all rows are in the table.
+    fn work(&mut self, core: &Core, budget: Budget) -> Result<bool> {
+        let mut done = 0;
+        while done < budget.bytes {
+            if !self.cursor.advance() {
+                return Ok(true);
+            }
+            let (key, lsn, value) = (self.cursor.key(), self.cursor.lsn(), self.cursor.value());
+            done += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+            if !self.gc.keeps(key, lsn, value.is_none()) {
+                continue;
+            }
+            if self.builder.is_none() {
+                let shape = TableShape::new(&core.options, false, self.horizon, false);
+                let file = core.next_file_number();
+                let builder = TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)?;
+                self.builder = Some((file, builder));
+            }
+            if let Some((_, builder)) = &mut self.builder {
+                builder.add(key, lsn, value)?;
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Job for FlushJob {
+    fn step(&mut self, budget: Budget) -> Step {
+        let core = Arc::clone(&self.core);
+        if core.is_closing() {
+            return Step::Done;
+        }
+        let Some(mut running) = self.running.take().or_else(|| self.choose()) else { return Step::Idle };
+        match running.work(&core, budget) {
+            Ok(false) => {
+                self.running = Some(running);
+                return Step::Again;
+            }
+            Ok(true) => {}
+            Err(error) => {
+                self.fail(error, running.builder.map(|(file, _)| file));
+                return Step::Idle;
+            }
+        }
+        let Running { memtable, upto, horizon, builder, .. } = running;
+        let mut added = Vec::new();
+        if let Some((file, builder)) = builder {
+            match builder.finish().and_then(|meta| Ok(core.env.fs.sync_dir(&core.dir).map(|()| meta)?)) {
+                Ok(meta) => added.push((0, meta)),
+                Err(error) => {
+                    self.fail(error, Some(file));
+                    return Step::Idle;
+                }
+            }
+        }
+        let written: u64 = added.iter().map(|(_, meta)| meta.bytes).sum();
+        let change =
+            Change { added, flushed: upto, horizon, retired: Some(memtable), ..Change::default() };
+        if let Err(error) = core.install(change) {
+            // It is unknown whether the edit is durable: the table stays, as an orphan if it is not.
+            self.fail(error, None);
+            return Step::Idle;
+        }
+        core.context.counters.flushes.add(1);
+        core.context.counters.flush_bytes.add(written);
+        tracing::debug!(bytes = written, upto = upto.0, "flushed a memtable");
+        core.wake_compaction();
+        Step::Again
+    }
+}

@@ -1,0 +1,178 @@
+//! The tree itself: what ties memtables, tables, manifest and background jobs together.
+//!
+//! ```text
+//! apply ─▶ active memtable ─seal─▶ sealed ─flush job─▶ level 0 ─compaction job─▶ levels 1…6
+//!              │                     │                    │
+//!              └────── State (active, sealed, Version): one pointer, swapped as a whole ──▶ snapshots
+//! ```
+
+mod core;
+mod files;
+mod flush;
+mod open;
+mod repair;
+mod snapshot;
+mod write;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+pub(crate) use self::{
+    core::{Change, Core},
+    files::{DamageList, Graveyard},
+    snapshot::SnapshotInner,
+};
+pub use self::{files::Damage, snapshot::LsmSnapshot};
+use parking_lot::Mutex;
+use stemedb_env::{Env, Lsn, frame::DatabaseId};
+
+use crate::{
+    KvStore, LsmOptions, Result, WriteBatch,
+    compaction::{pending_bytes, targets},
+    stats::{LevelStats, Stats},
+    version::LAST_LEVEL,
+};
+
+/// An LSM tree in a folder. See the crate's documentation.
+///
+/// It must be the only one on its folder: whoever owns the database's lock file sees to that. Dropping it stops the
+/// background jobs; what was not flushed is gone and must be replayed from [`KvStore::flushed_lsn`] on.
+#[derive(Debug)]
+pub struct LsmStore {
+    core: Arc<Core>,
+    /// Serialises repairs.
+    repairing: Mutex<()>,
+}
+
+impl LsmStore {
+    /// Makes an empty tree in `dir`, which must not hold one; missing folders are created.
+    pub fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<LsmStore> {
+        LsmStore::start(open::create(env, dir, database, options)?)
+    }
+
+    /// Opens the tree in `dir`.
+    ///
+    /// Fails if the manifest cannot be read. A missing or damaged table does not make it fail: reads that touch the
+    /// table return [`crate::Error::Corruption`], [`LsmStore::damaged`] lists it, and [`crate::TableRepair`] heals it.
+    /// Cost: the manifest and one directory listing, independent of the size of the data.
+    pub fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<LsmStore> {
+        LsmStore::start(open::open(env, dir, database, options)?)
+    }
+
+    fn start(core: Core) -> Result<LsmStore> {
+        let core = Arc::new(core);
+        let store = LsmStore { core: Arc::clone(&core), repairing: Mutex::new(()) };
+        core.start_jobs()?;
+        Ok(store)
+    }
+
+    /// Stops the background jobs and waits for the step in progress. Does not flush.
+    pub fn close(self) {
+        self.core.stop_jobs();
+    }
+
+    /// Tables known to be damaged, by file number.
+    pub fn damaged(&self) -> Vec<(u64, Damage)> {
+        self.core.context.damage.list()
+    }
+
+    /// Bytes that automatic compaction would have to merge now.
+    pub fn pending_compaction_bytes(&self) -> u64 {
+        pending_bytes(&self.core.state().version, &self.core.options)
+    }
+
+    /// Counts and sizes. Cost: a walk over the list of tables.
+    pub fn stats(&self) -> Stats {
+        let core = &self.core;
+        let state = core.state();
+        let version = &state.version;
+        let counters = &core.context.counters;
+        let applied = counters.applied_bytes.get();
+        let rewritten = counters.flush_bytes.get() + counters.compaction_bytes.get();
+        let targets = targets(version, &core.options);
+        let level = |level: usize| LevelStats {
+            files: if level == 0 { version.l0.len() } else { version.level(level).len() },
+            bytes: version.level_bytes(level),
+            target_bytes: targets.bytes.get(level).copied().unwrap_or_default(),
+        };
+        Stats {
+            sst_file_count: version.file_count(),
+            total_bytes: version.total_bytes(),
+            pending_compaction_bytes: pending_bytes(version, &core.options),
+            index_memory_bytes: counters.index_memory_bytes.get(),
+            cache_memory_bytes: core.context.cache.memory_bytes(),
+            memtable_bytes: state.memtables().map(|memtable| memtable.bytes() as u64).sum(),
+            sealed_memtables: state.sealed.len(),
+            cache_hits: counters.cache_hits.get(),
+            cache_misses: counters.cache_misses.get(),
+            block_reads: counters.block_reads.get(),
+            filter_useful: counters.filter_useful.get(),
+            filter_false_positives: counters.filter_false_positives.get(),
+            applied_bytes: applied,
+            flush_bytes: counters.flush_bytes.get(),
+            compaction_bytes: counters.compaction_bytes.get(),
+            compaction_read_bytes: counters.compaction_read_bytes.get(),
+            write_amplification: if applied == 0 { 0.0 } else { rewritten as f64 / applied as f64 },
+            flushes: counters.flushes.get(),
+            compactions: counters.compactions.get(),
+            moves: counters.moves.get(),
+            compaction_time: Duration::from_micros(counters.compaction_us.get()),
+            recent_compactions: core.recent_compactions(),
+            apply_waits: counters.apply_waits.get(),
+            apply_wait_time: Duration::from_micros(counters.apply_wait_us.get()),
+            damaged_tables: core.context.damage.list().len(),
+            levels: (0..=LAST_LEVEL).map(level).collect(),
+        }
+    }
+}
+
+impl Drop for LsmStore {
+    fn drop(&mut self) {
+        self.core.stop_jobs();
+    }
+}
+
+impl KvStore for LsmStore {
+    type Snapshot = LsmSnapshot;
+
+    fn apply(&self, batch: &WriteBatch, lsn: Lsn) -> Result<()> {
+        self.core.apply(batch, lsn)
+    }
+
+    fn publish(&self, lsn: Lsn) {
+        self.core.publish(lsn);
+    }
+
+    fn abandon(&self) -> Result<()> {
+        self.core.abandon();
+        Ok(())
+    }
+
+    fn published_lsn(&self) -> Lsn {
+        self.core.published_lsn()
+    }
+
+    fn flushed_lsn(&self) -> Lsn {
+        self.core.flushed_lsn()
+    }
+
+    fn snapshot(&self) -> LsmSnapshot {
+        LsmSnapshot::newest(&self.core)
+    }
+
+    fn snapshot_at(&self, lsn: Lsn) -> Result<LsmSnapshot> {
+        LsmSnapshot::at(&self.core, lsn)
+    }
+
+    fn flush(&self) -> Result<Lsn> {
+        self.core.flush()
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.core.flush()?;
+        self.core.compact_everything()
+    }
+
+    fn verify(&self) -> Result<u64> {
+        self.core.verify()
+    }
+}

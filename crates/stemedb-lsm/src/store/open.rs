@@ -1,0 +1,108 @@
+//! Making and opening a tree.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use stemedb_env::{DirEntry, Env, frame::DatabaseId};
+
+use super::{Core, DamageList, Graveyard, files::quarantine};
+use crate::{
+    CorruptionKind, Error, LsmOptions, Result,
+    cache::BlockCache,
+    manifest::{Manifest, TreeState, manifest_number, manifest_path, read_current, replay},
+    stats::Counters,
+    table::{TableContext, table_number, table_path},
+};
+
+fn context(env: &Env, dir: &Path, database: DatabaseId, options: &LsmOptions) -> Arc<TableContext> {
+    Arc::new(TableContext {
+        fs: Arc::clone(&env.fs),
+        dir: dir.to_path_buf(),
+        database,
+        cache: BlockCache::new(options.block_cache_bytes, options.block_bytes),
+        counters: Counters::default(),
+        damage: DamageList::default(),
+        graveyard: Graveyard::default(),
+        prefix_extractor: options.prefix_extractor,
+    })
+}
+
+pub(super) fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<Core> {
+    env.fs.create_dir(dir)?;
+    let names = env.fs.list(dir)?;
+    if names.iter().any(|entry| entry.name == "CURRENT" || table_number(&entry.name).is_some()) {
+        return Err(Error::Folder { dir: dir.to_path_buf(), problem: "already holds a tree" });
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        env.fs.sync_dir(parent)?;
+    }
+    // Manifests without CURRENT are what a crash in here left behind.
+    let number = names.iter().filter_map(|entry| manifest_number(&entry.name)).max().unwrap_or(0) + 1;
+    let manifest = Manifest::create(&env, dir, database, number, TreeState { next_file: 1, ..TreeState::default() })?;
+    remove_manifests(&env, dir, &names, &BTreeSet::new())?;
+    let context = context(&env, dir, database, &options);
+    Ok(Core::new(env, dir.to_path_buf(), options, context, manifest, 1))
+}
+
+pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<Core> {
+    let no_tree = || Error::Folder { dir: dir.to_path_buf(), problem: "holds no tree" };
+    if env.fs.metadata(dir)?.is_none() {
+        return Err(no_tree());
+    }
+    let current = read_current(&env, dir, database)?.ok_or_else(no_tree)?;
+    let replayed = replay(&env, dir, database, current)?;
+    let mut state = replayed.state;
+    let names = env.fs.list(dir)?;
+    let context = context(&env, dir, database, &options);
+    sort_tables(&env, dir, &names, &mut state, &context)?;
+    let newest_name = names.iter().filter_map(|entry| manifest_number(&entry.name)).max().unwrap_or(current);
+    let next_file = state.next_file;
+    // Never append behind a tail that may be torn: the state moves to a new file first.
+    let manifest = Manifest::create(&env, dir, database, newest_name.max(current) + 1, state)?;
+    let mut kept = BTreeSet::new();
+    if replayed.torn {
+        quarantine(&env, &manifest_path(dir, current), "its last edit had not become durable before a crash")?;
+        kept.insert(current);
+    }
+    remove_manifests(&env, dir, &names, &kept)?;
+    Ok(Core::new(env, dir.to_path_buf(), options, context, manifest, next_file))
+}
+
+/// Removes manifests that were there before the present one was made.
+fn remove_manifests(env: &Env, dir: &Path, names: &[DirEntry], kept: &BTreeSet<u64>) -> Result<()> {
+    let stale = names.iter().filter_map(|entry| manifest_number(&entry.name)).filter(|number| !kept.contains(number));
+    for number in stale {
+        env.fs.remove(&manifest_path(dir, number))?;
+    }
+    Ok(())
+}
+
+/// Compares the folder with the manifest: notes live tables that are missing or have the wrong length, deletes what had
+/// been replaced, moves what nobody knows to quarantine.
+fn sort_tables(
+    env: &Env,
+    dir: &Path,
+    names: &[DirEntry],
+    state: &mut TreeState,
+    context: &TableContext,
+) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for entry in names {
+        let Some(file) = table_number(&entry.name) else { continue };
+        state.next_file = state.next_file.max(file.saturating_add(1));
+        if let Some((_, meta)) = state.tables.get(&file) {
+            seen.insert(file);
+            if entry.metadata.len != meta.bytes {
+                context.damage.note(file, CorruptionKind::TableMismatch, entry.metadata.len.min(meta.bytes));
+            }
+        } else if state.obsolete.contains(&file) {
+            env.fs.remove(&table_path(dir, file))?;
+        } else {
+            quarantine(env, &dir.join(&entry.name), "a table that the manifest does not name")?;
+        }
+    }
+    state.obsolete.clear();
+    for file in state.tables.keys().filter(|file| !seen.contains(file)) {
+        context.damage.note(*file, CorruptionKind::TableMissing, 0);
+    }
+    Ok(())
+}

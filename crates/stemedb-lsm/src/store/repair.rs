@@ -1,0 +1,1 @@
+//! Rebuilding a table from rows that somebody else has derived again.

@@ -1,0 +1,181 @@
+//! The way of a batch: apply, publish, abandon; sealing and waiting.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use stemedb_env::Lsn;
+
+use super::core::{Core, State};
+use crate::{
+    Error, Result, WriteBatch,
+    kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
+    memtable::Memtable,
+};
+
+/// What only the one who applies may touch.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    applied: Lsn,
+    order: Vec<u32>,
+}
+
+impl Writer {
+    pub(super) fn new(applied: Lsn) -> Writer {
+        Writer { applied, order: Vec::new() }
+    }
+}
+
+fn check_sizes(batch: &WriteBatch) -> Result<()> {
+    let (bytes, _) = batch.raw();
+    if bytes.len() >= u32::MAX as usize {
+        return Err(Error::TooLarge { what: "batch", bytes: bytes.len(), limit_bytes: u32::MAX as usize });
+    }
+    for op in batch.iter() {
+        let value_bytes = op.value().map_or(0, <[u8]>::len);
+        if op.key().len() > MAX_KEY_BYTES {
+            return Err(Error::TooLarge { what: "key", bytes: op.key().len(), limit_bytes: MAX_KEY_BYTES });
+        }
+        if value_bytes > MAX_VALUE_BYTES {
+            return Err(Error::TooLarge { what: "value", bytes: value_bytes, limit_bytes: MAX_VALUE_BYTES });
+        }
+    }
+    Ok(())
+}
+
+impl Core {
+    pub(super) fn apply(&self, batch: &WriteBatch, lsn: Lsn) -> Result<()> {
+        check_sizes(batch)?;
+        loop {
+            let mut writer = self.writer.lock();
+            let applied = writer.applied.max(self.published_lsn());
+            if lsn <= applied {
+                return Err(Error::OutOfOrder { lsn, applied });
+            }
+            if self.make_room(lsn) {
+                let active = Arc::clone(&self.state().active);
+                active.insert_batch(batch, lsn, &mut writer.order);
+                writer.applied = lsn;
+                self.context.counters.applied_bytes.add(batch.data_bytes() as u64);
+                return Ok(());
+            }
+            drop(writer);
+            self.wait_for_flush()?;
+        }
+    }
+
+    /// Sees to it that the active memtable takes another batch; false if a flush must end first. Called by the writer.
+    fn make_room(&self, lsn: Lsn) -> bool {
+        let state = self.state();
+        if state.active.bytes() < self.options.memtable_bytes {
+            return true;
+        }
+        if state.sealed.len() < self.options.max_sealed_memtables {
+            let upto = state.active.max_lsn();
+            debug_assert!(upto < lsn);
+            drop(state);
+            self.seal_active(upto);
+            return true;
+        }
+        // Waiting for a memtable that nobody has published yet could be waiting for our own caller.
+        let oldest = state.sealed.last().map(|memtable| memtable.upto());
+        oldest.is_none_or(|upto| upto > self.published_lsn())
+    }
+
+    /// Called with the writer's lock held.
+    fn seal_active(&self, upto: Lsn) {
+        self.edit_state(|state| {
+            state.active.seal(upto);
+            let mut sealed = Vec::with_capacity(state.sealed.len() + 1);
+            sealed.push(Arc::clone(&state.active));
+            sealed.extend(state.sealed.iter().cloned());
+            State { active: Arc::new(Memtable::new()), sealed, version: Arc::clone(&state.version) }
+        });
+        self.wake_flush();
+    }
+
+    fn wait_for_flush(&self) -> Result<()> {
+        // A flush that failed is tried once more for every batch that needs it.
+        self.flush_failure.lock().take();
+        self.wake_flush();
+        let counters = &self.context.counters;
+        counters.apply_waits.add(1);
+        let since = self.env.clock.monotonic();
+        let outcome = self.wait_until(|| {
+            if let Some(error) = &*self.flush_failure.lock() {
+                return Some(Err(Error::ReadOnly { cause: error.to_string() }));
+            }
+            let free = self.state().sealed.len() < self.options.max_sealed_memtables;
+            if free { Some(Ok(())) } else { self.closed() }
+        });
+        let waited = self.env.clock.monotonic().saturating_sub(since);
+        counters.apply_wait_us.add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+        outcome
+    }
+
+    pub(super) fn publish(&self, lsn: Lsn) {
+        self.published.fetch_max(lsn.0, Ordering::AcqRel);
+        if !self.state().sealed.is_empty() {
+            self.wake_flush();
+        }
+    }
+
+    pub(super) fn abandon(&self) {
+        let mut writer = self.writer.lock();
+        let published = self.published_lsn();
+        // A memtable in the middle of a flush has no row above the published LSN that the flush would take.
+        self.state().memtables().for_each(|memtable| memtable.remove_above(published));
+        writer.applied = published;
+        drop(writer);
+        self.wake_flush();
+    }
+
+    /// Makes everything published so far durable in tables.
+    pub(super) fn flush(&self) -> Result<Lsn> {
+        let target = self.published_lsn();
+        if self.flushed_lsn() < target {
+            self.seal_published();
+        }
+        self.flush_failure.lock().take();
+        self.wake_flush();
+        self.wait_until(|| {
+            if self.flushed_lsn() >= target {
+                return Some(Ok(self.flushed_lsn()));
+            }
+            let failure = self.flush_failure.lock().as_ref().map(Error::again);
+            failure.map(Err).or_else(|| self.closed())
+        })
+    }
+
+    /// Seals what is published. Rows that are not yet move on to a newer memtable first; the sealed one keeps its
+    /// copies, so that whoever reads the old state misses nothing if they become visible meanwhile.
+    ///
+    /// The flush job chooses its memtable under the same lock: it never sees one half split.
+    fn seal_published(&self) {
+        let _writer = self.writer.lock();
+        let target = self.published_lsn();
+        let state = self.state_full();
+        let mut newer = Arc::clone(&state.active);
+        for memtable in &state.sealed {
+            if memtable.min_lsn() <= target && memtable.upto() > target {
+                memtable.rows_above(target, &mut |row| newer.insert_row(row));
+                memtable.seal(target);
+            }
+            newer = Arc::clone(memtable);
+        }
+        if state.sealed.first().is_some_and(|newest| newest.min_lsn() > target && newest.max_lsn() > target) {
+            // The newest sealed memtable is beyond the target as a whole, and so is the active one.
+            return;
+        }
+        if state.active.max_lsn() <= target {
+            self.seal_active(target);
+            return;
+        }
+        let fresh = Arc::new(Memtable::new());
+        state.active.rows_above(target, &mut |row| fresh.insert_row(row));
+        self.edit_state(|state| {
+            state.active.seal(target);
+            let mut sealed = vec![Arc::clone(&state.active)];
+            sealed.extend(state.sealed.iter().cloned());
+            State { active: fresh, sealed, version: Arc::clone(&state.version) }
+        });
+    }
+}

@@ -1,0 +1,264 @@
+//! Writing a table, row by row, with bounded memory and bounded un-synced bytes.
+
+use std::{path::Path, sync::Arc};
+
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+use stemedb_env::{Env, File, Lsn, OpenMode, frame::DatabaseId};
+
+use super::{
+    block::BlockBuilder,
+    encode_meta,
+    filter::{Bloom, filter_hash},
+    format::{BlockHandle, BlockKind, Footer, HEADER_BYTES, TableIdentity, encode_header, seal_block},
+    index::{IndexBuilder, shortest_separator},
+    meta::TableMeta,
+    table_path,
+};
+use crate::{LsmOptions, PrefixExtractor, Result, kv::RowDigester};
+
+/// Bytes gathered before a write call.
+const WRITE_BYTES: usize = 256 << 10;
+/// Bytes written before a sync: whoever syncs next on the same device waits for at most this much of ours.
+const SYNC_STEP_BYTES: u64 = 4 << 20;
+/// A block must shrink to less than this many eighths to be stored compressed.
+const COMPRESSED_EIGHTHS: usize = 7;
+/// After this many blocks in a row that did not shrink, only every so many-th is tried.
+const COMPRESSION_PATIENCE: u32 = 8;
+
+/// How the tables of one flush or compaction are built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TableShape {
+    pub(crate) block_bytes: usize,
+    pub(crate) bits_per_key: u32,
+    pub(crate) compress: bool,
+    pub(crate) prefix_extractor: Option<PrefixExtractor>,
+    pub(crate) derivation_version: u32,
+    /// See [`TableMeta::horizon`].
+    pub(crate) horizon: Lsn,
+    /// See [`TableMeta::drops_tombstones`].
+    pub(crate) drops_tombstones: bool,
+}
+
+impl TableShape {
+    /// The shape for tables of the last level (`last`) or one above.
+    pub(crate) fn new(options: &LsmOptions, last: bool, horizon: Lsn, drops_tombstones: bool) -> TableShape {
+        TableShape {
+            block_bytes: if last { options.block_bytes * 2 } else { options.block_bytes },
+            bits_per_key: if last { options.bloom_bits_per_key.min(10) } else { options.bloom_bits_per_key },
+            compress: last && options.compression,
+            prefix_extractor: options.prefix_extractor,
+            derivation_version: options.derivation_version,
+            horizon,
+            drops_tombstones,
+        }
+    }
+}
+
+/// A table being written.
+pub(crate) struct TableBuilder {
+    file: Arc<dyn File>,
+    identity: TableIdentity,
+    shape: TableShape,
+    buffer: Vec<u8>,
+    /// Bytes handed to the file.
+    written: u64,
+    synced: u64,
+    block: BlockBuilder,
+    payload: Vec<u8>,
+    packed: Vec<u8>,
+    lz4: CompressTable,
+    incompressible: u32,
+    index: IndexBuilder,
+    /// Length of the finished block whose separator waits for the next key, and its last key.
+    pending: Option<u32>,
+    last_key: Vec<u8>,
+    last_lsn: Lsn,
+    prefix_bytes: usize,
+    key_hashes: Vec<u64>,
+    prefix_hashes: Vec<u64>,
+    digester: RowDigester,
+    meta: TableMeta,
+}
+
+impl TableBuilder {
+    /// Creates the file. Its directory entry is not durable before the caller syncs the directory.
+    pub(crate) fn create(
+        env: &Env,
+        dir: &Path,
+        database: DatabaseId,
+        file: u64,
+        shape: TableShape,
+    ) -> Result<TableBuilder> {
+        let identity = TableIdentity { database, file };
+        let handle = env.fs.open(&table_path(dir, file), OpenMode::CreateNew)?;
+        Ok(TableBuilder {
+            file: handle,
+            identity,
+            shape,
+            buffer: encode_header(&identity, shape.derivation_version),
+            written: 0,
+            synced: 0,
+            block: BlockBuilder::default(),
+            payload: Vec::new(),
+            packed: Vec::new(),
+            lz4: CompressTable::small(),
+            incompressible: 0,
+            index: IndexBuilder::default(),
+            pending: None,
+            last_key: Vec::new(),
+            last_lsn: Lsn::ZERO,
+            prefix_bytes: 0,
+            key_hashes: Vec::new(),
+            prefix_hashes: Vec::new(),
+            digester: RowDigester::default(),
+            meta: TableMeta {
+                file,
+                min_lsn: Lsn::MAX,
+                derivation_version: shape.derivation_version,
+                horizon: shape.horizon,
+                drops_tombstones: shape.drops_tombstones,
+                ..TableMeta::default()
+            },
+        })
+    }
+
+    /// Bytes of the file so far, about.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.written + (self.buffer.len() + self.block.estimated_bytes()) as u64
+    }
+
+    /// Adds the next row; rows must come in table order.
+    pub(crate) fn add(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> Result<()> {
+        let first = self.meta.rows == 0;
+        let new_key = first || self.last_key != key;
+        debug_assert!(first || (self.last_key.as_slice() < key) || (!new_key && self.last_lsn > lsn));
+        if let Some(block_bytes) = self.pending.take() {
+            let separator = if new_key { shortest_separator(&self.last_key, key) } else { key };
+            self.index.add(separator, block_bytes);
+        }
+        if new_key {
+            self.key_hashes.push(filter_hash(key));
+            if let Some(extract) = self.shape.prefix_extractor {
+                let n = extract(key).min(key.len());
+                let prefix = key.get(..n).unwrap_or_default();
+                let same = self.prefix_bytes == n && self.last_key.get(..n) == Some(prefix);
+                if n > 0 && (first || !same) {
+                    self.prefix_hashes.push(filter_hash(prefix));
+                }
+                self.prefix_bytes = n;
+            }
+            self.last_key.clear();
+            self.last_key.extend_from_slice(key);
+            self.meta.keys += 1;
+            if first {
+                self.meta.smallest = key.to_vec();
+            }
+        }
+        self.last_lsn = lsn;
+        self.meta.rows += 1;
+        self.meta.tombstones += u64::from(value.is_none());
+        self.meta.data_bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        self.meta.min_lsn = self.meta.min_lsn.min(lsn);
+        self.meta.max_lsn = self.meta.max_lsn.max(lsn);
+        self.meta.digest = self.meta.digest.wrapping_add(self.digester.digest(key, lsn, value));
+        self.block.add(key, lsn, value);
+        if self.block.estimated_bytes() >= self.shape.block_bytes {
+            self.finish_block()?;
+        }
+        Ok(())
+    }
+
+    fn position(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    fn finish_block(&mut self) -> Result<()> {
+        self.payload.clear();
+        self.block.finish(&mut self.payload);
+        let offset = self.position();
+        let start = self.buffer.len();
+        let compressed = self.shape.compress && self.pack();
+        let content = if compressed { &self.packed } else { &self.payload };
+        seal_block(&self.identity, BlockKind::Data, compressed, content, offset, &mut self.buffer);
+        self.pending = Some(u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX));
+        if self.buffer.len() >= WRITE_BYTES {
+            self.write_out()?;
+        }
+        Ok(())
+    }
+
+    /// Compresses the payload into `packed`; false when it does not pay.
+    fn pack(&mut self) -> bool {
+        if self.incompressible >= COMPRESSION_PATIENCE && self.incompressible % COMPRESSION_PATIENCE != 0 {
+            self.incompressible += 1;
+            return false;
+        }
+        self.packed.clear();
+        self.packed.resize(4 + get_maximum_output_size(self.payload.len()), 0);
+        let Some((length, out)) = self.packed.split_at_mut_checked(4) else { return false };
+        length.copy_from_slice(&u32::try_from(self.payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let packed = compress_into_with_table(&self.payload, out, &mut self.lz4).unwrap_or(usize::MAX);
+        let pays = packed < self.payload.len() * COMPRESSED_EIGHTHS / 8;
+        if pays {
+            self.packed.truncate(4 + packed);
+            self.incompressible = 0;
+        } else {
+            self.incompressible += 1;
+        }
+        pays
+    }
+
+    fn write_out(&mut self) -> Result<()> {
+        self.file.write_all_at(&self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        if self.written - self.synced >= SYNC_STEP_BYTES {
+            self.file.sync_data()?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
+    fn append_block(&mut self, kind: BlockKind, payload: &[u8]) -> BlockHandle {
+        let offset = self.position();
+        let start = self.buffer.len();
+        seal_block(&self.identity, kind, false, payload, offset, &mut self.buffer);
+        BlockHandle { offset, bytes: u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX) }
+    }
+
+    /// Writes what is left and makes the file's content durable. At least one row must have been added.
+    pub(crate) fn finish(mut self) -> Result<TableMeta> {
+        debug_assert!(self.meta.rows > 0);
+        if !self.block.is_empty() {
+            self.finish_block()?;
+        }
+        if let Some(block_bytes) = self.pending.take() {
+            self.index.add(&self.last_key, block_bytes);
+        }
+        self.meta.largest = std::mem::take(&mut self.last_key);
+        let bits = self.shape.bits_per_key;
+        let key_filter = Bloom::build(&self.key_hashes, bits).encode();
+        let prefix_filter = if self.shape.prefix_extractor.is_some() {
+            Bloom::build(&self.prefix_hashes, bits).encode()
+        } else {
+            Vec::new()
+        };
+        let index = self.index.encode();
+        let mut properties = Vec::new();
+        encode_meta(&self.meta, &mut properties);
+        let mut footer = Footer {
+            key_filter: self.append_block(BlockKind::KeyFilter, &key_filter),
+            prefix_filter: self.append_block(BlockKind::PrefixFilter, &prefix_filter),
+            index: self.append_block(BlockKind::Index, &index),
+            properties: self.append_block(BlockKind::Properties, &properties),
+            file_bytes: 0,
+        };
+        footer.file_bytes = self.position() + super::format::FOOTER_BYTES as u64;
+        self.buffer.extend_from_slice(&footer.encode(&self.identity));
+        self.write_out()?;
+        self.file.sync_data()?;
+        debug_assert!(self.written > HEADER_BYTES as u64);
+        self.meta.bytes = self.written;
+        Ok(self.meta)
+    }
+}

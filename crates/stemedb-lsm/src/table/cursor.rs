@@ -1,0 +1,221 @@
+//! A cursor over one run: tables that are sorted and do not overlap.
+
+use std::sync::Arc;
+
+use stemedb_env::Lsn;
+
+use super::{Table, block::Block, filter::filter_hash};
+use crate::{Direction, KeyRange, PrefixExtractor, Result, Value};
+
+/// Sorted tables without overlap: one table of level 0, or a whole deeper level.
+pub(crate) type Run = Arc<[Arc<Table>]>;
+
+/// The limits that all sources of one scan share.
+#[derive(Debug, Default)]
+pub(crate) struct Bounds {
+    pub(crate) start: Vec<u8>,
+    pub(crate) end: Option<Vec<u8>>,
+    /// Set when all keys of the range share one declared prefix: its filter hash.
+    prefix_hash: Option<u64>,
+}
+
+impl Bounds {
+    pub(crate) fn of(range: &KeyRange, extractor: Option<PrefixExtractor>) -> Bounds {
+        // Every key of the range starts with `start[..prefix_bytes]`, and so has the same declared prefix if that lies
+        // inside of it.
+        let declared = extractor.map_or(0, |extract| extract(&range.start));
+        let shared = declared > 0 && declared <= range.prefix_bytes;
+        Bounds {
+            start: range.start.clone(),
+            end: range.end.clone(),
+            prefix_hash: range.start.get(..declared).filter(|_| shared).map(filter_hash),
+        }
+    }
+
+    /// True if no key can lie within.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
+
+    fn ends_before(&self, key: &[u8]) -> bool {
+        self.end.as_deref().is_some_and(|end| end <= key)
+    }
+
+    /// The tables of a run that overlap.
+    pub(crate) fn tables(&self, run: &[Arc<Table>]) -> std::ops::Range<usize> {
+        let first = run.partition_point(|table| table.meta.largest < self.start);
+        let last = run.partition_point(|table| !self.ends_before(&table.meta.smallest));
+        first..last.max(first)
+    }
+}
+
+/// Walks the rows of a run, all versions, in table order or against it.
+#[derive(Debug)]
+pub(crate) struct RunCursor {
+    run: Run,
+    bounds: Arc<Bounds>,
+    direction: Direction,
+    /// Whether blocks read from disk go into the cache.
+    fill: bool,
+    /// Tables not yet entered.
+    tables: std::ops::Range<usize>,
+    table: Option<Arc<Table>>,
+    block_at: usize,
+    block: Option<Block>,
+    row: usize,
+    /// Rows of the block within the bounds.
+    rows: std::ops::Range<usize>,
+    key: Vec<u8>,
+    prefix_bytes: usize,
+}
+
+impl RunCursor {
+    /// A cursor before the first row.
+    pub(crate) fn new(run: Run, bounds: Arc<Bounds>, direction: Direction, fill: bool) -> RunCursor {
+        let tables = if bounds.is_empty() { 0..0 } else { bounds.tables(&run) };
+        RunCursor {
+            run,
+            bounds,
+            direction,
+            fill,
+            tables,
+            table: None,
+            block_at: 0,
+            block: None,
+            row: 0,
+            rows: 0..0,
+            key: Vec::new(),
+            prefix_bytes: 0,
+        }
+    }
+
+    /// Moves to the next row; false at the end.
+    pub(crate) fn advance(&mut self) -> Result<bool> {
+        if self.block.is_some() {
+            let next = match self.direction {
+                Direction::Forward => Some(self.row + 1).filter(|row| *row < self.rows.end),
+                Direction::Backward => self.row.checked_sub(1).filter(|row| *row >= self.rows.start),
+            };
+            if let Some(row) = next {
+                self.show(row);
+                return Ok(true);
+            }
+        }
+        loop {
+            if !self.next_block()? {
+                self.block = None;
+                return Ok(false);
+            }
+            if !self.rows.is_empty() {
+                let row = match self.direction {
+                    Direction::Forward => self.rows.start,
+                    Direction::Backward => self.rows.end - 1,
+                };
+                if let Some(block) = &self.block {
+                    self.key.clear();
+                    self.key.extend_from_slice(block.prefix());
+                    self.prefix_bytes = self.key.len();
+                }
+                self.show(row);
+                return Ok(true);
+            }
+        }
+    }
+
+    fn show(&mut self, row: usize) {
+        self.row = row;
+        if let Some(block) = &self.block {
+            self.key.truncate(self.prefix_bytes);
+            self.key.extend_from_slice(block.suffix(row));
+        }
+    }
+
+    /// Loads the next block that may have rows within the bounds; false when there is none.
+    fn next_block(&mut self) -> Result<bool> {
+        if let Some(table) = self.table.take() {
+            let index = table.index()?;
+            let next = match self.direction {
+                Direction::Forward => {
+                    // All keys behind this block are at least its separator.
+                    let over = self
+                        .bounds
+                        .end
+                        .as_ref()
+                        .is_some_and(|end| !index.block_is_before(self.block_at, end));
+                    if over {
+                        return Ok(false);
+                    }
+                    Some(self.block_at + 1).filter(|at| *at < index.blocks())
+                }
+                Direction::Backward => self
+                    .block_at
+                    .checked_sub(1)
+                    .filter(|before| !index.block_is_before(*before, &self.bounds.start)),
+            };
+            if let Some(at) = next {
+                self.load(&table, at)?;
+                self.table = Some(table);
+                return Ok(true);
+            }
+        }
+        while let Some(table) = self.next_table()? {
+            let index = table.index()?;
+            let at = match (self.direction, &self.bounds.end) {
+                (Direction::Forward, _) => index.seek(&self.bounds.start),
+                (Direction::Backward, Some(end)) => index.seek(end).min(index.blocks().saturating_sub(1)),
+                (Direction::Backward, None) => index.blocks().saturating_sub(1),
+            };
+            if at < index.blocks() {
+                self.load(&table, at)?;
+                self.table = Some(table);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn next_table(&mut self) -> Result<Option<Arc<Table>>> {
+        loop {
+            let at = match self.direction {
+                Direction::Forward => self.tables.next(),
+                Direction::Backward => self.tables.next_back(),
+            };
+            let Some(table) = at.and_then(|at| self.run.get(at)) else { return Ok(None) };
+            match self.bounds.prefix_hash {
+                Some(hash) if !table.may_contain_prefix(hash)? => table.count_filtered(),
+                _ => return Ok(Some(Arc::clone(table))),
+            }
+        }
+    }
+
+    fn load(&mut self, table: &Table, at: usize) -> Result<()> {
+        let block = table.block(at, self.fill)?;
+        let index = table.index()?;
+        let start = if self.bounds.start.is_empty() { 0 } else { block.lower_bound(&self.bounds.start, Lsn::MAX) };
+        let end = match &self.bounds.end {
+            // Compared once per block instead of once per row.
+            Some(end) if !index.block_is_before(at, end) => block.lower_bound(end, Lsn::MAX),
+            _ => block.rows(),
+        };
+        self.rows = start..end.max(start);
+        self.block_at = at;
+        self.block = Some(block);
+        Ok(())
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    pub(crate) fn lsn(&self) -> Lsn {
+        self.block.as_ref().map_or(Lsn::ZERO, |block| block.lsn(self.row))
+    }
+
+    pub(crate) fn value(&self) -> Option<&[u8]> {
+        self.block.as_ref().and_then(|block| block.value(self.row))
+    }
+
+    pub(crate) fn pinned(&self) -> Option<Value> {
+        self.block.as_ref().and_then(|block| block.pinned(self.row))
+    }
+}

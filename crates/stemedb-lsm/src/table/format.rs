@@ -1,0 +1,224 @@
+//! Header, footer and the envelope of every block of a table. See `docs/formats/sst.md`.
+
+use std::path::Path;
+
+use stemedb_env::{File, frame::DatabaseId};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::{
+    CorruptionKind, Error, Result,
+    codec::{Fields, Malformed},
+};
+
+/// First bytes of a table.
+pub(crate) const HEADER_MAGIC: [u8; 8] = *b"STEMSST\0";
+/// Last bytes of a table.
+pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"\0TSSMETS";
+/// The format this build writes and reads.
+pub(crate) const FORMAT: u32 = 0;
+/// Length of the header.
+pub(crate) const HEADER_BYTES: usize = 48;
+/// Length of the footer.
+pub(crate) const FOOTER_BYTES: usize = 104;
+/// Bytes behind each block: tag and checksum.
+pub(crate) const TRAILER_BYTES: usize = 9;
+/// No block is longer than the longest row with generous overhead. A length beyond it is damage.
+pub(crate) const MAX_BLOCK_BYTES: usize = 64 << 20;
+
+/// What a block holds; under its checksum, so that one kind is never taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum BlockKind {
+    Data = 1,
+    Index = 2,
+    KeyFilter = 3,
+    PrefixFilter = 4,
+    Properties = 5,
+}
+
+const COMPRESSED: u8 = 0x80;
+
+/// Where a block lies, trailer included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct BlockHandle {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u32,
+}
+
+/// The identity of a table, mixed into every checksum so that a block of another table, or one that a disk put
+/// elsewhere, does not verify.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TableIdentity {
+    pub(crate) database: DatabaseId,
+    pub(crate) file: u64,
+}
+
+impl TableIdentity {
+    fn seed(&self, offset: u64) -> u64 {
+        let file = xxh3_64_with_seed(&self.database.0, self.file);
+        file ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    fn checksum(&self, offset: u64, bytes: &[u8]) -> u64 {
+        xxh3_64_with_seed(bytes, self.seed(offset))
+    }
+}
+
+/// Appends a block and its trailer to `out`; `offset` is where the block begins in the file. `payload` may be
+/// compressed, and then starts with its uncompressed length.
+pub(crate) fn seal_block(
+    identity: &TableIdentity,
+    kind: BlockKind,
+    compressed: bool,
+    payload: &[u8],
+    offset: u64,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    out.extend_from_slice(payload);
+    out.push(kind as u8 | if compressed { COMPRESSED } else { 0 });
+    let checksum = identity.checksum(offset, out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// Verifies a block and returns its uncompressed payload.
+pub(crate) fn open_block(
+    identity: &TableIdentity,
+    kind: BlockKind,
+    mut sealed: Vec<u8>,
+    offset: u64,
+) -> std::result::Result<Vec<u8>, CorruptionKind> {
+    let split = sealed.len().checked_sub(8).ok_or(CorruptionKind::BlockChecksum)?;
+    let (covered, stored) = sealed.split_at_checked(split).ok_or(CorruptionKind::BlockChecksum)?;
+    if identity.checksum(offset, covered).to_le_bytes() != stored {
+        return Err(CorruptionKind::BlockChecksum);
+    }
+    let (tag, payload) = covered.split_last().ok_or(CorruptionKind::BlockFormat)?;
+    if *tag == kind as u8 {
+        let payload_bytes = payload.len();
+        sealed.truncate(payload_bytes);
+        return Ok(sealed);
+    }
+    if *tag != (kind as u8 | COMPRESSED) {
+        return Err(CorruptionKind::BlockFormat);
+    }
+    let mut fields = Fields::new(payload);
+    let raw_bytes = fields.u32().map_err(|Malformed| CorruptionKind::BlockFormat)? as usize;
+    let packed = payload.get(4..).unwrap_or_default();
+    // LZ4 cannot expand a byte to more than 255.
+    if raw_bytes > MAX_BLOCK_BYTES || raw_bytes / 256 > packed.len() {
+        return Err(CorruptionKind::BlockFormat);
+    }
+    let mut raw = vec![0; raw_bytes];
+    match lz4_flex::block::decompress_into(packed, &mut raw) {
+        Ok(n) if n == raw_bytes => Ok(raw),
+        _ => Err(CorruptionKind::BlockFormat),
+    }
+}
+
+/// Reads and verifies one block.
+pub(crate) fn read_block(
+    file: &dyn File,
+    identity: &TableIdentity,
+    kind: BlockKind,
+    handle: BlockHandle,
+) -> Result<Vec<u8>> {
+    let mut sealed = vec![0; handle.bytes as usize];
+    file.read_exact_at(&mut sealed, handle.offset).map_err(|error| {
+        short_read(error, file.path(), CorruptionKind::TableMismatch, handle.offset)
+    })?;
+    open_block(identity, kind, sealed, handle.offset)
+        .map_err(|kind| Error::Corruption { kind, file: file.path().to_path_buf(), offset: handle.offset })
+}
+
+/// A file that ends before the bytes that must be in it is damaged; everything else is the system's error.
+pub(crate) fn short_read(
+    error: stemedb_env::Error,
+    path: &Path,
+    kind: CorruptionKind,
+    offset: u64,
+) -> Error {
+    if error.kind() == Some(std::io::ErrorKind::UnexpectedEof) {
+        Error::Corruption { kind, file: path.to_path_buf(), offset }
+    } else {
+        Error::Env(error)
+    }
+}
+
+/// The first bytes of a table.
+pub(crate) fn encode_header(identity: &TableIdentity, derivation_version: u32) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER_BYTES);
+    out.extend_from_slice(&HEADER_MAGIC);
+    out.extend_from_slice(&FORMAT.to_le_bytes());
+    out.extend_from_slice(&derivation_version.to_le_bytes());
+    out.extend_from_slice(&identity.database.0);
+    out.extend_from_slice(&identity.file.to_le_bytes());
+    out.extend_from_slice(&identity.checksum(0, &out).to_le_bytes());
+    out
+}
+
+/// Checks the first bytes of a table.
+pub(crate) fn check_header(identity: &TableIdentity, derivation_version: u32, bytes: &[u8]) -> bool {
+    bytes == encode_header(identity, derivation_version)
+}
+
+/// What the end of a table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Footer {
+    pub(crate) key_filter: BlockHandle,
+    pub(crate) prefix_filter: BlockHandle,
+    pub(crate) index: BlockHandle,
+    pub(crate) properties: BlockHandle,
+    /// Length of the whole file.
+    pub(crate) file_bytes: u64,
+}
+
+impl Footer {
+    fn handles(&self) -> [BlockHandle; 4] {
+        [self.key_filter, self.prefix_filter, self.index, self.properties]
+    }
+
+    pub(crate) fn encode(&self, identity: &TableIdentity) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FOOTER_BYTES);
+        for handle in self.handles() {
+            out.extend_from_slice(&handle.offset.to_le_bytes());
+            out.extend_from_slice(&handle.bytes.to_le_bytes());
+        }
+        out.extend_from_slice(&self.file_bytes.to_le_bytes());
+        out.extend_from_slice(&identity.database.0);
+        out.extend_from_slice(&identity.file.to_le_bytes());
+        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        let offset = self.file_bytes - FOOTER_BYTES as u64;
+        out.extend_from_slice(&identity.checksum(offset, &out).to_le_bytes());
+        out.extend_from_slice(&FOOTER_MAGIC);
+        out
+    }
+
+    /// Decodes the last [`FOOTER_BYTES`] of a file of `file_bytes` bytes; `None` if they are not a footer of this
+    /// table. The blocks that it names are checked to follow each other up to the footer.
+    pub(crate) fn decode(identity: &TableIdentity, bytes: &[u8], file_bytes: u64) -> Option<Footer> {
+        let mut fields = Fields::new(bytes);
+        let mut handle = || -> std::result::Result<BlockHandle, Malformed> {
+            Ok(BlockHandle { offset: fields.u64()?, bytes: fields.u32()? })
+        };
+        let mut footer = Footer {
+            key_filter: handle().ok()?,
+            prefix_filter: handle().ok()?,
+            index: handle().ok()?,
+            properties: handle().ok()?,
+            file_bytes: 0,
+        };
+        footer.file_bytes = fields.u64().ok()?;
+        let tiled = footer
+            .handles()
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a.offset.checked_add(u64::from(a.bytes)) == Some(b.offset)));
+        let end = footer.properties.offset.checked_add(u64::from(footer.properties.bytes))?;
+        let whole = footer.file_bytes == file_bytes
+            && file_bytes.checked_sub(FOOTER_BYTES as u64) == Some(end)
+            && footer.key_filter.offset >= HEADER_BYTES as u64;
+        // Comparing with its own encoding covers every remaining byte, the checksum included.
+        (tiled && whole && footer.encode(identity) == bytes).then_some(footer)
+    }
+}
