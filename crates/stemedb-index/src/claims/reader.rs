@@ -1,7 +1,7 @@
 //! Reading claims: a question is one short scan.
 
 use stemedb_core::{
-    Assertion, ClaimId, Command, CommandRef, Cosign, Epoch, Lifecycle, Nano, Source, SourceClass,
+    Assertion, ClaimId, Command, CommandRef, Cosign, Epoch, Nano, Source, SourceClass,
     Supersession, Vote,
     lens::{Candidate, LiveVote, SetAside},
 };
@@ -320,11 +320,7 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
         if !supersessions.is_empty() {
             return Ok(Some(SetAside::Superseded));
         }
-        // A rejected claim is set aside by the lens, and that reason goes before the epoch's.
-        let claimed = match (&assertion.epoch, assertion.lifecycle) {
-            (Some(claimed), lifecycle) if lifecycle != Some(Lifecycle::Rejected) => claimed.as_str(),
-            _ => return Ok(None),
-        };
+        let Some(claimed) = assertion.epoch.as_deref() else { return Ok(None) };
         let out = match &self.epoch {
             Some(asked) => claimed != asked,
             None => self.is_superseded_epoch(claimed)?,
@@ -358,11 +354,9 @@ impl<S: KvSnapshot> QuestionScan<'_, S> {
         while !self.done {
             match self.step(current.as_mut()) {
                 Ok(Stepped::Same) => {}
-                Ok(Stepped::Other(question, first)) if current.is_none() => {
-                    current = Some((question, vec![first]))
-                }
-                Ok(Stepped::Other(question, first)) => {
-                    self.pending = Some((question, first));
+                Ok(Stepped::Other(next)) if current.is_none() => current = Some((next.0, vec![next.1])),
+                Ok(Stepped::Other(next)) => {
+                    self.pending = Some(*next);
                     break;
                 }
                 Ok(Stepped::End) => self.done = true,
@@ -394,7 +388,7 @@ impl<S: KvSnapshot> QuestionScan<'_, S> {
             _ => {
                 let question =
                     QuestionKey { subject: key.subject.to_owned(), predicate: key.predicate.to_owned() };
-                Ok(Stepped::Other(question, candidate))
+                Ok(Stepped::Other(Box::new((question, candidate))))
             }
         }
     }
@@ -402,6 +396,6 @@ impl<S: KvSnapshot> QuestionScan<'_, S> {
 
 enum Stepped {
     Same,
-    Other(QuestionKey, Candidate),
+    Other(Box<(QuestionKey, Candidate)>),
     End,
 }

@@ -401,7 +401,8 @@ mod tests {
             let source = named(Family::Source, &n, at);
             prop_assert_eq!(parse_named(Family::Source, &source).unwrap(), (n.as_str(), at));
             prop_assert_eq!(filtered_prefix_bytes(&source), named_prefix(Family::Source, &n).len());
-            prop_assert_eq!(parse_by_id_value(&by_id_value(at, &n, &m)).unwrap(), (at, n.as_str(), m.as_str()));
+            let place = by_id_value(at, &n, &m);
+            prop_assert_eq!(parse_by_id_value(&place).unwrap(), (at, n.as_str(), m.as_str()));
             let posting = by_predicate(&n, &m, at);
             prop_assert_eq!(parse_by_predicate(&posting).unwrap(), (n.as_str(), m.as_str(), at));
         }

@@ -1,0 +1,5 @@
+//! Claims on a store, compared with the naive oracle: the same random history into both, the same questions to both.
+
+mod admission;
+mod history;
+mod questions;
