@@ -1,1 +1,42 @@
-//! placeholder
+//! The engine: one journal, derived views, and the way between them.
+//!
+//! ```text
+//! commit ─▶ commit/   admit ─▶ journal frame ─▶ sync ─▶ derive ─▶ apply ─▶ publish ─▶ ack(LSN)
+//! open   ─▶ recovery/ identity, lock, journal, views, replay of what the views have not flushed
+//! repair ─▶ repair/   a damaged table from the journal; every view from the journal
+//! read   ─▶ view/     a snapshot of the first healthy view that has reached the LSN
+//! ```
+//!
+//! The journal is the truth; a view is a pure function of it that stores how far it has come in the same atomic step as
+//! its data. Whatever is lost of a view is derived again. An acknowledged request is durable *and* readable: its group's
+//! sync has returned, and every read that starts after the acknowledgement sees it.
+//!
+//! The engine does not know claims. It is generic over [`stemedb_index::Admit`]: the product stores
+//! [`stemedb_index::Claims`], benchmarks and tests also store plain rows.
+#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod commit;
+mod error;
+mod health;
+mod identity;
+mod layout;
+mod options;
+mod recovery;
+mod repair;
+mod root;
+mod stats;
+mod store;
+mod view;
+
+pub use error::{Error, Result};
+pub use health::{Health, ViewHealth};
+pub use identity::Identity;
+pub use layout::Layout;
+pub use options::HybridOptions;
+pub use recovery::{OpenReport, OpenedStore};
+pub use repair::{RebuildProgress, RebuildReport, rebuild};
+pub use root::StateRoot;
+pub use stats::Stats;
+pub use stemedb_env::Lsn;
+pub use store::{ClaimEngine, HybridStore, LsmEngine};
+pub use view::{ViewIter, ViewSnapshot};

@@ -1,8 +1,7 @@
 //! Reading claims: a question is one short scan.
 
 use stemedb_core::{
-    Assertion, ClaimId, Command, CommandRef, Cosign, Epoch, Nano, Source, SourceClass,
-    Supersession, Vote,
+    Assertion, ClaimId, Command, CommandRef, Cosign, Epoch, Nano, Source, SourceClass, Supersession, Vote,
     lens::{Candidate, LiveVote, SetAside},
 };
 use stemedb_env::{Lsn, Micros};

@@ -1,7 +1,8 @@
 //! What is new, what was there, and what is refused.
 
 use stemedb_core::{
-    AgentId, Assertion, ClaimId, Command, Nano, Object, Signature, SignatureBytes, Source, SourceClass, Supersession, Vote,
+    AgentId, Assertion, ClaimId, Command, Nano, Object, Signature, SignatureBytes, Source, SourceClass,
+    Supersession, Vote,
 };
 use stemedb_index::{ClaimReader, Error, Submission};
 use stemedb_lsm::{KvStore, MemStore};
@@ -64,7 +65,10 @@ fn a_refused_submission_leaves_nothing_in_flight() {
         other => panic!("{other:?}"),
     }
     assert!(ledger.entries.is_empty());
-    assert!(ledger.one(claim("a"), 1).unwrap().created, "the claim of the refused submission was never recorded");
+    assert!(
+        ledger.one(claim("a"), 1).unwrap().created,
+        "the claim of the refused submission was never recorded"
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A random history of submissions, told to a store (through admission and derivation) and to the oracle.
 
 use stemedb_core::{
-    AgentId, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object, Signature, SignatureBytes, Source,
-    SourceClass, Supersession, SupersessionKind, Vote,
+    AgentId, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object, Signature,
+    SignatureBytes, Source, SourceClass, Supersession, SupersessionKind, Vote,
 };
 use stemedb_env::{Lsn, Random, random::SeededRandom};
 use stemedb_index::{Admit, Claims, Derive, Outcome, Result, Submission, claims::InFlightClaims};
@@ -106,7 +106,8 @@ fn object(dice: &Dice) -> Object {
 }
 
 fn assertion(dice: &Dice, now: i64, known: &[ClaimId]) -> Assertion {
-    let mut claim = Assertion::new(dice.pick(&SUBJECTS), dice.pick(&PREDICATES), object(dice), dice.pick(&SOURCES));
+    let mut claim =
+        Assertion::new(dice.pick(&SUBJECTS), dice.pick(&PREDICATES), object(dice), dice.pick(&SOURCES));
     if dice.one_in(3) {
         claim.confidence = Some(Nano(dice.pick(&[0, 250_000_000, 900_000_000, 1_000_000_000])));
     }
@@ -170,7 +171,11 @@ pub fn command(dice: &Dice, now: i64, known: &[ClaimId]) -> Command {
         }
         _ => {
             let signature = signature(agent(dice));
-            Command::Cosign(Cosign { claim: dice.pick(known), agent: signature.agent, signature: signature.bytes })
+            Command::Cosign(Cosign {
+                claim: dice.pick(known),
+                agent: signature.agent,
+                signature: signature.bytes,
+            })
         }
     }
 }
@@ -220,7 +225,12 @@ pub fn tell(world: &mut oracle::World, command: &Command, outcome: &Outcome, rec
             supersedes: epoch.supersedes.clone(),
         }),
         Command::Source(source) => {
-            world.source(oracle::Source { lsn, ordinal, id: source.id.clone(), class: source.class.number() });
+            world.source(oracle::Source {
+                lsn,
+                ordinal,
+                id: source.id.clone(),
+                class: source.class.number(),
+            });
         }
         Command::Cosign(cosign) => world.cosign(oracle::Cosign {
             lsn,
@@ -271,7 +281,8 @@ impl<S: KvStore> History<S> {
     fn step(&mut self) {
         let now = self.recorded.last().copied().unwrap_or(DAY_US * 20_000);
         let now = now + i64::try_from(self.dice.below(3)).unwrap() * DAY_US;
-        let commands: Vec<Command> = (0..=self.dice.below(4)).map(|_| command(&self.dice, now, &self.known)).collect();
+        let commands: Vec<Command> =
+            (0..=self.dice.below(4)).map(|_| command(&self.dice, now, &self.known)).collect();
         let mut submission = Submission::new();
         for command in &commands {
             submission.push(command).unwrap();

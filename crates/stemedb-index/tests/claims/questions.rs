@@ -3,7 +3,9 @@
 use stemedb_core::lens::{Answer, Candidate, Lens, LensParams, resolve};
 use stemedb_env::{Env, Lsn, Micros};
 use stemedb_index::{ClaimReader, Claims, Derive};
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmOptions, LsmStore, MemStore, WriteBatch};
+use stemedb_lsm::{
+    Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmOptions, LsmStore, MemStore, WriteBatch,
+};
 use stemedb_oracle as oracle;
 
 use super::history::{DAY_US, History, PREDICATES, SUBJECTS, value};
@@ -30,8 +32,11 @@ fn assert_same(answer: &Answer, candidates: &[Candidate], expected: &oracle::Ans
     let ours: Vec<_> = answer.values.iter().map(|v| (value(&v.object).key(), v.support.0)).collect();
     let theirs: Vec<_> = expected.values.iter().map(|(v, support, _)| (v.key(), *support)).collect();
     assert_eq!(ours, theirs, "values: {context}");
-    let mut ours: Vec<_> =
-        answer.set_aside.iter().map(|(i, why)| (candidates[*i].id.to_string(), why.name().to_owned())).collect();
+    let mut ours: Vec<_> = answer
+        .set_aside
+        .iter()
+        .map(|(i, why)| (candidates[*i].id.to_string(), why.name().to_owned()))
+        .collect();
     let mut theirs = expected.set_aside.clone();
     ours.sort();
     theirs.sort();
@@ -63,7 +68,8 @@ fn compare<S: KvStore>(history: &History<S>, questions: usize) -> usize {
             let answer = resolve(lens, &candidates, params);
             let name = lens.to_string();
             let expected = history.world.ask(subject, predicate, &name, as_of.0, evaluated_at, decay, epoch);
-            let context = format!("{subject} {predicate} {name} as of {as_of}, epoch {epoch:?}, decay {decay}");
+            let context =
+                format!("{subject} {predicate} {name} as of {as_of}, epoch {epoch:?}, decay {decay}");
             assert_same(&answer, &candidates, &expected, &context);
             answered += usize::from(answer.considered > 0);
         }
@@ -83,7 +89,8 @@ fn every_lens_at_any_moment_answers_like_the_oracle() {
 fn tree() -> LsmStore {
     let (env, _) = Env::sim(7);
     let options = LsmOptions { prefix_extractor: Some(Claims::filtered_prefix_bytes), ..LsmOptions::tiny() };
-    LsmStore::create(env, std::path::Path::new("/kv"), stemedb_env::frame::DatabaseId([1; 16]), options).unwrap()
+    LsmStore::create(env, std::path::Path::new("/kv"), stemedb_env::frame::DatabaseId([1; 16]), options)
+        .unwrap()
 }
 
 #[test]
@@ -136,12 +143,16 @@ fn every_entry_can_be_rebuilt_from_its_rows() {
         let lsn = Lsn(i as u64 + 1);
         let mut batch = WriteBatch::new();
         Claims.derive(lsn, entry, &mut batch).unwrap();
-        let mut rows: Vec<_> = batch.iter().map(|op| (op.key().to_vec(), op.value().unwrap().to_vec())).collect();
+        let mut rows: Vec<_> =
+            batch.iter().map(|op| (op.key().to_vec(), op.value().unwrap().to_vec())).collect();
         rows.reverse();
         assert_eq!(Claims.invert(lsn, &rows).unwrap().as_ref(), Some(entry));
         commands += stemedb_index::claims::Entry::parse(lsn, entry).unwrap().count;
         // Without the row that holds a command, the entry must not come back shorter.
-        let held = rows.iter().position(|(key, _)| matches!(key[0], 0x01 | 0x06 | 0x07 | 0x09 | 0x0a | 0x0b)).unwrap();
+        let held = rows
+            .iter()
+            .position(|(key, _)| matches!(key[0], 0x01 | 0x06 | 0x07 | 0x09 | 0x0a | 0x0b))
+            .unwrap();
         rows.remove(held);
         assert_eq!(Claims.invert(lsn, &rows).unwrap(), None);
     }
@@ -153,7 +164,9 @@ fn a_time_means_the_last_entry_recorded_by_then() {
     let history = History::random(MemStore::new(), 13, 80);
     let reader = ClaimReader::new(history.ledger.store.snapshot());
     let (first, last) = (history.recorded[0], *history.recorded.last().unwrap());
-    for time in [first - 1, first, first + 1, (first + last) / 2, last - 1, last, last + DAY_US, i64::MAX, i64::MIN] {
+    for time in
+        [first - 1, first, first + 1, (first + last) / 2, last - 1, last, last + DAY_US, i64::MAX, i64::MIN]
+    {
         let expected = history.recorded.iter().filter(|recorded| **recorded <= time).count() as u64;
         assert_eq!(reader.lsn_at(Micros(time)).unwrap(), Lsn(expected), "{time}");
     }

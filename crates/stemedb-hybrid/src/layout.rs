@@ -1,0 +1,51 @@
+//! Names of files and folders in a data directory.
+
+use std::path::{Path, PathBuf};
+
+/// Where everything of one database lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    /// The layout of a data directory.
+    pub fn of(dir: &Path) -> Layout {
+        Layout { dir: dir.to_path_buf() }
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The lock that keeps a second process out.
+    pub fn lock(&self) -> PathBuf {
+        self.dir.join("LOCK")
+    }
+
+    /// The two copies of the identity.
+    pub fn identities(&self) -> [PathBuf; 2] {
+        [self.dir.join("IDENTITY.a"), self.dir.join("IDENTITY.b")]
+    }
+
+    /// The journal.
+    pub fn wal(&self) -> PathBuf {
+        self.dir.join("wal")
+    }
+
+    /// The primary view.
+    pub fn kv(&self) -> PathBuf {
+        self.dir.join("kv")
+    }
+
+    /// Evidence: damaged originals and cut tails.
+    pub fn quarantine(&self) -> PathBuf {
+        self.dir.join("quarantine")
+    }
+
+    /// Left in a view's folder by an offline rebuild, so that the next start can say so.
+    pub fn rebuilt_mark(kv: &Path) -> PathBuf {
+        kv.join("REBUILT")
+    }
+}

@@ -1,0 +1,118 @@
+//! Derived views: where rows live, how far each view has come, and which one answers.
+
+mod snapshot;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+pub use snapshot::{ViewIter, ViewSnapshot};
+use stemedb_env::Lsn;
+use stemedb_lsm::{KvStore, WriteBatch};
+
+use crate::{Error, Result, ViewHealth};
+
+/// One derived view and its health.
+#[derive(Debug)]
+pub(crate) struct View<S> {
+    pub store: S,
+    health: RwLock<ViewHealth>,
+}
+
+impl<S: KvStore> View<S> {
+    pub fn new(store: S, health: ViewHealth) -> View<S> {
+        View { store, health: RwLock::new(health) }
+    }
+
+    pub fn health(&self) -> ViewHealth {
+        self.health.read().clone()
+    }
+
+    pub fn set_health(&self, health: ViewHealth) {
+        *self.health.write() = health;
+    }
+
+    /// Applies and publishes one entry's rows, unless the view has them or has failed before. A view that cannot
+    /// apply stops for good: applying the next entry would leave a hole.
+    fn advance(&self, lsn: Lsn, rows: &WriteBatch) -> std::result::Result<(), String> {
+        if let ViewHealth::Failed { cause } = &*self.health.read() {
+            return Err(cause.clone());
+        }
+        if self.store.published_lsn() >= lsn {
+            return Ok(());
+        }
+        match self.store.apply(rows, lsn) {
+            Ok(()) => {
+                self.store.publish(lsn);
+                Ok(())
+            }
+            Err(error) => {
+                let cause = error.to_string();
+                tracing::error!(%lsn, error = ?error, "StorageError: Failed to write to KV store: {cause}");
+                self.set_health(ViewHealth::Failed { cause: cause.clone() });
+                Err(cause)
+            }
+        }
+    }
+}
+
+/// The primary view, the fallback view where there is one, and the routing between them.
+#[derive(Debug)]
+pub(crate) struct Views<P, F> {
+    pub primary: View<P>,
+    pub fallback: Option<View<F>>,
+    fallback_reads: AtomicU64,
+}
+
+impl<P: KvStore, F: KvStore> Views<P, F> {
+    pub fn new(primary: View<P>, fallback: Option<View<F>>) -> Views<P, F> {
+        Views { primary, fallback, fallback_reads: AtomicU64::new(0) }
+    }
+
+    /// Takes one entry's rows into every view. OK if at least one readable view has it then.
+    pub fn advance(&self, lsn: Lsn, rows: &WriteBatch) -> Result<()> {
+        let primary = self.primary.advance(lsn, rows);
+        let fallback = self.fallback.as_ref().map(|view| view.advance(lsn, rows));
+        match (primary, fallback) {
+            (Ok(()), _) | (Err(_), Some(Ok(()))) => Ok(()),
+            (Err(cause), _) => Err(Error::NotReadable { lsn, cause }),
+        }
+    }
+
+    /// Marks every view as unable to go on, after an entry that could not be derived.
+    pub fn fail(&self, cause: &str) {
+        self.primary.set_health(ViewHealth::Failed { cause: cause.to_owned() });
+        if let Some(fallback) = &self.fallback {
+            fallback.set_health(ViewHealth::Failed { cause: cause.to_owned() });
+        }
+    }
+
+    /// A snapshot of the first readable view.
+    pub fn snapshot(&self) -> Result<ViewSnapshot<P::Snapshot, F::Snapshot>> {
+        let health = self.primary.health();
+        if health.is_readable() {
+            return Ok(ViewSnapshot::Primary(self.primary.store.snapshot()));
+        }
+        match &self.fallback {
+            Some(fallback) if fallback.health().is_readable() => {
+                self.fallback_reads.fetch_add(1, Ordering::Relaxed);
+                Ok(ViewSnapshot::Fallback(fallback.store.snapshot()))
+            }
+            _ => Err(Error::NoView { cause: health.to_string() }),
+        }
+    }
+
+    /// How far the furthest view has come.
+    pub fn published(&self) -> Lsn {
+        let primary = self.primary.store.published_lsn();
+        self.fallback.as_ref().map_or(primary, |view| primary.max(view.store.published_lsn()))
+    }
+
+    /// The LSN up to which the journal is no longer needed to open: what the persistent view has flushed.
+    pub fn flushed(&self) -> Lsn {
+        self.primary.store.flushed_lsn()
+    }
+
+    pub fn fallback_reads(&self) -> u64 {
+        self.fallback_reads.load(Ordering::Relaxed)
+    }
+}

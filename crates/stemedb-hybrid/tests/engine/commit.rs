@@ -1,0 +1,202 @@
+//! Acknowledged = durable and readable; one sync per group; refusals leave nothing behind.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use stemedb_core::{AgentId, ClaimId, Command, Nano, Vote};
+use stemedb_env::{
+    Env, IoOp,
+    fs::{
+        FaultFs,
+        fault::{Fault, FaultRule},
+    },
+};
+use stemedb_hybrid::{ClaimEngine, Error, HybridOptions, LsmEngine};
+use stemedb_index::{ClaimReader, Claims, KeyValues, Submission};
+use stemedb_lsm::{KvSnapshot, WriteBatch};
+
+use super::setup::{assert_claims, create, dir, found, open, submission};
+
+#[test]
+fn an_acknowledged_claim_is_readable_at_once_and_after_a_restart() {
+    let (engine, env, _sim) = create(1);
+    for n in 0..50 {
+        let outcome = assert_claims(&engine, [n])[0];
+        assert!(outcome.created);
+        assert_eq!(outcome.position.lsn.0, n + 1);
+        let reader = ClaimReader::new(engine.snapshot().unwrap());
+        assert_eq!(reader.claim(outcome.id.unwrap()).unwrap().unwrap().position, outcome.position);
+    }
+    engine.close().unwrap();
+    let (engine, report) = open(&env);
+    assert_eq!(report.journal.last_lsn.0, 50);
+    assert_eq!(found(&engine), (0..50).collect::<Vec<_>>());
+    assert!(!assert_claims(&engine, [7])[0].created, "known before the restart");
+}
+
+#[test]
+fn a_group_costs_one_write_and_one_sync_of_the_journal() {
+    let (env, sim) = Env::sim(2);
+    let counting = Arc::new(FaultFs::counting(Arc::new(sim.fs.clone())));
+    let env = Env { fs: Arc::clone(&counting) as _, ..env };
+    // Large enough that nothing rotates or flushes meanwhile.
+    let engine = ClaimEngine::create(&env, dir(), Claims, &HybridOptions::default()).unwrap();
+    assert_claims(&engine, [1000]);
+    counting.reset_call_counts();
+    for group in 0..20u64 {
+        assert_claims(&engine, group * 10..group * 10 + 10);
+    }
+    let calls = counting.call_counts();
+    assert_eq!((calls.writes("/wal/"), calls.syncs("/wal/")), (20, 20));
+    assert_eq!((calls.writes("/kv/"), calls.syncs("/kv/")), (0, 0), "the view costs the commit no I/O");
+}
+
+#[test]
+fn writers_on_many_threads_read_their_own_writes_and_lsns_are_dense() {
+    let temp = tempfile::tempdir().unwrap();
+    let env = Env::real();
+    let engine =
+        Arc::new(ClaimEngine::create(&env, &temp.path().join("db"), Claims, &HybridOptions::tiny()).unwrap());
+    let newest_seen = Arc::new(AtomicU64::new(0));
+    let mut lsns: Vec<u64> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..8u64)
+            .map(|thread| {
+                let (engine, newest_seen) = (Arc::clone(&engine), Arc::clone(&newest_seen));
+                scope.spawn(move || {
+                    let mut lsns = Vec::new();
+                    for i in 0..60 {
+                        let outcome = assert_claims(&engine, [thread * 1000 + i])[0];
+                        newest_seen.fetch_max(outcome.position.lsn.0, Ordering::SeqCst);
+                        let at_least = newest_seen.load(Ordering::SeqCst);
+                        let snapshot = engine.snapshot().unwrap();
+                        assert!(snapshot.lsn().0 >= at_least, "a read after an ack must see it");
+                        assert!(ClaimReader::new(snapshot).claim(outcome.id.unwrap()).unwrap().is_some());
+                        lsns.push(outcome.position.lsn.0);
+                    }
+                    lsns
+                })
+            })
+            .collect();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    lsns.sort_unstable();
+    assert_eq!(lsns, (1..=480).collect::<Vec<_>>());
+    let stats = engine.stats();
+    assert_eq!(stats.entries, 480);
+    assert!(stats.commit.groups <= 480);
+}
+
+#[test]
+fn the_same_claim_from_many_threads_is_recorded_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let engine =
+        ClaimEngine::create(&Env::real(), &temp.path().join("db"), Claims, &HybridOptions::default())
+            .unwrap();
+    let created: usize = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..100).filter(|n| assert_claims(&engine, [*n])[0].created).count()))
+            .collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).sum()
+    });
+    assert_eq!(created, 100);
+    assert_eq!(found(&engine), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_refused_request_changes_nothing_and_hurts_nobody_else() {
+    let (engine, _env, _sim) = create(3);
+    assert_claims(&engine, [1]);
+    let mut bad = submission([2, 3]);
+    bad.push(&Command::Vote(Vote::new(ClaimId([7; 32]), AgentId([1; 32]), Nano::ONE))).unwrap();
+    let before = engine.published_lsn();
+    assert!(matches!(engine.commit(bad), Err(Error::Index(stemedb_index::Error::UnknownClaim { .. }))));
+    assert_eq!(engine.published_lsn(), before);
+    assert_eq!(found(&engine), [1]);
+    assert!(assert_claims(&engine, [2])[0].created);
+}
+
+#[test]
+fn recorded_times_never_go_back_even_when_the_clock_does() {
+    let (engine, env, sim) = create(4);
+    assert_claims(&engine, [1]);
+    sim.clock.set_wall(stemedb_env::Micros(5));
+    assert_claims(&engine, [2]);
+    let reader = ClaimReader::new(engine.snapshot().unwrap());
+    let at = |lsn| reader.recorded_at(stemedb_env::Lsn(lsn)).unwrap().unwrap();
+    assert!(at(2) >= at(1));
+    let floor = at(2);
+    drop(reader);
+    engine.close().unwrap();
+    let (engine, _) = open(&env);
+    assert_claims(&engine, [3]);
+    let reader = ClaimReader::new(engine.snapshot().unwrap());
+    assert!(
+        reader.recorded_at(stemedb_env::Lsn(3)).unwrap().unwrap() >= floor,
+        "the floor survives a restart"
+    );
+}
+
+#[test]
+fn after_a_failed_sync_the_outcome_is_unknown_and_nothing_is_pretended() {
+    let (env, sim) = Env::sim(5);
+    let faults = Arc::new(FaultFs::new(Arc::new(sim.fs.clone()), 5));
+    let faulty = Env { fs: Arc::clone(&faults) as _, ..env.clone() };
+    let engine = ClaimEngine::create(&faulty, dir(), Claims, &HybridOptions::tiny()).unwrap();
+    assert_claims(&engine, [1]);
+    faults.add(FaultRule::new(Fault::SyncFailsThenLies).on(IoOp::SyncData).path("/wal/").times(1));
+    assert!(matches!(engine.commit(submission([2])), Err(Error::Indeterminate { .. })));
+    // The retry must not be told "was there already" from what is in flight: it is not known to be there.
+    assert!(matches!(engine.commit(submission([2])), Err(Error::ReadOnly { .. })));
+    assert_eq!(found(&engine), [1], "what is not durable is never shown");
+    assert!(engine.health().read_only.is_some());
+    drop(engine);
+    let (machine, _sim) = super::setup::machine(sim.fs.crash_losing_all(), 6);
+    let (engine, _) = open(&machine);
+    assert!(found(&engine).starts_with(&[1]));
+    assert_claims(&engine, [2]);
+    assert_eq!(found(&engine), [1, 2]);
+}
+
+#[test]
+fn a_full_disk_refuses_definitely_and_reads_go_on() {
+    let (env, sim) = Env::sim(8);
+    let faults = Arc::new(FaultFs::new(Arc::new(sim.fs.clone()), 8));
+    let env = Env { fs: Arc::clone(&faults) as _, ..env };
+    let engine = ClaimEngine::create(&env, dir(), Claims, &HybridOptions::default()).unwrap();
+    assert_claims(&engine, [1]);
+    faults.add(FaultRule::new(Fault::StorageFull).on(IoOp::Write).path("/wal/").times(1));
+    let refused = engine.commit(submission([2]));
+    assert!(matches!(refused, Err(Error::StorageFull { .. } | Error::Indeterminate { .. })), "{refused:?}");
+    assert_eq!(found(&engine), [1]);
+}
+
+#[test]
+fn an_engine_without_claims_stores_plain_rows() {
+    let (env, _sim) = Env::sim(9);
+    let engine = LsmEngine::create(&env, dir(), KeyValues, &HybridOptions::tiny()).unwrap();
+    for i in 0..200u32 {
+        let mut batch = WriteBatch::new();
+        batch.put(&(i % 50).to_be_bytes(), &i.to_le_bytes());
+        if i % 10 == 9 {
+            batch.delete(&(i % 50 - 1).to_be_bytes());
+        }
+        engine.commit(batch).unwrap();
+    }
+    let root = engine.state_root().unwrap();
+    engine.close().unwrap();
+    let (engine, _) = LsmEngine::open(&env, dir(), KeyValues, &HybridOptions::tiny()).unwrap();
+    assert_eq!(engine.state_root().unwrap(), root);
+    let snapshot = engine.snapshot().unwrap();
+    assert_eq!(snapshot.get(&7u32.to_be_bytes()).unwrap().as_deref(), Some(&157u32.to_le_bytes()[..]));
+    assert_eq!(snapshot.get(&48u32.to_be_bytes()).unwrap().as_deref(), None, "deleted last at 199");
+}
+
+#[test]
+fn an_empty_submission_is_acknowledged_without_an_entry() {
+    let (engine, _env, _sim) = create(10);
+    assert!(engine.commit(Submission::new()).unwrap().is_empty());
+    assert_eq!(engine.published_lsn().0, 0);
+    assert!(assert_claims(&engine, [1])[0].created);
+}

@@ -1,0 +1,133 @@
+//! Which folders are databases, and who may have them open.
+
+use std::path::Path;
+
+use stemedb_env::{Env, OpenMode};
+use stemedb_hybrid::{ClaimEngine, Error, HybridOptions};
+use stemedb_index::Claims;
+
+use super::setup::{assert_claims, create, dir, found, open};
+
+fn try_open(env: &Env, dir: &Path) -> Error {
+    ClaimEngine::open(env, dir, Claims, &HybridOptions::tiny()).map(|_| ()).unwrap_err()
+}
+
+fn try_create(env: &Env, dir: &Path) -> Error {
+    ClaimEngine::create(env, dir, Claims, &HybridOptions::tiny()).map(|_| ()).unwrap_err()
+}
+
+#[test]
+fn an_absent_or_emptied_folder_is_never_a_new_database() {
+    let (env, _sim) = Env::sim(1);
+    assert!(matches!(try_open(&env, dir()), Error::NotADatabase { .. }));
+    env.fs.create_dir(dir()).unwrap();
+    assert!(matches!(try_open(&env, dir()), Error::NotADatabase { .. }));
+    assert!(env.fs.list(dir()).unwrap().is_empty(), "looking must not leave anything behind");
+}
+
+#[test]
+fn a_second_open_is_refused_and_names_the_holder() {
+    let (engine, env, _sim) = create(2);
+    match try_open(&env, dir()) {
+        Error::InUse { holder, .. } => assert_eq!(holder, format!("pid {}", std::process::id())),
+        other => panic!("{other:?}"),
+    }
+    assert_claims(&engine, [1]);
+    engine.close().unwrap();
+    assert_eq!(found(&open(&env).0), [1], "the lock goes with its holder");
+}
+
+#[test]
+fn creating_over_a_database_or_over_foreign_files_is_refused() {
+    let (engine, env, _sim) = create(3);
+    assert_claims(&engine, [1]);
+    engine.close().unwrap();
+    assert!(matches!(try_create(&env, dir()), Error::AlreadyExists { .. }));
+    let other = Path::new("/other");
+    env.fs.create_dir(other).unwrap();
+    env.fs.open(&other.join("thesis.txt"), OpenMode::CreateNew).unwrap();
+    match try_create(&env, other) {
+        Error::AlreadyExists { found, .. } => assert_eq!(found, "thesis.txt"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(found(&open(&env).0), [1]);
+}
+
+#[test]
+fn a_create_cut_anywhere_is_repeated_without_harm() {
+    let (env, sim) = Env::sim(4);
+    sim.fs.record(true);
+    ClaimEngine::create(&env, dir(), Claims, &HybridOptions::tiny()).unwrap();
+    let points = sim.fs.take_crash_points();
+    assert!(points.len() > 10);
+    for point in points {
+        for image in [point.fs.crash_losing_all(), point.fs.crash_keeping_all()] {
+            let (env, _sim) = super::setup::machine(image, 5);
+            let engine = match ClaimEngine::open(&env, dir(), Claims, &HybridOptions::tiny()) {
+                Ok((engine, _)) => engine,
+                Err(Error::NotADatabase { .. }) => {
+                    ClaimEngine::create(&env, dir(), Claims, &HybridOptions::tiny()).unwrap()
+                }
+                Err(error) => panic!("after {:?}: {error}", point.operation),
+            };
+            assert_claims(&engine, [1]);
+        }
+    }
+}
+
+#[test]
+fn a_lost_identity_does_not_let_a_create_destroy_the_journal() {
+    let (engine, env, sim) = create(6);
+    for n in 0..400 {
+        assert_claims(&engine, [n]);
+    }
+    engine.close().unwrap();
+    sim.fs.delete(&dir().join("IDENTITY.a")).unwrap();
+    sim.fs.delete(&dir().join("IDENTITY.b")).unwrap();
+    assert!(matches!(try_create(&env, dir()), Error::AlreadyExists { .. }));
+    assert!(matches!(try_open(&env, dir()), Error::NotADatabase { .. }));
+}
+
+#[test]
+fn one_damaged_copy_of_the_identity_is_mended_from_the_other() {
+    for copy in ["IDENTITY.a", "IDENTITY.b"] {
+        let (engine, env, sim) = create(7);
+        assert_claims(&engine, [1]);
+        engine.close().unwrap();
+        let path = dir().join(copy);
+        let whole = sim.fs.read_all(&path).unwrap();
+        sim.fs.corrupt(&path, 20, 0xff).unwrap();
+        let (engine, _) = open(&env);
+        assert_eq!(found(&engine), [1]);
+        assert_eq!(sim.fs.read_all(&path).unwrap(), whole);
+        drop(engine);
+        sim.fs.truncate(&path, 0).unwrap();
+        drop(open(&env));
+        sim.fs.corrupt(&dir().join("IDENTITY.a"), 1, 1).unwrap();
+        sim.fs.corrupt(&dir().join("IDENTITY.b"), 1, 1).unwrap();
+        assert!(matches!(try_open(&env, dir()), Error::BadIdentity { .. }));
+    }
+}
+
+#[test]
+fn the_view_of_another_database_is_refused() {
+    let (a, env, sim) = create(8);
+    assert_claims(&a, [1]);
+    a.flush().unwrap();
+    a.close().unwrap();
+    let other = Path::new("/other");
+    let b = ClaimEngine::create(&env, other, Claims, &HybridOptions::tiny()).unwrap();
+    assert_claims(&b, [2]);
+    b.flush().unwrap();
+    b.close().unwrap();
+    for file in env.fs.list(&dir().join("kv")).unwrap() {
+        sim.fs.delete(&dir().join("kv").join(&file.name)).unwrap();
+    }
+    for file in env.fs.list(&other.join("kv")).unwrap() {
+        env.fs.rename(&other.join("kv").join(&file.name), &dir().join("kv").join(&file.name)).unwrap();
+    }
+    match ClaimEngine::open(&env, dir(), Claims, &HybridOptions::tiny()) {
+        Err(_) => {}
+        Ok((engine, _)) => assert_eq!(found(&engine), [1], "never the other's claims"),
+    }
+}

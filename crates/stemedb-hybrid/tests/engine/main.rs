@@ -1,0 +1,9 @@
+//! The whole engine: what is acknowledged survives, what is lost of a view is derived again.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+// Real threads and real files are what some of these tests are about.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod commit;
+mod crash;
+mod folders;
+mod setup;
