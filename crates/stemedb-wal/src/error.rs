@@ -21,7 +21,7 @@ pub enum Error {
         offset: u64,
         /// What is wrong there.
         damage: Damage,
-        /// First entry that cannot be read.
+        /// First entry that cannot be read; [`Lsn::ZERO`] when the file's header, which would tell it, is damaged.
         first_lsn: Lsn,
         /// Last entry of the damaged file, where another file still tells it.
         last_lsn: Option<Lsn>,

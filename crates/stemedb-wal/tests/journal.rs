@@ -104,6 +104,7 @@ fn eight_threads_share_syncs_and_every_entry_has_its_own_lsn() {
     let stats = journal.stats();
     assert_eq!(stats.groups, counts.call_counts().syncs(""));
     assert_eq!((stats.syncs, stats.writes, stats.entries), (stats.groups, stats.groups, 400));
+    assert_eq!(stats.queue.wait_us.count(), stats.groups);
     assert!(stats.groups < 400, "no two writers ever shared a sync");
     let read: Vec<(u64, String)> = read_all(&journal, 1)
         .into_iter()

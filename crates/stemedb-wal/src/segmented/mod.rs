@@ -44,7 +44,7 @@ use crate::{
 pub struct SegmentedJournal {
     inner: Arc<Inner>,
     queue: CommitQueue<AppendStages>,
-    /// Last field: the job must stop before nothing else.
+    /// Writes the idle marker; stops when the journal is dropped. `None` if markers are off.
     marker: Option<TaskHandle>,
 }
 
@@ -260,7 +260,9 @@ impl SegmentedJournal {
             let job = IdleMarker::new(Arc::clone(&inner), pause);
             Some(inner.env.tasks.spawn("journal-marker", Box::new(job))?)
         };
-        let queue = CommitQueue::new(AppendStages { inner: Arc::clone(&inner) }, inner.options.queue.clone());
+        let stages = AppendStages { inner: Arc::clone(&inner) };
+        let queue =
+            CommitQueue::new(stages, inner.options.queue.clone()).with_clock(Arc::clone(&inner.env.clock));
         Ok(SegmentedJournal { inner, queue, marker })
     }
 
