@@ -1,1 +1,46 @@
-//! placeholder
+//! StemeDB embedded and as a server.
+//!
+//! A database of claims that disagree: sources *assert*, agents *vote*, newer claims *supersede* older ones, and a
+//! reader chooses the *lens* that decides what the answer is, how contested it is, and why.
+//!
+//! - [`Database`] is the embedding facade: synchronous, without a runtime.
+//! - [`json`] is the one JSON model of requests, import lines and answers.
+//! - [`errors`] is the one table of error codes, from which HTTP problems, import verdicts and the documentation come.
+//! - [`http`] (feature `server`, on by default) is a router that any axum application can mount.
+//! - [`metrics`] are the Prometheus names that operators rely on.
+//!
+//! ```no_run
+//! use stemedb_api::{Database, DatabaseOptions, Query};
+//! use stemedb_core::{Assertion, Lens, Object};
+//!
+//! let db = Database::create("/tmp/claims", DatabaseOptions::default())?;
+//! let boils_at = |kelvin: &str, source| {
+//!     Assertion::new("cas:50-00-0", "boiling_point_K", Object::Number(kelvin.into()), source)
+//! };
+//! db.assert(boils_at("254.05", "WEBBOOK"))?;
+//! db.assert(boils_at("252.9", "CRC_ORG"))?;
+//! let answer = db.query(Query::new("cas:50-00-0", "boiling_point_K", Lens::Consensus))?;
+//! println!("{:?}, conflict {}", answer.answer.value, answer.answer.conflict_score);
+//! # Ok::<(), stemedb_api::Error>(())
+//! ```
+#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod database;
+pub mod errors;
+#[cfg(feature = "server")]
+pub mod http;
+pub mod json;
+#[cfg(feature = "server")]
+pub mod metrics;
+pub(crate) mod store_helpers;
+
+pub use database::{
+    AsOf, Database, DatabaseOptions, ImportFailed, ImportOptions, ImportReport, ImportSink, OnError, Query,
+    Resolved, Snapshot,
+};
+pub use errors::{Code, Error, FieldError, Invalid, Result};
+#[cfg(feature = "server")]
+pub use http::{RouterOptions, router};
+pub use stemedb_core as core;
+pub use stemedb_hybrid as hybrid;
+pub use stemedb_index::{Outcome, Position};

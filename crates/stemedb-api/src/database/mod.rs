@@ -1,0 +1,309 @@
+//! The embedding facade: a database in a folder, without a runtime.
+//!
+//! ```text
+//! submit ─ policy, rules, encoding ─▶ engine.commit ─▶ durable and readable ─▶ Outcome
+//! query  ─ snapshot ─ as of ─ candidates ─ lens ─▶ Resolved
+//! import ─ lines ─ records ─▶ batches ─(second thread)─▶ engine.commit ─▶ verdicts
+//! ```
+//!
+//! Every call blocks until it is done. Handles are cheap to clone and may be used from any thread; the folder is closed
+//! when the last one is dropped.
+
+mod as_of;
+mod import;
+mod lines;
+mod options;
+mod query;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+pub use as_of::AsOf;
+pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError};
+pub use lines::{LINE_MAX_BYTES, Line, Lines};
+pub use options::DatabaseOptions;
+pub use query::{Query, Resolved};
+use stemedb_core::{
+    Assertion, ClaimId, Command, Cosign, Epoch, SignatureError, SignaturePolicy, Source, Supersession, Vote,
+    identity::verify_claim,
+};
+use stemedb_env::{Env, Lsn};
+use stemedb_hybrid::{ClaimEngine, Health, OpenReport, Stats, ViewSnapshot};
+use stemedb_index::{ClaimReader, Claims, Outcome, StoredClaim, Submission};
+use stemedb_lsm::{KvStore, LsmStore, MemStore};
+
+use crate::errors::{Error, FieldError, Result, of_signature};
+
+/// A consistent view of a database, as it was when the view was taken.
+pub type Snapshot = ViewSnapshot<<LsmStore as KvStore>::Snapshot, <MemStore as KvStore>::Snapshot>;
+
+/// A database. Clones are handles on the same one.
+#[derive(Clone, Debug)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: ClaimEngine,
+    env: Env,
+    signatures: SignaturePolicy,
+    /// The last readable entry when the database was opened.
+    opened_at: Lsn,
+    /// Claims that were new since.
+    created: AtomicU64,
+    report: Option<OpenReport>,
+}
+
+impl Database {
+    /// Creates a database in a folder that is absent or empty.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] where something is there already, or the system refuses.
+    pub fn create(dir: impl AsRef<Path>, options: DatabaseOptions) -> Result<Database> {
+        let engine = ClaimEngine::create(&options.env, dir.as_ref(), Claims, &options.engine)?;
+        Ok(Database::over(engine, options, None))
+    }
+
+    /// Opens the database in a folder. Never creates one: an emptied or unmounted disk must not look like a new
+    /// database.
+    ///
+    /// Cost: independent of the size; replays what was not flushed.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] where there is no database, another process has it open, or it is damaged.
+    pub fn open(dir: impl AsRef<Path>, options: DatabaseOptions) -> Result<Database> {
+        let (engine, report) = ClaimEngine::open(&options.env, dir.as_ref(), Claims, &options.engine)?;
+        Ok(Database::over(engine, options, Some(report)))
+    }
+
+    fn over(engine: ClaimEngine, options: DatabaseOptions, report: Option<OpenReport>) -> Database {
+        let opened_at = engine.published_lsn();
+        let DatabaseOptions { signatures, env, .. } = options;
+        let inner = Inner { engine, env, signatures, opened_at, created: AtomicU64::new(0), report };
+        Database { inner: Arc::new(inner) }
+    }
+
+    /// What opening found and did; `None` for a database that was created by this handle.
+    pub fn open_report(&self) -> Option<&OpenReport> {
+        self.inner.report.as_ref()
+    }
+
+    /// Records commands together or not at all, as one journal entry. Returns when they are durable and readable, with
+    /// one outcome a command.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the member of the first command that is refused; nothing was applied. The classes of
+    /// [`Error::Engine`] are told apart by [`Error::code`].
+    pub fn submit(&self, commands: &[Command]) -> Result<Vec<Outcome>> {
+        let mut submission = Submission::new();
+        for command in commands {
+            self.check_signatures(command)?;
+            submission.push(command)?;
+        }
+        self.commit(submission)
+    }
+
+    /// Records a claim. Asserting it again changes nothing and answers with its first place.
+    ///
+    /// # Errors
+    /// As [`Database::submit`].
+    pub fn assert(&self, assertion: Assertion) -> Result<Outcome> {
+        self.submit_one(Command::Assert(assertion))
+    }
+
+    /// Records a vote. An agent's newest vote on a claim is the one that counts.
+    ///
+    /// # Errors
+    /// As [`Database::submit`].
+    pub fn vote(&self, vote: Vote) -> Result<Outcome> {
+        self.submit_one(Command::Vote(vote))
+    }
+
+    /// Sets a claim aside.
+    ///
+    /// # Errors
+    /// As [`Database::submit`].
+    pub fn supersede(&self, supersession: Supersession) -> Result<Outcome> {
+        self.submit_one(Command::Supersede(supersession))
+    }
+
+    /// Opens an epoch.
+    ///
+    /// # Errors
+    /// As [`Database::submit`].
+    pub fn epoch(&self, epoch: Epoch) -> Result<Outcome> {
+        self.submit_one(Command::Epoch(epoch))
+    }
+
+    /// Records what is known about a source. The newest record counts.
+    ///
+    /// # Errors
+    /// As [`Database::submit`].
+    pub fn source(&self, source: Source) -> Result<Outcome> {
+        self.submit_one(Command::Source(source))
+    }
+
+    /// Records another agent's signature on a claim.
+    ///
+    /// # Errors
+    /// As [`Database::submit`].
+    pub fn cosign(&self, cosign: Cosign) -> Result<Outcome> {
+        self.submit_one(Command::Cosign(cosign))
+    }
+
+    fn submit_one(&self, command: Command) -> Result<Outcome> {
+        let outcomes = self.submit(std::slice::from_ref(&command))?;
+        // One command, one outcome: anything else is a defect of the engine, answered as a lost commit.
+        outcomes.first().copied().ok_or_else(abandoned)
+    }
+
+    fn commit(&self, submission: Submission) -> Result<Vec<Outcome>> {
+        let outcomes = self.inner.engine.commit(submission)?;
+        let created = outcomes.iter().filter(|outcome| outcome.created && outcome.id.is_some()).count();
+        self.inner.created.fetch_add(created as u64, Ordering::Relaxed);
+        Ok(outcomes)
+    }
+
+    /// Applies the signature policy, and names the member that breaks it.
+    fn check_signatures(&self, command: &Command) -> Result<(), FieldError> {
+        let Err(error) = self.inner.signatures.check(command) else { return Ok(()) };
+        Err(match (command, error) {
+            (Command::Assert(claim), SignatureError::Invalid { .. } | SignatureError::NotAKey { .. }) => {
+                let id = claim.id();
+                let wrong =
+                    claim.signatures.iter().position(|signature| verify_claim(&id, signature).is_err());
+                of_signature(format!("/signatures/{}/signature", wrong.unwrap_or(0)), error)
+            }
+            (Command::Assert(_), _) => of_signature("/signatures", error),
+            (_, SignatureError::MissingAgent) => of_signature("/agent", error),
+            _ => of_signature("/signature", error),
+        })
+    }
+
+    /// Answers a question.
+    ///
+    /// Cost: one short range scan, a few filtered probes a claim, and O(n log n) in the number of claims.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a moment that lies in the future; [`Error::Engine`] where the store fails.
+    pub fn query(&self, query: Query) -> Result<Resolved> {
+        query::answer(self, query)
+    }
+
+    /// A claim by its id.
+    ///
+    /// # Errors
+    /// Where the store fails: never "not found" for what could not be read.
+    pub fn claim(&self, id: ClaimId) -> Result<Option<StoredClaim>> {
+        Ok(self.reader(None)?.claim(id)?)
+    }
+
+    /// Reads claims, questions, votes and sources as they are now, or as they were known at a moment.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a moment that lies in the future.
+    pub fn reader(&self, as_of: Option<AsOf>) -> Result<ClaimReader<Snapshot>> {
+        let snapshot = self.inner.engine.snapshot()?;
+        Ok(match as_of {
+            None => ClaimReader::new(snapshot),
+            Some(AsOf::Lsn(lsn)) => ClaimReader::as_of(snapshot, lsn)?,
+            Some(AsOf::Time(time)) => {
+                let newest = ClaimReader::new(snapshot);
+                let lsn = newest.lsn_at(stemedb_env::Micros(time.0))?;
+                ClaimReader::as_of(newest.snapshot().clone(), lsn)?
+            }
+        })
+    }
+
+    /// The last entry that is readable: everything acknowledged is at or before it.
+    pub fn published_lsn(&self) -> Lsn {
+        self.inner.engine.published_lsn()
+    }
+
+    /// The timeline of the database's LSNs.
+    pub fn timeline(&self) -> u32 {
+        self.inner.engine.identity().timeline
+    }
+
+    /// Which signatures the database asks for.
+    pub fn signature_policy(&self) -> SignaturePolicy {
+        self.inner.signatures
+    }
+
+    /// Claims that were new since the database was opened, and the LSN it was opened at.
+    pub fn created_since_open(&self) -> (u64, Lsn) {
+        (self.inner.created.load(Ordering::Relaxed), self.inner.opened_at)
+    }
+
+    /// Counters of the engine and its parts.
+    pub fn stats(&self) -> Stats {
+        self.inner.engine.stats()
+    }
+
+    /// How well the parts are.
+    pub fn health(&self) -> Health {
+        self.inner.engine.health()
+    }
+
+    /// Makes the views independent of the journal up to now.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn flush(&self) -> Result<Lsn> {
+        Ok(self.inner.engine.flush()?)
+    }
+
+    /// Merges the view's tables; returns when done.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn compact(&self) -> Result<()> {
+        Ok(self.inner.engine.compact()?)
+    }
+
+    /// Reads everything back and checks it. Returns the number of rows.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] names the file and offset of the first damage.
+    pub fn verify(&self) -> Result<u64> {
+        Ok(self.inner.engine.verify()?)
+    }
+
+    /// The engine below, for tools that look at files and views.
+    pub fn engine(&self) -> &ClaimEngine {
+        &self.inner.engine
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.inner.env
+    }
+
+    /// Closes the database if this is its last handle; otherwise it closes with the last one. Not closing loses nothing:
+    /// the next open only has more to replay.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn close(self) -> Result<()> {
+        match Arc::into_inner(self.inner) {
+            Some(inner) => Ok(inner.engine.close()?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A commit whose answer never came.
+fn abandoned() -> Error {
+    Error::Engine(stemedb_hybrid::Error::Indeterminate { source: stemedb_wal::Error::Abandoned })
+}
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Error {
+        Error::Invalid(error.into())
+    }
+}

@@ -1,0 +1,125 @@
+//! The one table of error codes.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($variant:ident = $name:literal, $status:literal, $title:literal, $meaning:literal;)+) => {
+        /// A stable error code. The name is what programs may compare; titles and details are for people.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)+];
+
+            /// The name on the wire.
+            pub const fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name,)+ }
+            }
+
+            /// The HTTP status of a reply whose first error has this code.
+            pub const fn status(self) -> u16 {
+                match self { $(Code::$variant => $status,)+ }
+            }
+
+            /// What it is, in a few words.
+            pub const fn title(self) -> &'static str {
+                match self { $(Code::$variant => $title,)+ }
+            }
+
+            /// What it means and what to do.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Code::$variant => $meaning,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    // The request is not of the right shape.
+    InvalidUtf8 = "invalid_utf8", 400, "Not UTF-8", "The text is not UTF-8. The detail names the byte where it stops being so.";
+    InvalidJson = "invalid_json", 400, "Not JSON", "The text is not JSON (RFC 8259). The detail names the line and column.";
+    WrongType = "wrong_type", 400, "Wrong JSON type", "The member exists, but its value is of another JSON type than expected.";
+    UnknownField = "unknown_field", 400, "Unknown field", "The record has no such member. The detail lists those it has.";
+    MissingField = "missing_field", 400, "Missing field", "A required member is absent.";
+    DuplicateKey = "duplicate_key", 400, "Key named twice", "A JSON object names the same key twice.";
+    TooDeep = "too_deep", 400, "Nested too deeply", "A JSON value is nested deeper than 32 levels.";
+    UnknownParameter = "unknown_parameter", 400, "Unknown parameter", "The route takes no such query parameter. The detail lists those it takes.";
+    MissingParameter = "missing_parameter", 400, "Missing parameter", "A required query parameter is absent.";
+    DuplicateParameter = "duplicate_parameter", 400, "Parameter given twice", "A query parameter is given more than once.";
+    InvalidParameter = "invalid_parameter", 400, "Invalid parameter", "A path or query parameter is not of the form that the route takes.";
+    InvalidEncoding = "invalid_encoding", 400, "Undecodable body", "The body is not what its Content-Encoding says, or it ends early.";
+    BadRequest = "bad_request", 400, "Bad request", "The request is not HTTP as this server understands it.";
+    RequestTimeout = "request_timeout", 408, "Body too slow", "No part of the body arrived within the time allowed.";
+    NotFound = "not_found", 404, "No such route", "Nothing lives at this path.";
+    ClaimNotFound = "claim_not_found", 404, "No such claim", "No claim with this id was known at the moment asked for.";
+    MethodNotAllowed = "method_not_allowed", 405, "Method not allowed", "The path exists, but not for this method. The Allow header lists the methods it has.";
+    BodyTooLarge = "body_too_large", 413, "Body too large", "The body exceeds the limit that the detail states. Of an import, the limit is on the decompressed size.";
+    UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "The Content-Type is missing or not one that the route takes.";
+    UnsupportedEncoding = "unsupported_encoding", 415, "Unsupported encoding", "The Content-Encoding is not one that the route takes.";
+    // The request is well formed and breaks a rule.
+    LineTooLong = "line_too_long", 422, "Line too long", "A line of an import exceeds 1 MiB.";
+    Empty = "empty", 422, "Empty", "A text that must not be empty is.";
+    TooLong = "too_long", 422, "Too long", "A text exceeds its bound in bytes.";
+    TooMany = "too_many", 422, "Too many", "A list has more members than allowed.";
+    ControlCharacter = "control_character", 422, "Control character", "A name contains a control character.";
+    NulCharacter = "nul_character", 422, "NUL character", "A text contains U+0000.";
+    OutOfRange = "out_of_range", 422, "Out of range", "A number lies outside its range.";
+    TooManyDigits = "too_many_digits", 422, "Too many digits", "A number has more significant digits than can be kept exactly.";
+    ExponentOutOfRange = "exponent_out_of_range", 422, "Exponent out of range", "A number's decimal exponent is too large or too small.";
+    NotATime = "not_a_time", 422, "Not a time", "The text is not an RFC 3339 date and time with an offset.";
+    NotHex = "not_hex", 422, "Not hexadecimal", "The text is not the expected number of hexadecimal digits.";
+    NotANumber = "not_a_number", 422, "Not a number", "The text is not a number of the JSON grammar, or not an integer where one is needed.";
+    UnknownName = "unknown_name", 422, "Unknown name", "The word is not one of those known here. The detail lists them.";
+    NullValue = "null_value", 422, "Null is not a value", "JSON null cannot be claimed.";
+    NotCanonical = "not_canonical", 422, "Not canonical", "A list or a JSON text is not in its canonical form.";
+    EmptyInterval = "empty_interval", 422, "Empty interval", "A span of time ends at or before its start.";
+    KindMismatch = "kind_mismatch", 422, "Kind mismatch", "A supersession retracts exactly when it names no successor.";
+    SelfReference = "self_reference", 422, "Refers to itself", "A record refers to itself.";
+    UnknownClaim = "unknown_claim", 422, "Unknown claim", "The record refers to a claim that does not exist.";
+    MissingAgent = "missing_agent", 422, "Missing agent", "A signature is given without the agent who made it.";
+    SignatureInvalid = "signature_invalid", 422, "Invalid signature", "A signature does not verify for its agent over this record.";
+    SignatureRequired = "signature_required", 422, "Signature required", "This database takes signed records only.";
+    TooLarge = "too_large", 422, "Too large", "The commands of one request exceed what one journal entry may hold.";
+    // The state does not allow it.
+    LsnNotReached = "lsn_not_reached", 409, "Not reached", "The LSN asked for lies in the future of this database.";
+    NotADatabase = "not_a_database", 409, "Not a database", "The folder holds no database. Create one explicitly.";
+    AlreadyExists = "already_exists", 409, "Already there", "The folder is not empty.";
+    InUse = "in_use", 409, "In use", "Another process has the database open.";
+    // The server cannot do it now, or at all.
+    InternalError = "internal_error", 500, "Internal error", "A defect of the server. The log has more under the request's id.";
+    IoError = "io_error", 500, "Input or output failed", "The operating system refused an operation. The log says which.";
+    Corruption = "corruption", 500, "Damaged data", "Bytes on disk are not what was written. Nothing is answered from them; the log names file and offset.";
+    Overloaded = "overloaded", 503, "Overloaded", "Too much is waiting. Nothing was applied; try again after the time given.";
+    Indeterminate = "indeterminate", 503, "Outcome unknown", "Writing failed in a way that leaves open whether the request is durable. Repeating it is safe.";
+    ReadOnly = "read_only", 503, "Read-only", "An earlier failure made the database read-only until it is opened again. Nothing was applied.";
+    Unavailable = "unavailable", 503, "Unavailable", "No view can answer now.";
+    StorageFull = "storage_full", 507, "Disk full", "No space is left. Nothing was applied.";
+}
+
+impl Code {
+    /// True when the same request may succeed later without being changed.
+    pub const fn is_retryable(self) -> bool {
+        matches!(
+            self,
+            Code::RequestTimeout
+                | Code::Overloaded
+                | Code::Indeterminate
+                | Code::Unavailable
+                | Code::StorageFull
+        )
+    }
+
+    /// Where the code is described, relative to the documentation's root.
+    pub fn page(self) -> String {
+        format!("/docs/errors#{}", self.name())
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

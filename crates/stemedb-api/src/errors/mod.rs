@@ -1,0 +1,72 @@
+//! Errors: one table of codes, errors of fields, and the crate's error.
+//!
+//! Every refusal carries a [`Code`] from one table; the same table gives the HTTP status, the title of the problem and
+//! the page in `docs/errors/`. Refusals of requests name the member or parameter ([`FieldError`]).
+
+mod code;
+mod field;
+
+pub use code::Code;
+pub(crate) use field::of_signature;
+pub use field::{FieldError, Invalid, Place};
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a database refused or could not do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request breaks a rule; nothing was applied.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Engine(stemedb_hybrid::Error),
+    /// Reading the input of an import failed.
+    #[error("cannot read the input: {0}")]
+    Input(#[source] std::io::Error),
+}
+
+impl Error {
+    /// The stable code of the error.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Invalid(invalid) => invalid.code(),
+            Error::Engine(error) => crate::store_helpers::code_of(error),
+            Error::Input(_) => Code::InvalidEncoding,
+        }
+    }
+}
+
+impl From<stemedb_hybrid::Error> for Error {
+    fn from(error: stemedb_hybrid::Error) -> Error {
+        match error {
+            stemedb_hybrid::Error::Index(error) => error.into(),
+            other => Error::Engine(other),
+        }
+    }
+}
+
+impl From<stemedb_index::Error> for Error {
+    fn from(error: stemedb_index::Error) -> Error {
+        match error {
+            // A field of the request is at fault, not the store.
+            stemedb_index::Error::UnknownClaim { field, ref id } => {
+                let detail = format!("there is no claim {id}");
+                Error::Invalid(FieldError::in_body(field, Code::UnknownClaim, detail).into())
+            }
+            stemedb_index::Error::NotReached { .. } => {
+                let detail = error.to_string();
+                Error::Invalid(FieldError::in_parameter("as_of", Code::LsnNotReached, detail).into())
+            }
+            other => Error::Engine(stemedb_hybrid::Error::from(other)),
+        }
+    }
+}
+
+impl From<stemedb_core::ModelError> for Error {
+    fn from(error: stemedb_core::ModelError) -> Error {
+        Error::Invalid(error.into())
+    }
+}

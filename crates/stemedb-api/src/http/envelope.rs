@@ -1,0 +1,153 @@
+//! What every request passes: its id, the cap, metrics, the position header, and the rendering of problems.
+
+use std::{any::Any, fmt::Write};
+
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use stemedb_env::Lsn;
+
+use super::{App, Problem};
+use crate::errors::Code;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const STEMEDB_LSN: HeaderName = HeaderName::from_static("stemedb-lsn");
+const REQUEST_ID_MAX_BYTES: usize = 128;
+
+/// The LSN that a reply is about, where a handler knows better than "everything readable now".
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AboutLsn(pub Lsn);
+
+/// Routes that must answer when everything else is refused.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/v1/health" | "/metrics")
+}
+
+pub(super) async fn envelope(State(app): State<App>, request: Request, next: Next) -> Response {
+    let clock = &app.database.env().clock;
+    let started = clock.monotonic();
+    let method = request.method().clone();
+    let template = request.extensions().get::<MatchedPath>().cloned();
+    let path = template.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let id = request_id(&app, request.headers());
+
+    let in_flight = app.enter();
+    let mut response = if in_flight.is_none() && !is_probe(&path) {
+        Problem::of(Code::Overloaded).into_response()
+    } else {
+        next.run(request).await
+    };
+    drop(in_flight);
+
+    if let Some(problem) = problem_of(&mut response) {
+        if response.status().is_server_error() {
+            tracing::warn!(request_id = %id, code = problem.code().name(), path, "request failed");
+        }
+        let body = problem.render(&id);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.body_mut() = Body::from(body);
+    }
+    let lsn =
+        response.extensions().get::<AboutLsn>().map_or_else(|| app.database.published_lsn(), |about| about.0);
+    let position = format!("{}.{lsn}", app.database.timeline());
+    let headers = response.headers_mut();
+    if let Ok(position) = HeaderValue::try_from(position) {
+        headers.insert(STEMEDB_LSN, position);
+    }
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let elapsed = clock.monotonic().saturating_sub(started);
+    app.metrics.http_request(method.as_str(), &path, response.status().as_u16(), elapsed);
+    response
+}
+
+/// The client's id if it is a plain one, else a new one.
+fn request_id(app: &App, headers: &HeaderMap) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let given = headers.get(REQUEST_ID).map(HeaderValue::as_bytes).unwrap_or_default();
+    if (1..=REQUEST_ID_MAX_BYTES).contains(&given.len())
+        && given.iter().copied().all(plain)
+        && let Ok(given) = std::str::from_utf8(given)
+    {
+        return given.to_owned();
+    }
+    let mut random = [0; 16];
+    app.database.env().random.fill(&mut random);
+    random.iter().fold(String::with_capacity(32), |mut id, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}
+
+/// The problem that a reply stands for: the handler's, or one for what the framework refused by itself.
+fn problem_of(response: &mut Response) -> Option<Problem> {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        return Some(problem);
+    }
+    let code = match response.status() {
+        status if !status.is_client_error() && !status.is_server_error() => return None,
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::REQUEST_TIMEOUT => Code::RequestTimeout,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        status if status.is_client_error() => Code::BadRequest,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Overloaded,
+        _ => Code::InternalError,
+    };
+    *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Some(Problem::of(code))
+}
+
+/// A handler panicked. The panic's own words go to the log only.
+pub(super) fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let words =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!("a handler panicked: {}", words.unwrap_or("(no message)"));
+    Problem::of(Code::InternalError).into_response()
+}
+
+/// The answer to paths that are not ours.
+pub(super) async fn unknown_path() -> Problem {
+    Problem::of(Code::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, http::Request, routing::get};
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    async fn panicking() -> StatusCode {
+        panic!("secret words")
+    }
+
+    #[test]
+    fn a_panic_becomes_an_internal_error_that_does_not_tell_its_words() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let routes: Router =
+                Router::new().route("/", get(panicking)).layer(CatchPanicLayer::custom(after_panic));
+            let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+            let mut response = routes.oneshot(request).await.unwrap();
+            let problem = problem_of(&mut response).unwrap();
+            assert_eq!(problem.code(), Code::InternalError);
+            let body: serde_json::Value = serde_json::from_slice(&problem.render("r1")).unwrap();
+            assert_eq!(body["code"], "internal_error");
+            assert_eq!(body["request_id"], "r1");
+            assert!(!body.to_string().contains("secret"));
+            assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        });
+    }
+}

@@ -1,0 +1,82 @@
+//! Routes that say how the server is.
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Serialize;
+
+use super::{App, Problem, reply};
+use crate::errors::Code;
+
+#[derive(Serialize)]
+struct HealthJson {
+    status: &'static str,
+    version: &'static str,
+    timeline: u32,
+    /// Last entry that is durable.
+    durable_lsn: u64,
+    /// Last entry that is readable.
+    published_lsn: u64,
+    /// Last entry that survives without the journal.
+    flushed_lsn: u64,
+    primary: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<String>,
+    writable: bool,
+}
+
+/// `GET /v1/health`: always 200, because it describes; `/readyz` judges.
+pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> {
+    let health = app.database.health();
+    let status = match (health.is_ready(), &health.primary) {
+        (true, stemedb_hybrid::ViewHealth::Healthy) => "ok",
+        (true, _) => "degraded",
+        (false, _) => "failed",
+    };
+    let json = HealthJson {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        timeline: app.database.timeline(),
+        durable_lsn: health.durable.0,
+        published_lsn: health.published.0,
+        flushed_lsn: health.flushed.0,
+        primary: health.primary.to_string(),
+        fallback: health.fallback.as_ref().map(ToString::to_string),
+        writable: health.read_only.is_none(),
+    };
+    reply::json(StatusCode::OK, Some(health.published), &json)
+}
+
+/// `GET /livez`: that the process answers is all it says.
+pub(super) async fn livez() -> Response {
+    reply::with_type("text/plain; charset=utf-8", "ok\n")
+}
+
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+}
+
+/// `GET /readyz`: whether requests should be sent here, by named checks. Turns false again when a check fails.
+pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Problem> {
+    let health = app.database.health();
+    let readable = health.primary.is_readable()
+        || health.fallback.as_ref().is_some_and(stemedb_hybrid::ViewHealth::is_readable);
+    let checks = [
+        Check { name: "readable", ok: readable },
+        Check { name: "writable", ok: health.read_only.is_none() },
+    ];
+    let ready = checks.iter().all(|check| check.ok);
+    let listed = serde_json::to_value(&checks).unwrap_or_default();
+    if ready {
+        let body = serde_json::json!({ "status": "ready", "checks": listed });
+        reply::json(StatusCode::OK, Some(health.published), &body)
+    } else {
+        Err(Problem::new(Code::Unavailable, "a readiness check fails").with("checks", listed))
+    }
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    let text = app.metrics.render(&app.database);
+    reply::with_type("text/plain; version=0.0.4; charset=utf-8", text)
+}

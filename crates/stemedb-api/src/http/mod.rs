@@ -1,0 +1,144 @@
+//! The HTTP router.
+//!
+//! [`router`] is a value that any axum application can mount: it owns no socket, no signal and no global state, and two
+//! of them over two databases live in one process.
+//!
+//! ```text
+//! envelope    request id · in-flight cap · metrics by route template · problems rendered · Stemedb-Lsn
+//!  └ catch panic
+//!     └ handler   parameters · body within its limit ─▶ store_helpers (a blocking thread) ─▶ reply
+//! ```
+//!
+//! Every reply that is not a success is `application/problem+json` (RFC 9457) with a code of [`crate::errors::Code`],
+//! also where the framework alone would have answered.
+
+mod body;
+mod envelope;
+mod health;
+mod import;
+mod openapi;
+mod params;
+mod problem;
+mod read;
+mod reply;
+mod routes;
+mod schemas;
+mod write;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, middleware};
+pub use openapi::document;
+pub use problem::Problem;
+pub use routes::route_list;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{database::Database, metrics::Metrics, store_helpers::Storage};
+
+/// Limits of a router.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterOptions {
+    /// Largest body of any route but the import, in bytes.
+    pub body_max_bytes: usize,
+    /// Largest body of an import after decompression, in bytes.
+    pub import_max_bytes: u64,
+    /// Requests handled at once; more are refused with `overloaded`. Health and metrics are always answered.
+    pub max_in_flight: usize,
+    /// Imports handled at once.
+    pub max_imports: usize,
+    /// How long the next part of a body is waited for.
+    pub body_timeout: Duration,
+    /// Whether the router answers paths that it does not know. Say no where an application merges it and has a fallback
+    /// of its own.
+    pub answer_unknown_paths: bool,
+}
+
+impl Default for RouterOptions {
+    fn default() -> RouterOptions {
+        RouterOptions {
+            body_max_bytes: 1 << 20,
+            import_max_bytes: 4 << 30,
+            max_in_flight: 512,
+            max_imports: 4,
+            body_timeout: Duration::from_secs(30),
+            answer_unknown_paths: true,
+        }
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub(crate) struct App(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub database: Database,
+    pub storage: Storage,
+    pub metrics: Arc<Metrics>,
+    pub options: RouterOptions,
+    pub imports: Arc<Semaphore>,
+    in_flight: AtomicUsize,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    /// Counts a request as in flight while the guard lives; `None` when there are too many.
+    fn enter(&self) -> Option<InFlight> {
+        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let guard = InFlight(self.clone());
+        (before < self.options.max_in_flight).then_some(guard)
+    }
+}
+
+/// A request in flight.
+struct InFlight(App);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The routes of a database.
+///
+/// Starts one background job that counts the claims for `stemedb_assertions_indexed_total`; it ends by itself.
+pub fn router(database: Database, options: RouterOptions) -> Router {
+    let metrics = Arc::new(Metrics::new(&database));
+    let app = App(Arc::new(Shared {
+        storage: Storage::new(database.clone(), Arc::clone(&metrics)),
+        database,
+        metrics,
+        options,
+        imports: Arc::new(Semaphore::new(options.max_imports)),
+        in_flight: AtomicUsize::new(0),
+    }));
+    let mut router = Router::new();
+    for route in routes::table() {
+        router = router.route(route.path, route.handler);
+    }
+    if options.answer_unknown_paths {
+        router = router.fallback(envelope::unknown_path);
+    }
+    wrapped(router, &app).with_state(app)
+}
+
+/// Puts the layers around routes.
+fn wrapped(router: Router<App>, app: &App) -> Router<App> {
+    router
+        .layer(CatchPanicLayer::custom(envelope::after_panic))
+        .layer(middleware::from_fn_with_state(app.clone(), envelope::envelope))
+}

@@ -1,0 +1,181 @@
+//! Query parameters: strict, because a misspelt parameter would otherwise change the answer without a word.
+
+use stemedb_core::{Lens, Micros};
+
+use crate::{
+    database::{AsOf, Query},
+    errors::{Code, FieldError, Invalid},
+    json::instant,
+};
+
+/// The parameters of one request.
+#[derive(Debug)]
+pub(super) struct Params {
+    pairs: Vec<(String, String)>,
+    errors: Vec<FieldError>,
+}
+
+impl Params {
+    /// Takes a query string apart. Only parameters named in `allowed` may occur, each once.
+    pub(super) fn parse(query: Option<&str>, allowed: &[&'static str]) -> Params {
+        let mut params = Params { pairs: Vec::new(), errors: Vec::new() };
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let Ok(name) = decode(name) else {
+                params.refuse("(unreadable)", Code::InvalidParameter, "a name is not percent-encoded UTF-8");
+                continue;
+            };
+            let Some(known) = allowed.iter().find(|allowed| **allowed == name) else {
+                let name: String = name.chars().take(64).collect();
+                let detail = format!("is none of {}", allowed.join(", "));
+                params.errors.push(FieldError::in_parameter(name, Code::UnknownParameter, detail));
+                continue;
+            };
+            if params.pairs.iter().any(|(other, _)| other == known) {
+                params.refuse(known, Code::DuplicateParameter, "is given more than once");
+                continue;
+            }
+            match decode(value) {
+                Ok(value) => params.pairs.push((name, value)),
+                Err(at) => {
+                    let detail = format!("is not percent-encoded UTF-8 at byte {at}");
+                    params.errors.push(FieldError::in_parameter(*known, Code::InvalidUtf8, detail));
+                }
+            }
+        }
+        params
+    }
+
+    fn refuse(&mut self, name: &'static str, code: Code, detail: &str) {
+        self.errors.push(FieldError::in_parameter(name, code, detail));
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.pairs.iter().position(|(other, _)| other == name)?;
+        Some(self.pairs.swap_remove(at).1)
+    }
+
+    /// A text that must be there.
+    fn required(&mut self, name: &'static str) -> String {
+        match self.take(name) {
+            Some(text) if !text.is_empty() => return text,
+            Some(_) => self.refuse(name, Code::InvalidParameter, "must not be empty"),
+            // A parameter that was refused already is not missing as well.
+            None if self
+                .errors
+                .iter()
+                .any(|error| error.place.to_string() == format!("parameter {name}")) => {}
+            None => self.refuse(name, Code::MissingParameter, "is required"),
+        }
+        String::new()
+    }
+
+    /// A yes or no; absent = no.
+    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+        self.one_of(
+            name,
+            &[("false", false), ("true", true), ("off", false), ("on", true), ("0", false), ("1", true)],
+        )
+        .unwrap_or(false)
+    }
+
+    /// One of a few words.
+    pub(super) fn one_of<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let given = self.take(name)?;
+        let found = words.iter().find(|(word, _)| *word == given).map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let detail = format!("is none of {}", words.join(", "));
+            self.errors.push(FieldError::in_parameter(name, Code::InvalidParameter, detail));
+        }
+        found
+    }
+
+    fn time(&mut self, name: &'static str) -> Option<Micros> {
+        let text = self.take(name)?;
+        match instant(&text) {
+            Ok(time) => Some(time),
+            Err((_, detail)) => {
+                self.refuse(name, Code::InvalidParameter, &detail);
+                None
+            }
+        }
+    }
+
+    /// The question that the parameters ask; `lens` where the route does not choose it itself.
+    pub(super) fn question(&mut self, lens: Option<Lens>) -> Query {
+        let (subject, predicate) = (self.required("subject"), self.required("predicate"));
+        let lenses = Lens::ALL.map(|lens| (lens.name(), lens));
+        let lens = match lens {
+            Some(lens) => lens,
+            None => self.one_of("lens", &lenses).unwrap_or(Lens::Consensus),
+        };
+        let as_of = match self.take("as_of").map(|text| AsOf::parse(&text)) {
+            None => None,
+            Some(Ok(as_of)) => Some(as_of),
+            Some(Err(error)) => {
+                self.errors.push(error);
+                None
+            }
+        };
+        Query {
+            as_of,
+            epoch: self.take("epoch"),
+            decay: self.flag("decay"),
+            evaluated_at: self.time("evaluated_at"),
+            ..Query::new(subject, predicate, lens)
+        }
+    }
+
+    /// Everything that was wrong, if anything was.
+    pub(super) fn finish(self) -> Result<(), Invalid> {
+        Invalid::all(self.errors).map_or(Ok(()), Err)
+    }
+}
+
+/// Decodes `application/x-www-form-urlencoded` text. The error is the byte at which it is not UTF-8 or not encoded.
+fn decode(text: &str) -> Result<String, usize> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digit = |at: usize| rest.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+                let (Some(high), Some(low)) = (digit(0), digit(1)) else { return Err(bytes.len()) };
+                bytes.push((high << 4 | low) as u8);
+                rest = rest.get(2..).unwrap_or_default();
+            }
+            byte => bytes.push(*byte),
+        }
+    }
+    String::from_utf8(bytes).map_err(|error| error.utf8_error().valid_up_to())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_and_plus_are_decoded_and_what_is_not_utf8_is_refused_at_its_byte() {
+        assert_eq!(decode("cas%3A50-00-0+x%2b"), Ok("cas:50-00-0 x+".to_owned()));
+        assert_eq!(decode("ab%ff"), Err(2));
+        assert_eq!(decode("ab%4"), Err(2));
+        assert_eq!(decode("%zz"), Err(0));
+    }
+
+    #[test]
+    fn unknown_repeated_and_unreadable_parameters_are_all_named() {
+        let mut params = Params::parse(
+            Some("subject=a&subject=b&lense=x&predicate=%ff&decay=maybe"),
+            &["subject", "predicate", "lens", "decay"],
+        );
+        params.question(None);
+        let invalid = params.finish().unwrap_err();
+        let codes: Vec<Code> = invalid.errors().map(|error| error.code).collect();
+        let expected =
+            [Code::DuplicateParameter, Code::UnknownParameter, Code::InvalidUtf8, Code::InvalidParameter];
+        assert_eq!(codes, expected);
+    }
+}

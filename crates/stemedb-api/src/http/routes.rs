@@ -1,0 +1,50 @@
+//! The one table of routes: the router and the OpenAPI document are both made from it.
+
+use axum::routing::{MethodRouter, get, post};
+use utoipa::openapi::path::Operation;
+
+use super::{App, health, import, openapi, read, schemas, write};
+
+/// One route.
+pub(super) struct Route {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Its template, as metrics and the document name it.
+    pub path: &'static str,
+    pub handler: MethodRouter<App>,
+    pub operation: Operation,
+}
+
+fn get_route(path: &'static str, handler: MethodRouter<App>, operation: Operation) -> Route {
+    Route { method: "GET", path, handler, operation }
+}
+
+fn post_route(path: &'static str, handler: MethodRouter<App>, operation: Operation) -> Route {
+    Route { method: "POST", path, handler, operation }
+}
+
+/// Every route.
+pub(super) fn table() -> Vec<Route> {
+    vec![
+        post_route("/v1/assert", post(write::assert), schemas::assert()),
+        post_route("/v1/vote", post(write::vote), schemas::vote()),
+        post_route("/v1/supersede", post(write::supersede), schemas::supersede()),
+        post_route("/v1/epoch", post(write::epoch), schemas::epoch()),
+        post_route("/v1/source", post(write::source), schemas::source()),
+        post_route("/v1/import", post(import::import), schemas::import()),
+        get_route("/v1/query", get(read::query), schemas::query()),
+        get_route("/v1/skeptic", get(read::skeptic), schemas::skeptic()),
+        get_route("/v1/layered", get(read::layered), schemas::layered()),
+        get_route("/v1/assertions/{id}", get(read::assertion), schemas::assertion()),
+        get_route("/v1/health", get(health::health), schemas::health()),
+        get_route("/livez", get(health::livez), schemas::livez()),
+        get_route("/readyz", get(health::readyz), schemas::readyz()),
+        get_route("/metrics", get(health::metrics), schemas::metrics()),
+        get_route("/openapi.json", get(openapi::serve), schemas::openapi()),
+    ]
+}
+
+/// Method and path template of every route.
+pub fn route_list() -> Vec<(&'static str, &'static str)> {
+    table().into_iter().map(|route| (route.method, route.path)).collect()
+}

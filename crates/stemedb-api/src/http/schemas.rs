@@ -1,0 +1,323 @@
+//! What the OpenAPI document says about each route.
+
+use utoipa::openapi::{
+    Components, ComponentsBuilder, Content, ContentBuilder, ObjectBuilder, Ref, RefOr, Required, Response,
+    ResponseBuilder, Schema,
+    path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+    request_body::RequestBodyBuilder,
+    schema::{AnyOfBuilder, ArrayBuilder, SchemaType, Type},
+};
+
+use super::{import, read};
+use crate::json::{ASSERT_FIELDS, EPOCH_FIELDS, Member, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS};
+
+pub(super) fn assert() -> Operation {
+    write("assert", "Record a claim", "Assertion")
+}
+
+pub(super) fn vote() -> Operation {
+    write("vote", "Record an agent's weight for or against a claim", "Vote")
+}
+
+pub(super) fn supersede() -> Operation {
+    write("supersede", "Set a claim aside, with a successor or without", "Supersession")
+}
+
+pub(super) fn epoch() -> Operation {
+    write("epoch", "Open an epoch", "Epoch")
+}
+
+pub(super) fn source() -> Operation {
+    write("source", "Record what is known about a source", "Source")
+}
+
+fn write(id: &str, summary: &str, body: &str) -> Operation {
+    let body =
+        RequestBodyBuilder::new().content("application/json", content(body)).required(Some(Required::True));
+    operation(id, summary)
+        .request_body(Some(body.build()))
+        .response("201", reply("Recorded", "application/json", content("Recorded")))
+        .response("200", reply("Recorded before; nothing changed", "application/json", content("Recorded")))
+        .build()
+}
+
+pub(super) fn import() -> Operation {
+    let mut body = RequestBodyBuilder::new().required(Some(Required::True)).description(Some(
+        "One assertion a line, of which only subject, predicate, object and source must be there. \
+         Content-Encoding may be gzip or zstd.",
+    ));
+    for media_type in import::MEDIA_TYPES {
+        body = body.content(*media_type, content("Assertion"));
+    }
+    let mut operation = operation("import", "Record many claims").request_body(Some(body.build()));
+    for name in import::PARAMETERS {
+        operation = operation.parameter(parameter(name, false));
+    }
+    let done = "Verdicts, one a line; the last line is the end record";
+    operation.response("200", reply(done, "application/x-ndjson", content("EndRecord"))).build()
+}
+
+pub(super) fn query() -> Operation {
+    question("query", "Answer a question through a lens", read::QUERY_PARAMETERS, "Answer")
+}
+
+pub(super) fn skeptic() -> Operation {
+    question("skeptic", "How much the claims disagree", read::ANALYSIS_PARAMETERS, "Disagreement")
+}
+
+pub(super) fn layered() -> Operation {
+    question("layered", "What each class of sources says", read::ANALYSIS_PARAMETERS, "Layers")
+}
+
+fn question(id: &str, summary: &str, parameters: &[&str], answer: &str) -> Operation {
+    let mut operation = operation(id, summary);
+    for name in parameters {
+        operation = operation.parameter(parameter(name, matches!(*name, "subject" | "predicate")));
+    }
+    operation.response("200", reply("The answer", "application/json", content(answer))).build()
+}
+
+pub(super) fn assertion() -> Operation {
+    let id = ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("64 hexadecimal digits"))
+        .schema(Some(of_type(Type::String)));
+    operation("assertion", "A claim as it was asserted")
+        .parameter(id.build())
+        .response("200", reply("The claim", "application/json", content("StoredAssertion")))
+        .response("304", ResponseBuilder::new().description("The client has it").build())
+        .build()
+}
+
+pub(super) fn health() -> Operation {
+    simple("health", "How the server is", "application/json", Type::Object)
+}
+
+pub(super) fn livez() -> Operation {
+    simple("livez", "That the process answers", "text/plain", Type::String)
+}
+
+pub(super) fn readyz() -> Operation {
+    simple("readyz", "Whether requests should be sent here", "application/json", Type::Object)
+}
+
+pub(super) fn metrics() -> Operation {
+    simple("metrics", "Prometheus metrics", "text/plain", Type::String)
+}
+
+pub(super) fn openapi() -> Operation {
+    simple("openapi", "This document", "application/json", Type::Object)
+}
+
+fn simple(id: &str, summary: &str, media_type: &str, kind: Type) -> Operation {
+    let content = ContentBuilder::new().schema(Some(of_type(kind))).build();
+    operation(id, summary).response("200", reply("As described", media_type, content)).build()
+}
+
+fn operation(id: &str, summary: &str) -> OperationBuilder {
+    OperationBuilder::new()
+        .operation_id(Some(id))
+        .summary(Some(summary))
+        .response("default", reply("A problem", "application/problem+json", content("Problem")))
+}
+
+fn reply(description: &str, media_type: &str, content: Content) -> Response {
+    ResponseBuilder::new().description(description).content(media_type, content).build()
+}
+
+fn content(schema: &str) -> Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build()
+}
+
+fn parameter(name: &str, required: bool) -> Parameter {
+    let description = match name {
+        "subject" => "What the question is about",
+        "predicate" => "Which property of it",
+        "lens" => "recency, consensus (default), confidence, authority, skeptic or layered",
+        "as_of" => "An LSN (all digits) or an RFC 3339 time: answers with what was known then",
+        "epoch" => "Asks about one epoch; else whatever has not been superseded",
+        "decay" => "true: confidences fade with age",
+        "evaluated_at" => "RFC 3339: the instant that validity and age are measured at; default now",
+        "explain" => "true: adds the arithmetic",
+        "verdicts" => "errors (default): verdicts for refused lines only; all: for every line",
+        "on_error" => "continue (default) or stop at the first refused line",
+        _ => "",
+    };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(if required { Required::True } else { Required::False })
+        .description(Some(description))
+        .schema(Some(of_type(if matches!(name, "decay" | "explain") { Type::Boolean } else { Type::String })))
+        .build()
+}
+
+/// The schemas that routes refer to.
+pub(super) fn components() -> Components {
+    ComponentsBuilder::new()
+        .schema("Object", claimed_object())
+        .schema("Assertion", record(ASSERT_FIELDS))
+        .schema("Vote", record(VOTE_FIELDS))
+        .schema("Supersession", record(SUPERSEDE_FIELDS))
+        .schema("Epoch", record(EPOCH_FIELDS))
+        .schema("Source", record(SOURCE_FIELDS))
+        .schema(
+            "Recorded",
+            described(
+                &[("lsn", Type::Integer), ("created", Type::Boolean)],
+                &[("id", Type::String), ("hash", Type::String), ("cosigned", Type::Integer)],
+            ),
+        )
+        .schema("StoredAssertion", stored())
+        .schema("Answer", answer())
+        .schema("Disagreement", described(&ANALYSIS, &[("margin", Type::Number), ("values", Type::Array)]))
+        .schema(
+            "Layers",
+            described(
+                &ANALYSIS,
+                &[
+                    ("confidence", Type::Number),
+                    ("cross_class_conflict", Type::Number),
+                    ("layers", Type::Array),
+                ],
+            ),
+        )
+        .schema("EndRecord", described(&END, &[("error", Type::Object)]))
+        .schema("Problem", described(&PROBLEM, &[("errors", Type::Array)]))
+        .build()
+}
+
+const ANALYSIS: [(&str, Type); 8] = [
+    ("subject", Type::String),
+    ("predicate", Type::String),
+    ("status", Type::String),
+    ("conflict_score", Type::Number),
+    ("considered", Type::Integer),
+    ("set_aside", Type::Array),
+    ("lsn", Type::Integer),
+    ("evaluated_at", Type::String),
+];
+
+const END: [(&str, Type); 7] = [
+    ("end", Type::Boolean),
+    ("complete", Type::Boolean),
+    ("lines", Type::Integer),
+    ("created", Type::Integer),
+    ("existing", Type::Integer),
+    ("refused", Type::Integer),
+    ("lsn", Type::Integer),
+];
+
+const PROBLEM: [(&str, Type); 7] = [
+    ("type", Type::String),
+    ("title", Type::String),
+    ("status", Type::Integer),
+    ("detail", Type::String),
+    ("code", Type::String),
+    ("request_id", Type::String),
+    ("retryable", Type::Boolean),
+];
+
+fn answer() -> Schema {
+    let mut object = ObjectBuilder::new();
+    object = object.property("value", one_of_object_and_null()).required("value");
+    let members = ANALYSIS.iter().chain(&[
+        ("lens", Type::String),
+        ("confidence", Type::Number),
+        ("margin", Type::Number),
+        ("winners", Type::Array),
+        ("values", Type::Array),
+        ("candidates", Type::Array),
+        ("decay", Type::Boolean),
+    ]);
+    for (name, kind) in members {
+        object = object.property(*name, of_type(kind.clone())).required(*name);
+    }
+    for (name, kind) in [
+        ("layers", Type::Array),
+        ("cross_class_conflict", Type::Number),
+        ("epoch", Type::String),
+        ("explain", Type::Object),
+    ] {
+        object = object.property(name, of_type(kind));
+    }
+    object.into()
+}
+
+fn stored() -> Schema {
+    let mut object = ObjectBuilder::new();
+    for (name, kind) in [("id", Type::String), ("lsn", Type::Integer), ("recorded_at", Type::String)] {
+        object = object.property(name, of_type(kind)).required(name);
+    }
+    for member in ASSERT_FIELDS {
+        object = object.property(member.name, member_schema(member.name));
+    }
+    object.into()
+}
+
+/// A claimed value: plain, or `{"type", "value"}`.
+fn claimed_object() -> Schema {
+    let typed = ObjectBuilder::new()
+        .property("type", of_type(Type::String))
+        .property("value", ObjectBuilder::new().schema_type(SchemaType::AnyValue).build())
+        .required("type")
+        .required("value");
+    let mut any = AnyOfBuilder::new();
+    for kind in [Type::String, Type::Number, Type::Boolean, Type::Array, Type::Object] {
+        any = any.item(of_type(kind));
+    }
+    any.item(typed.build()).build().into()
+}
+
+fn one_of_object_and_null() -> Schema {
+    AnyOfBuilder::new().item(Ref::from_schema_name("Object")).item(of_type(Type::Null)).build().into()
+}
+
+/// The schema of a request's record, from the same list of members that reads it.
+fn record(members: &[Member]) -> Schema {
+    let mut object = ObjectBuilder::new();
+    for member in members {
+        object = object.property(member.name, member_schema(member.name));
+        if member.required {
+            object = object.required(member.name);
+        }
+    }
+    object.into()
+}
+
+fn member_schema(name: &str) -> RefOr<Schema> {
+    match name {
+        "object" => Ref::from_schema_name("Object").into(),
+        "confidence" | "weight" => of_type(Type::Number),
+        "source_class" | "class" => of_type(Type::Integer),
+        "parents" => ArrayBuilder::new().items(of_type(Type::String)).build().into(),
+        "signatures" => {
+            let signature = described(&[("agent", Type::String), ("signature", Type::String)], &[]);
+            ArrayBuilder::new().items(RefOr::T(signature)).build().into()
+        }
+        _ => of_type(Type::String),
+    }
+}
+
+fn described(required: &[(&str, Type)], optional: &[(&str, Type)]) -> Schema {
+    let mut object = ObjectBuilder::new();
+    for (name, kind) in required {
+        object = object.property(*name, of_type(kind.clone())).required(*name);
+    }
+    for (name, kind) in optional {
+        object = object.property(*name, of_type(kind.clone()));
+    }
+    object.into()
+}
+
+fn of_type(kind: Type) -> RefOr<Schema> {
+    match kind {
+        Type::Array => ArrayBuilder::new()
+            .items(ObjectBuilder::new().schema_type(SchemaType::AnyValue).build())
+            .build()
+            .into(),
+        kind => RefOr::T(ObjectBuilder::new().schema_type(SchemaType::Type(kind)).build().into()),
+    }
+}

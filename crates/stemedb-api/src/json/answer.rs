@@ -1,0 +1,356 @@
+//! Answers in JSON.
+
+use serde::{Serialize, Serializer};
+use stemedb_core::{
+    Answer, Candidate, ClaimId, Lens, Nano,
+    lens::{LayerAnswer, ValueSupport},
+};
+
+use super::{ObjectJson, claim::rfc3339};
+use crate::database::Resolved;
+
+/// The answer to `GET /v1/query`. All fractions are rounded to 10⁻⁹.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerJson<'a> {
+    resolved: &'a Resolved,
+    explain: bool,
+}
+
+impl<'a> AnswerJson<'a> {
+    /// The answer in full, with the arithmetic behind it if `explain`.
+    pub fn new(resolved: &'a Resolved, explain: bool) -> AnswerJson<'a> {
+        AnswerJson { resolved, explain }
+    }
+}
+
+impl Serialize for AnswerJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Resolved { query, answer, candidates, .. } = self.resolved;
+        let layered = answer.lens == Lens::Layered;
+        Whole {
+            subject: &query.subject,
+            predicate: &query.predicate,
+            lens: answer.lens.name(),
+            value: answer.value.as_ref().map(|value| ObjectJson(value.as_ref())),
+            confidence: answer.confidence.to_f64(),
+            margin: answer.margin,
+            conflict_score: answer.conflict_score,
+            status: answer.status.name(),
+            winners: answer.winners.iter().map(ClaimId::to_string).collect(),
+            values: answer.values.iter().map(|value| value_json(value, candidates)).collect(),
+            candidates: candidates.iter().map(candidate_json).collect(),
+            considered: answer.considered,
+            set_aside: set_aside(self.resolved),
+            layers: layered.then(|| layers(answer)),
+            cross_class_conflict: layered.then_some(answer.cross_class_conflict),
+            lsn: self.resolved.lsn.0,
+            evaluated_at: self.resolved.evaluated_at.to_string(),
+            epoch: query.epoch.as_deref(),
+            decay: query.decay,
+            explain: self.explain.then(|| explanation(answer, candidates)),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// The answer to `GET /v1/skeptic`: what is claimed, and how much it disagrees.
+#[derive(Clone, Copy, Debug)]
+pub struct SkepticJson<'a>(pub &'a Resolved);
+
+impl Serialize for SkepticJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Resolved { query, answer, candidates, .. } = self.0;
+        Skeptic {
+            subject: &query.subject,
+            predicate: &query.predicate,
+            status: answer.status.name(),
+            conflict_score: answer.conflict_score,
+            margin: answer.margin,
+            values: answer.values.iter().map(|value| value_json(value, candidates)).collect(),
+            considered: answer.considered,
+            set_aside: set_aside(self.0),
+            lsn: self.0.lsn.0,
+            evaluated_at: self.0.evaluated_at.to_string(),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// The answer to `GET /v1/layered`: what each class of sources says.
+#[derive(Clone, Copy, Debug)]
+pub struct LayeredJson<'a>(pub &'a Resolved);
+
+impl Serialize for LayeredJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Resolved { query, answer, .. } = self.0;
+        Layered {
+            subject: &query.subject,
+            predicate: &query.predicate,
+            value: answer.value.as_ref().map(|value| ObjectJson(value.as_ref())),
+            confidence: answer.confidence.to_f64(),
+            status: answer.status.name(),
+            conflict_score: answer.conflict_score,
+            cross_class_conflict: answer.cross_class_conflict,
+            layers: layers(answer),
+            considered: answer.considered,
+            set_aside: set_aside(self.0),
+            lsn: self.0.lsn.0,
+            evaluated_at: self.0.evaluated_at.to_string(),
+        }
+        .serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    subject: &'a str,
+    predicate: &'a str,
+    lens: &'static str,
+    value: Option<ObjectJson<'a>>,
+    confidence: f64,
+    margin: f64,
+    conflict_score: f64,
+    status: &'static str,
+    winners: Vec<String>,
+    values: Vec<ValueJson<'a>>,
+    candidates: Vec<CandidateJson<'a>>,
+    considered: usize,
+    set_aside: Vec<SetAsideJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Vec<LayerJson<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cross_class_conflict: Option<f64>,
+    lsn: u64,
+    evaluated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<&'a str>,
+    decay: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<ExplainJson>,
+}
+
+#[derive(Serialize)]
+struct Skeptic<'a> {
+    subject: &'a str,
+    predicate: &'a str,
+    status: &'static str,
+    conflict_score: f64,
+    margin: f64,
+    values: Vec<ValueJson<'a>>,
+    considered: usize,
+    set_aside: Vec<SetAsideJson>,
+    lsn: u64,
+    evaluated_at: String,
+}
+
+#[derive(Serialize)]
+struct Layered<'a> {
+    subject: &'a str,
+    predicate: &'a str,
+    value: Option<ObjectJson<'a>>,
+    confidence: f64,
+    status: &'static str,
+    conflict_score: f64,
+    cross_class_conflict: f64,
+    layers: Vec<LayerJson<'a>>,
+    considered: usize,
+    set_aside: Vec<SetAsideJson>,
+    lsn: u64,
+    evaluated_at: String,
+}
+
+#[derive(Serialize)]
+struct ValueJson<'a> {
+    value: ObjectJson<'a>,
+    share: f64,
+    support: f64,
+    sources: Vec<&'a str>,
+    claims: Vec<String>,
+}
+
+fn value_json<'a>(value: &'a ValueSupport, candidates: &'a [Candidate]) -> ValueJson<'a> {
+    let claims = || value.claims.iter().filter_map(|index| candidates.get(*index));
+    let mut sources: Vec<&str> = claims().map(|claim| claim.assertion.source.as_str()).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    ValueJson {
+        value: ObjectJson(value.object.as_ref()),
+        share: value.share,
+        support: value.support.to_f64(),
+        sources,
+        claims: claims().map(|claim| claim.id.to_string()).collect(),
+    }
+}
+
+#[derive(Serialize)]
+struct CandidateJson<'a> {
+    id: String,
+    object: ObjectJson<'a>,
+    /// As the claim says it; 1 when it does not.
+    confidence: f64,
+    source: &'a str,
+    source_class: u8,
+    lsn: u64,
+    recorded_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lifecycle: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_to: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    votes: Vec<VoteJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signers: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct VoteJson {
+    agent: String,
+    weight: f64,
+}
+
+fn candidate_json(candidate: &Candidate) -> CandidateJson<'_> {
+    let claim = &candidate.assertion;
+    let signers =
+        claim.signatures.iter().map(|signature| signature.agent).chain(candidate.cosigners.iter().copied());
+    CandidateJson {
+        id: candidate.id.to_string(),
+        object: ObjectJson(claim.object.as_ref()),
+        confidence: claim.confidence.unwrap_or(Nano::ONE).to_f64(),
+        source: &claim.source,
+        source_class: candidate.class.number(),
+        lsn: candidate.lsn,
+        recorded_at: candidate.recorded_at.to_string(),
+        observed_at: claim.observed_at.map(rfc3339),
+        author: claim.author.map(|author| author.to_string()),
+        epoch: claim.epoch.as_deref(),
+        lifecycle: claim.lifecycle.map(|stage| stage.name()),
+        valid_from: claim.valid_from.map(rfc3339),
+        valid_to: claim.valid_to.map(rfc3339),
+        votes: candidate
+            .votes
+            .iter()
+            .map(|vote| VoteJson { agent: vote.agent.to_string(), weight: vote.weight.to_f64() })
+            .collect(),
+        signers: signers.map(|agent| agent.to_string()).collect(),
+    }
+}
+
+#[derive(Serialize)]
+struct SetAsideJson {
+    id: String,
+    reason: &'static str,
+    /// The claim that took its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+}
+
+fn set_aside(resolved: &Resolved) -> Vec<SetAsideJson> {
+    let one = |(index, reason): &(usize, stemedb_core::SetAside)| {
+        let id = resolved.candidates.get(*index)?.id;
+        let by = resolved.successors.iter().find(|(old, _)| *old == id).map(|(_, new)| new.to_string());
+        Some(SetAsideJson { id: id.to_string(), reason: reason.name(), by })
+    };
+    resolved.answer.set_aside.iter().filter_map(one).collect()
+}
+
+#[derive(Serialize)]
+struct LayerJson<'a> {
+    class: u8,
+    value: ObjectJson<'a>,
+    share: f64,
+    support: f64,
+    conflict_score: f64,
+    considered: usize,
+    winners: Vec<String>,
+}
+
+fn layers(answer: &Answer) -> Vec<LayerJson<'_>> {
+    answer.layers.iter().map(layer_json).collect()
+}
+
+fn layer_json(layer: &LayerAnswer) -> LayerJson<'_> {
+    LayerJson {
+        class: layer.class.number(),
+        value: ObjectJson(layer.value.as_ref()),
+        share: layer.share,
+        support: layer.support.to_f64(),
+        conflict_score: layer.conflict_score,
+        considered: layer.considered,
+        winners: layer.winners.iter().map(ClaimId::to_string).collect(),
+    }
+}
+
+#[derive(Serialize)]
+struct ExplainJson {
+    /// Of the arithmetic: another version may answer differently from the same claims.
+    lens_version: u32,
+    total_support: f64,
+    claims: Vec<ArithmeticJson>,
+}
+
+#[derive(Serialize)]
+struct ArithmeticJson {
+    id: String,
+    /// Index into `values`.
+    value: usize,
+    /// Observed, else recorded.
+    time: String,
+    age_seconds: f64,
+    source_class: u8,
+    half_life_days: Option<u32>,
+    said_confidence: f64,
+    /// After decay.
+    confidence: f64,
+    trust: f64,
+    /// Trust × confidence after decay, rounded down to 10⁻⁹: what the authority lens compares.
+    score: f64,
+    voices: Vec<String>,
+    votes: f64,
+}
+
+fn explanation(answer: &Answer, candidates: &[Candidate]) -> ExplainJson {
+    let one = |arithmetic: &stemedb_core::lens::ClaimArithmetic| {
+        let candidate = candidates.get(arithmetic.candidate)?;
+        Some(ArithmeticJson {
+            id: candidate.id.to_string(),
+            value: arithmetic.value,
+            time: arithmetic.time.to_string(),
+            age_seconds: arithmetic.age_us as f64 / 1e6,
+            source_class: candidate.class.number(),
+            half_life_days: candidate.class.half_life_days(),
+            said_confidence: candidate.assertion.confidence.unwrap_or(Nano::ONE).to_f64(),
+            confidence: arithmetic.confidence.to_f64(),
+            trust: arithmetic.trust.to_f64(),
+            score: arithmetic.score.to_f64(),
+            voices: voices(candidate),
+            votes: Nano(candidate.votes.iter().map(|vote| vote.weight.0).sum()).to_f64(),
+        })
+    };
+    ExplainJson {
+        lens_version: Lens::VERSION,
+        total_support: answer.explanation.total_support.to_f64(),
+        claims: answer.explanation.claims.iter().filter_map(one).collect(),
+    }
+}
+
+/// Who speaks for a claim: `agent:` and the key of each agent behind it, else `source:` and its source.
+fn voices(candidate: &Candidate) -> Vec<String> {
+    let claim = &candidate.assertion;
+    let signers = claim.signatures.iter().map(|signature| signature.agent);
+    let mut agents: Vec<_> =
+        claim.author.into_iter().chain(signers).chain(candidate.cosigners.iter().copied()).collect();
+    agents.sort_unstable();
+    agents.dedup();
+    if agents.is_empty() {
+        return vec![format!("source:{}", claim.source)];
+    }
+    agents.into_iter().map(|agent| format!("agent:{agent}")).collect()
+}

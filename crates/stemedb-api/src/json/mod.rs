@@ -1,0 +1,29 @@
+//! The JSON of requests, import lines and answers.
+//!
+//! Reading is by hand over serde_json's parser, because a derived reader can say *that* a member is wrong, but not which
+//! one in a form that a program can use. Every refusal names the member by a JSON pointer and carries a stable code;
+//! members that are not known, keys that come twice, and values of the wrong type are refused, never dropped.
+//!
+//! ```text
+//! bytes ─ UTF-8 ─ members (one pass, texts borrowed) ─ record ─ rules of the model ─▶ Command
+//! Answer ─────────────────────────────────────────────────────────────────────────▶ JSON
+//! ```
+//!
+//! Numbers keep their text in both directions: what was claimed as `373.150` is answered as `373.150`.
+
+mod answer;
+mod claim;
+mod members;
+mod object;
+mod records;
+mod values;
+
+pub use answer::{AnswerJson, LayeredJson, SkepticJson};
+pub use claim::ClaimJson;
+pub use members::Member;
+pub use object::{ObjectJson, parse_object};
+pub use records::{
+    ASSERT_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS, assertion, cosign, epoch,
+    import_line, source, supersession, vote,
+};
+pub(crate) use values::instant;

@@ -1,0 +1,264 @@
+//! Prometheus metrics, under the names that operators' alerts and dashboards rely on.
+//!
+//! What happens in requests is counted here as it happens; what the engine counts is read when metrics are asked for.
+//! No global registry: two routers in one process count apart.
+
+mod census;
+mod exposition;
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use stemedb_core::Lens;
+use stemedb_env::TaskHandle;
+
+use self::{census::Census, exposition::Exposition};
+use crate::{database::Database, store_helpers::Operation};
+
+/// The metrics of one router.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    http_requests: Family<HttpLabels, Counter>,
+    http_duration: Family<RouteLabels, Histogram>,
+    query_latency: Family<LensLabels, Histogram>,
+    operations: Family<OperationLabels, Counter>,
+    operation_errors: Family<OperationLabels, Counter>,
+    put_duration: Histogram,
+    census: Census,
+    /// Counts the claims that were there at open. Held so that it stops with the router.
+    _counting: Mutex<Option<TaskHandle>>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HttpLabels {
+    method: String,
+    path: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    method: String,
+    path: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LensLabels {
+    lens: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
+/// 100 µs to 13 s.
+fn latency_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 18))
+}
+
+impl Metrics {
+    /// Metrics of a database; starts counting its claims in the background.
+    pub fn new(database: &Database) -> Metrics {
+        let mut registry = Registry::default();
+        let http_requests = Family::default();
+        let http_duration = Family::new_with_constructor(latency_buckets as fn() -> Histogram);
+        let query_latency = Family::new_with_constructor(latency_buckets as fn() -> Histogram);
+        let operations = Family::default();
+        let operation_errors = Family::default();
+        let put_duration = latency_buckets();
+        // The library adds `_total` to the names of counters.
+        registry.register("stemedb_http_requests", "HTTP requests answered", http_requests.clone());
+        registry.register(
+            "stemedb_http_request_duration_seconds",
+            "Time from a request's head to its reply's head",
+            http_duration.clone(),
+        );
+        registry.register(
+            "stemedb_query_latency_seconds",
+            "Time to answer a question, waiting for a thread included",
+            query_latency.clone(),
+        );
+        registry.register("stemedb_storage_operations", "Storage operations", operations.clone());
+        registry.register(
+            "stemedb_storage_operation_errors",
+            "Storage operations that failed; refused requests are not failures",
+            operation_errors.clone(),
+        );
+        registry.register(
+            "stemedb_storage_put_duration_seconds",
+            "Time to make a write durable and readable",
+            put_duration.clone(),
+        );
+        for operation in [Operation::Put, Operation::Get, Operation::Query] {
+            // Series that exist from the start: a rate needs the zero before the first error.
+            let labels = OperationLabels { operation: operation.name() };
+            let _ = (operations.get_or_create(&labels), operation_errors.get_or_create(&labels));
+        }
+        let (census, counting) = Census::start(database);
+        Metrics {
+            registry,
+            http_requests,
+            http_duration,
+            query_latency,
+            operations,
+            operation_errors,
+            put_duration,
+            census,
+            _counting: Mutex::new(counting),
+        }
+    }
+
+    /// A request was answered. `path` is the route's template, never the raw path.
+    pub(crate) fn http_request(&self, method: &str, path: &str, status: u16, elapsed: Duration) {
+        // Methods are the client's to choose; labels are not.
+        let method = match method {
+            "GET" | "POST" | "PUT" | "DELETE" | "HEAD" | "OPTIONS" | "PATCH" => method,
+            _ => "other",
+        };
+        let route = RouteLabels { method: method.to_owned(), path: path.to_owned() };
+        self.http_duration.get_or_create(&route).observe(elapsed.as_secs_f64());
+        let RouteLabels { method, path } = route;
+        self.http_requests.get_or_create(&HttpLabels { method, path, status }).inc();
+    }
+
+    /// A question was answered.
+    pub(crate) fn query_answered(&self, lens: Lens, elapsed: Duration) {
+        self.query_latency.get_or_create(&LensLabels { lens: lens.name() }).observe(elapsed.as_secs_f64());
+    }
+
+    /// The storage was used.
+    pub(crate) fn storage_operation(&self, operation: Operation, failed: bool, elapsed: Duration) {
+        let labels = OperationLabels { operation: operation.name() };
+        self.operations.get_or_create(&labels).inc();
+        if failed {
+            self.operation_errors.get_or_create(&labels).inc();
+        }
+        if operation == Operation::Put {
+            self.put_duration.observe(elapsed.as_secs_f64());
+        }
+    }
+
+    /// Everything in the Prometheus text format, version 0.0.4.
+    pub fn render(&self, database: &Database) -> String {
+        let mut open_metrics = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut open_metrics, &self.registry);
+        let mut out = Exposition::from_open_metrics(&open_metrics);
+        self.engine(&mut out, database);
+        out.finish()
+    }
+
+    fn engine(&self, out: &mut Exposition, database: &Database) {
+        let (stats, health) = (database.stats(), database.health());
+        let (lsm, journal) = (&stats.lsm, &stats.journal);
+        out.counter(
+            "stemedb_assertions_indexed_total",
+            "Claims in the index: those found at open (counted in the background) and those since",
+            self.census.count(database),
+        );
+
+        out.gauge("stemedb_lsm_sst_files", "Live tables", lsm.sst_file_count as f64);
+        out.gauge("stemedb_lsm_bytes", "Bytes of the live tables", lsm.total_bytes as f64);
+        out.gauge(
+            "stemedb_lsm_pending_compaction_bytes",
+            "Bytes by which levels exceed their targets",
+            lsm.pending_compaction_bytes as f64,
+        );
+        out.gauge("stemedb_lsm_memtable_bytes", "Bytes of all memtables", lsm.memtable_bytes as f64);
+        out.gauge(
+            "stemedb_lsm_index_memory_bytes",
+            "Resident indexes and filters",
+            lsm.index_memory_bytes as f64,
+        );
+        out.gauge("stemedb_lsm_cache_memory_bytes", "Cached blocks", lsm.cache_memory_bytes as f64);
+        out.gauge("stemedb_lsm_damaged_tables", "Tables known to be damaged", lsm.damaged_tables as f64);
+        out.counter("stemedb_lsm_block_reads_total", "Blocks read from files", lsm.block_reads);
+        out.counter("stemedb_lsm_cache_hits_total", "Blocks found in the cache", lsm.cache_hits);
+        out.counter("stemedb_lsm_cache_misses_total", "Blocks not found in the cache", lsm.cache_misses);
+        out.counter("stemedb_lsm_flushes_total", "Memtables flushed", lsm.flushes);
+        out.counter("stemedb_lsm_flush_bytes_total", "Bytes written by flushes", lsm.flush_bytes);
+        out.counter("stemedb_lsm_compactions_total", "Compactions that rewrote tables", lsm.compactions);
+        out.counter(
+            "stemedb_lsm_compaction_bytes_total",
+            "Bytes written by compactions",
+            lsm.compaction_bytes,
+        );
+        out.counter_f64(
+            "stemedb_lsm_compaction_seconds_total",
+            "Time spent in compactions that rewrote tables",
+            lsm.compaction_time.as_secs_f64(),
+        );
+        out.gauge(
+            "stemedb_storage_write_amplification",
+            "Bytes written by flushes and compactions per byte applied; below 10 is healthy",
+            lsm.write_amplification,
+        );
+        out.counter_f64(
+            "stemedb_storage_apply_wait_seconds_total",
+            "Time that writes waited for flushes",
+            lsm.apply_wait_time.as_secs_f64(),
+        );
+
+        if let Some((segments, bytes)) = journal_files(database) {
+            out.gauge("stemedb_wal_disk_usage_bytes", "Bytes of the journal's files", bytes as f64);
+            out.gauge("stemedb_wal_segments_count", "Journal segments", segments as f64);
+        }
+        out.power_of_two_histogram(
+            "stemedb_wal_fsync_latency_seconds",
+            "Time of each sync of the journal",
+            &journal.sync_us,
+            1e-6,
+        );
+        out.power_of_two_histogram(
+            "stemedb_wal_batch_size",
+            "Entries per group of the journal",
+            &journal.group_entries,
+            1.0,
+        );
+        out.counter("stemedb_wal_fsyncs_total", "Syncs of the journal", journal.syncs);
+        out.counter("stemedb_wal_written_bytes_total", "Bytes written to the journal", journal.file_bytes);
+
+        out.gauge(
+            "stemedb_commit_queue_bytes",
+            "Bytes waiting in the commit queue",
+            stats.commit.queued_bytes as f64,
+        );
+        out.counter(
+            "stemedb_commit_overloaded_total",
+            "Writes refused because the queue was full",
+            stats.commit.overloaded,
+        );
+        out.counter(
+            "stemedb_storage_fallback_reads_total",
+            "Reads answered by the fallback view",
+            stats.fallback_reads,
+        );
+        out.gauge("stemedb_durable_lsn", "Last durable entry", stats.durable.0 as f64);
+        out.gauge("stemedb_published_lsn", "Last readable entry", stats.published.0 as f64);
+        out.gauge(
+            "stemedb_flushed_lsn",
+            "Last entry that survives without the journal",
+            health.flushed.0 as f64,
+        );
+        out.gauge("stemedb_ready", "1 when reads and writes work", f64::from(u8::from(health.is_ready())));
+    }
+}
+
+/// Number and bytes of the journal's segments; `None` when the folder cannot be listed.
+fn journal_files(database: &Database) -> Option<(u64, u64)> {
+    let entries = database.env().fs.list(&database.engine().layout().wal()).ok()?;
+    let files = entries.iter().filter(|entry| !entry.metadata.is_dir);
+    let segments = entries.iter().filter(|entry| entry.name.contains(".wal")).count();
+    Some((segments as u64, files.map(|entry| entry.metadata.len).sum()))
+}

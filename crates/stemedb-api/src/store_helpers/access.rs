@@ -1,0 +1,102 @@
+//! Guarded access to the storage.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    database::Database,
+    errors::{Code, Error, Result},
+    http::Problem,
+    metrics::Metrics,
+};
+
+/// What is done to the storage: the label of its counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Commands are committed.
+    Put,
+    /// A record is read by its key.
+    Get,
+    /// A question is answered.
+    Query,
+}
+
+impl Operation {
+    /// The value of the label `operation`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Operation::Put => "put",
+            Operation::Get => "get",
+            Operation::Query => "query",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A database behind the guard.
+#[derive(Clone, Debug)]
+pub(crate) struct Storage {
+    database: Database,
+    metrics: Arc<Metrics>,
+}
+
+impl Storage {
+    pub(crate) fn new(database: Database, metrics: Arc<Metrics>) -> Storage {
+        Storage { database, metrics }
+    }
+
+    /// Does blocking work on a thread for it, and turns its failure into a problem.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let this = self.clone();
+        let done = tokio::task::spawn_blocking(move || this.guard(operation, work)).await;
+        match done {
+            Ok(outcome) => outcome.map_err(|error| Problem::from_error(&error)),
+            Err(error) => {
+                tracing::error!(operation = operation.name(), "a storage operation panicked: {error}");
+                Err(Problem::of(Code::InternalError))
+            }
+        }
+    }
+
+    /// Counts, times and logs one blocking operation. Refusals of a request are not failures of the storage.
+    pub(crate) fn guard<T>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce(&Database) -> Result<T>,
+    ) -> Result<T> {
+        let clock = &self.database.env().clock;
+        let started = clock.monotonic();
+        let outcome = work(&self.database);
+        let failed = outcome.as_ref().err().is_some_and(is_failure);
+        self.metrics.storage_operation(operation, failed, clock.monotonic().saturating_sub(started));
+        if let Err(error) = &outcome
+            && failed
+        {
+            log_failure(operation, error);
+        }
+        outcome
+    }
+}
+
+/// True for what the storage failed to do, false for what it rightly refused.
+fn is_failure(error: &Error) -> bool {
+    error.code().status() >= 500
+}
+
+/// Says in the log what no reply may say: files, offsets, the system's words.
+pub(crate) fn log_failure(operation: Operation, error: &Error) {
+    let (code, operation) = (error.code().name(), operation.name());
+    if operation == Operation::Put.name() {
+        tracing::error!(operation, code, error = ?error, "StorageError: Failed to write to KV store: {error}");
+    } else {
+        tracing::error!(operation, code, error = ?error, "StorageError: {error}");
+    }
+}

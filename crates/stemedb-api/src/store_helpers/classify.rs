@@ -1,0 +1,76 @@
+//! From the engine's errors to codes.
+
+use stemedb_hybrid::Error;
+
+use crate::errors::Code;
+
+/// The code of an engine's error. Exhaustive by class: what a caller must do differs between them.
+pub(crate) fn code_of(error: &Error) -> Code {
+    match error {
+        Error::NotADatabase { .. } => Code::NotADatabase,
+        Error::AlreadyExists { .. } => Code::AlreadyExists,
+        Error::InUse { .. } => Code::InUse,
+        Error::BadIdentity { .. } | Error::JournalGap { .. } | Error::ViewAhead { .. } => Code::Corruption,
+        Error::Overloaded { .. } => Code::Overloaded,
+        Error::StorageFull { .. } => Code::StorageFull,
+        // Durable, but the reply cannot promise that a read shows it: as unknown as a failed sync, and as safe to repeat.
+        Error::Indeterminate { .. } | Error::NotReadable { .. } => Code::Indeterminate,
+        Error::ReadOnly { .. } => Code::ReadOnly,
+        Error::NoView { .. } => Code::Unavailable,
+        Error::Env(error) => code_of_env(error),
+        Error::Journal(error) => code_of_journal(error),
+        Error::Store(error) => code_of_store(error),
+        Error::Index(error) => code_of_index(error),
+        // `NoTable` is answered to operators only; the enum may grow.
+        _ => Code::InternalError,
+    }
+}
+
+fn code_of_env(error: &stemedb_env::Error) -> Code {
+    match error {
+        _ if error.is_storage_full() => Code::StorageFull,
+        stemedb_env::Error::Locked { .. } => Code::InUse,
+        _ => Code::IoError,
+    }
+}
+
+fn code_of_journal(error: &stemedb_wal::Error) -> Code {
+    use stemedb_wal::Error as Journal;
+    match error {
+        Journal::Corruption { .. } | Journal::MissingSegment { .. } | Journal::Foreign { .. } => {
+            Code::Corruption
+        }
+        Journal::NoJournal { .. } => Code::NotADatabase,
+        Journal::AlreadyExists { .. } => Code::AlreadyExists,
+        Journal::Indeterminate { .. } | Journal::Abandoned => Code::Indeterminate,
+        Journal::ReadOnly { .. } => Code::ReadOnly,
+        Journal::TooLarge { .. } => Code::TooLarge,
+        Journal::Overloaded { .. } => Code::Overloaded,
+        Journal::Env(error) => code_of_env(error),
+        Journal::EmptyGroup | Journal::OutOfRange { .. } => Code::InternalError,
+    }
+}
+
+fn code_of_store(error: &stemedb_lsm::Error) -> Code {
+    use stemedb_lsm::Error as Store;
+    match error {
+        Store::Env(error) => code_of_env(error),
+        Store::Corruption { .. } | Store::RepairMismatch { .. } => Code::Corruption,
+        Store::ReadOnly { .. } => Code::ReadOnly,
+        Store::TooLarge { .. } => Code::TooLarge,
+        Store::SnapshotTooOld { .. } | Store::SnapshotTooNew { .. } => Code::Unavailable,
+        _ => Code::InternalError,
+    }
+}
+
+fn code_of_index(error: &stemedb_index::Error) -> Code {
+    use stemedb_index::Error as Index;
+    match error {
+        Index::Store(error) => code_of_store(error),
+        Index::BadEntry { .. } | Index::BadKey { .. } | Index::BadValue { .. } => Code::Corruption,
+        Index::UnknownClaim { .. } => Code::UnknownClaim,
+        Index::TooLarge { .. } => Code::TooLarge,
+        Index::NotReached { .. } => Code::LsnNotReached,
+        _ => Code::InternalError,
+    }
+}
