@@ -38,5 +38,5 @@ pub use repair::{RebuildProgress, RebuildReport, rebuild};
 pub use root::StateRoot;
 pub use stats::Stats;
 pub use stemedb_env::Lsn;
-pub use store::{ClaimEngine, HybridStore, LsmEngine};
+pub use store::{ClaimEngine, HybridStore, LsmEngine, Verified};
 pub use view::{ViewIter, ViewSnapshot};

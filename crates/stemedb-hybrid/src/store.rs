@@ -199,11 +199,15 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
         Ok(self.views.primary.store.compact()?)
     }
 
-    /// Reads everything back and checks it: the journal's frames and the primary view's blocks. Returns the number of
-    /// rows.
-    pub fn verify(&self) -> Result<u64> {
-        self.journal.verify()?;
-        Ok(self.views.primary.store.verify()?)
+    /// Reads everything back and checks it: the journal's frames and the primary view's blocks. The first damage found is
+    /// the error.
+    pub fn verify(&self) -> Result<Verified> {
+        let journal = self.journal.verify()?;
+        if let Some(damage) = journal.damage.into_iter().next() {
+            return Err(Error::Journal(damage));
+        }
+        let rows = self.views.primary.store.verify()?;
+        Ok(Verified { entries: journal.entries, entry_bytes: journal.entry_bytes, rows })
     }
 
     /// One number for the content of the view that answers. Cost: a full scan.
@@ -235,6 +239,17 @@ impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
             published: self.published_lsn(),
         }
     }
+}
+
+/// What [`HybridStore::verify`] read and found to be whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Entries in the journal.
+    pub entries: u64,
+    /// Their bytes.
+    pub entry_bytes: u64,
+    /// Rows in the primary view.
+    pub rows: u64,
 }
 
 /// The root of everything that a snapshot shows.

@@ -131,3 +131,66 @@ fn the_view_of_another_database_is_refused() {
         Ok((engine, _)) => assert_eq!(found(&engine), [1], "never the other's claims"),
     }
 }
+
+#[test]
+fn a_segment_gets_the_name_that_operators_may_move_only_when_the_view_has_flushed_it() {
+    let (env, sim) = Env::sim(9);
+    // Many segments to a memtable, so that most sealed segments are not flushed yet.
+    let mut options = HybridOptions::tiny();
+    options.journal.compress = false;
+    options.lsm.memtable_bytes = 64 << 10;
+    let engine = ClaimEngine::create(&env, dir(), Claims, &options).unwrap();
+    let (mut released, mut held_back) = (0, 0);
+    for n in 0..60u64 {
+        // Large enough that a segment holds few entries.
+        engine.commit(super::setup::submission(n * 100..n * 100 + 40)).unwrap();
+        if n % 7 == 6 {
+            engine.flush().unwrap();
+        }
+        sim.tasks.settle(50);
+        let flushed = engine.health().flushed;
+        for segment in engine.journal().segments().unwrap() {
+            if segment.state == stemedb_wal::SegmentState::Released {
+                released += 1;
+                assert!(
+                    segment.last_lsn.unwrap() <= flushed,
+                    "{segment:?} holds more than was flushed: {flushed}"
+                );
+                assert!(segment.path.to_string_lossy().contains("/segment."));
+            }
+            held_back += usize::from(segment.state == stemedb_wal::SegmentState::Sealed);
+        }
+    }
+    assert!(released > 20 && held_back > 20, "{released} released, {held_back} held back");
+    let claims = found(&engine);
+    engine.close().unwrap();
+    // An operator moves every such segment away: the database opens and has everything.
+    for file in env.fs.list(&dir().join("wal")).unwrap() {
+        if file.name.starts_with("segment.") {
+            sim.fs.delete(&dir().join("wal").join(&file.name)).unwrap();
+        }
+    }
+    let (engine, report) = open(&env);
+    assert!(!report.journal.missing.is_empty(), "the gap is reported");
+    assert_eq!(found(&engine), claims);
+}
+
+#[test]
+fn verify_names_damage_in_a_segment_that_opening_does_not_read() {
+    let (engine, env, sim) = create(10);
+    for n in 0..30u64 {
+        engine.commit(super::setup::submission(n * 100..n * 100 + 40)).unwrap();
+    }
+    engine.flush().unwrap();
+    let verified = engine.verify().unwrap();
+    assert_eq!(verified.entries, 30);
+    let first = engine.journal().segments().unwrap()[0].path.clone();
+    engine.close().unwrap();
+    let bytes = sim.fs.read_all(&first).unwrap();
+    sim.fs.corrupt(&first, bytes.len() as u64 / 2, 1).unwrap();
+    let (engine, _) = open(&env);
+    match engine.verify() {
+        Err(Error::Journal(stemedb_wal::Error::Corruption { file, .. })) => assert_eq!(file, first),
+        other => panic!("{other:?}"),
+    }
+}
