@@ -40,3 +40,8 @@ pub use stats::Stats;
 pub use stemedb_env::Lsn;
 pub use store::{ClaimEngine, HybridStore, LsmEngine, Verified};
 pub use view::{ViewIter, ViewSnapshot};
+
+/// The crate's README, whose example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -18,3 +18,8 @@ pub use claims::{ClaimReader, Claims, Outcome, QuestionKey, StoredClaim, Submiss
 pub use derive::{Admit, Admitted, Derive, KeyValues, ViewRow};
 pub use error::{EntryProblem, Error, Result};
 pub use keys::{Family, Position};
+
+/// The crate's README, whose example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
