@@ -122,16 +122,21 @@ impl Error {
     pub(crate) fn again(&self) -> Error {
         match self {
             Error::Env(stemedb_env::Error::Io { op, path, source }) => {
-                let source =
-                    source.raw_os_error().map_or_else(|| source.kind().into(), std::io::Error::from_raw_os_error);
+                let source = source
+                    .raw_os_error()
+                    .map_or_else(|| source.kind().into(), std::io::Error::from_raw_os_error);
                 Error::Env(stemedb_env::Error::Io { op: *op, path: path.clone(), source })
             }
             Error::Env(other) => Error::ReadOnly { cause: other.to_string() },
             Error::Corruption { kind, file, offset } => {
                 Error::Corruption { kind: *kind, file: file.clone(), offset: *offset }
             }
-            Error::SnapshotTooOld { wanted, oldest } => Error::SnapshotTooOld { wanted: *wanted, oldest: *oldest },
-            Error::SnapshotTooNew { wanted, newest } => Error::SnapshotTooNew { wanted: *wanted, newest: *newest },
+            Error::SnapshotTooOld { wanted, oldest } => {
+                Error::SnapshotTooOld { wanted: *wanted, oldest: *oldest }
+            }
+            Error::SnapshotTooNew { wanted, newest } => {
+                Error::SnapshotTooNew { wanted: *wanted, newest: *newest }
+            }
             Error::TooLarge { what, bytes, limit_bytes } => {
                 Error::TooLarge { what, bytes: *bytes, limit_bytes: *limit_bytes }
             }

@@ -2,7 +2,10 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-use quick_cache::{Weighter, sync::{Cache, DefaultLifecycle}};
+use quick_cache::{
+    Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
 use crate::table::block::Block;
 
@@ -50,7 +53,13 @@ impl BlockCache {
     pub(crate) fn new(capacity_bytes: u64, block_bytes: usize) -> BlockCache {
         let items = usize::try_from(capacity_bytes).unwrap_or(usize::MAX) / block_bytes.max(1);
         BlockCache {
-            blocks: Cache::with(items.max(16), capacity_bytes, Bytes, BuildHasherDefault::default(), DefaultLifecycle::default()),
+            blocks: Cache::with(
+                items.max(16),
+                capacity_bytes,
+                Bytes,
+                BuildHasherDefault::default(),
+                DefaultLifecycle::default(),
+            ),
         }
     }
 

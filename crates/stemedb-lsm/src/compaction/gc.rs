@@ -60,7 +60,8 @@ mod tests {
     fn removals_go_only_at_the_bottom_and_below_the_horizon() {
         let expected = [("a", 9), ("a", 5), ("c", 1)].map(|(key, lsn)| (key.to_owned(), lsn));
         assert_eq!(kept(6, true, &ROWS), expected);
-        let expected = [("a", 9), ("a", 5), ("a", 3), ("b", 4), ("b", 2), ("c", 1)].map(|(key, lsn)| (key.to_owned(), lsn));
+        let expected = [("a", 9), ("a", 5), ("a", 3), ("b", 4), ("b", 2), ("c", 1)]
+            .map(|(key, lsn)| (key.to_owned(), lsn));
         assert_eq!(kept(3, true, &ROWS), expected);
     }
 }

@@ -58,7 +58,9 @@ impl CompactionJob {
                 Some(task) => Some(task),
                 None => {
                     let refused = version.tables().find(|(_, table)| damaged(table.meta.file));
-                    let outcome = refused.map_or(Ok(()), |(_, table)| Err(core.context.damage.error(&core.dir, table.meta.file)));
+                    let outcome = refused.map_or(Ok(()), |(_, table)| {
+                        Err(core.context.damage.error(&core.dir, table.meta.file))
+                    });
                     core.compaction_requests.answer(request, outcome);
                     core.notify();
                     return self.choose();
@@ -89,7 +91,8 @@ impl CompactionJob {
             tables
         };
         let mut sources: Vec<Source> = level(0).into_iter().map(|table| cursor(Run::from([table]))).collect();
-        sources.extend((1..=LAST_LEVEL).map(level).filter(|run| !run.is_empty()).map(|run| cursor(run.into())));
+        sources
+            .extend((1..=LAST_LEVEL).map(level).filter(|run| !run.is_empty()).map(|run| cursor(run.into())));
         if !task.moves {
             tracing::debug!(
                 inputs = task.inputs.len(),
@@ -218,7 +221,13 @@ impl Running {
             if self.builder.is_none() {
                 let file = core.next_file_number();
                 self.created.push(file);
-                self.builder = Some(TableBuilder::create(&core.env, &core.dir, core.context.database, file, self.shape)?);
+                self.builder = Some(TableBuilder::create(
+                    &core.env,
+                    &core.dir,
+                    core.context.database,
+                    file,
+                    self.shape,
+                )?);
             }
             if let Some(builder) = &mut self.builder {
                 builder.add(key, lsn, value)?;

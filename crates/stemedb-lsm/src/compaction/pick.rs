@@ -50,7 +50,9 @@ pub(crate) fn targets(version: &Version, options: &LsmOptions) -> Targets {
 pub(crate) fn pending_bytes(version: &Version, options: &LsmOptions) -> u64 {
     let targets = targets(version, options);
     let newest = if version.l0.len() >= options.l0_trigger { version.level_bytes(0) } else { 0 };
-    let over = |level: usize| version.level_bytes(level).saturating_sub(targets.bytes.get(level).copied().unwrap_or(0));
+    let over = |level: usize| {
+        version.level_bytes(level).saturating_sub(targets.bytes.get(level).copied().unwrap_or(0))
+    };
     newest + (1..LAST_LEVEL).map(over).sum::<u64>()
 }
 
@@ -79,7 +81,7 @@ pub(crate) fn pick(version: &Version, options: &LsmOptions, damaged: &dyn Fn(u64
     let mut over: Vec<(u64, usize)> = (1..LAST_LEVEL)
         .filter_map(|level| {
             let (have, target) = (version.level_bytes(level), *targets.bytes.get(level)?);
-            let score = if target == 0 { u64::MAX } else { have.saturating_mul(1000) / target };
+            let score = have.saturating_mul(1000).checked_div(target).unwrap_or(u64::MAX);
             (have > target).then_some((score, level))
         })
         .collect();
@@ -92,7 +94,8 @@ fn pick_newest(version: &Version, targets: &Targets, damaged: &dyn Fn(u64) -> bo
     let output = (1..targets.base).find(|level| !version.level(*level).is_empty()).unwrap_or(targets.base);
     // Oldest first, up to the first damaged one: newer rows must not sink below it.
     let oldest_first = version.l0.iter().rev().flat_map(|run| run.iter());
-    let healthy: Vec<Arc<Table>> = oldest_first.take_while(|table| !damaged(table.meta.file)).cloned().collect();
+    let healthy: Vec<Arc<Table>> =
+        oldest_first.take_while(|table| !damaged(table.meta.file)).cloned().collect();
     let mut free: Vec<(usize, Arc<Table>)> = Vec::new();
     for table in &healthy {
         let (smallest, largest) = (&table.meta.smallest, &table.meta.largest);
@@ -121,15 +124,16 @@ fn pick_newest(version: &Version, targets: &Targets, damaged: &dyn Fn(u64) -> bo
 
 /// The table of a level that costs least to merge: the smallest ratio of overlapped to own bytes, the oldest of equals.
 fn pick_level(version: &Version, level: usize, damaged: &dyn Fn(u64) -> bool) -> Option<Task> {
-    let candidates = version.level(level).iter().filter(|table| !damaged(table.meta.file)).filter_map(|table| {
-        let below = version.overlapping(level + 1, &table.meta.smallest, &table.meta.largest);
-        if below.iter().any(|table| damaged(table.meta.file)) {
-            return None;
-        }
-        let overlap: u64 = below.iter().map(|table| table.meta.bytes).sum();
-        let ratio = overlap.saturating_mul(1000) / table.meta.bytes.max(1);
-        Some(((ratio, table.meta.file), table, below))
-    });
+    let candidates =
+        version.level(level).iter().filter(|table| !damaged(table.meta.file)).filter_map(|table| {
+            let below = version.overlapping(level + 1, &table.meta.smallest, &table.meta.largest);
+            if below.iter().any(|table| damaged(table.meta.file)) {
+                return None;
+            }
+            let overlap: u64 = below.iter().map(|table| table.meta.bytes).sum();
+            let ratio = overlap.saturating_mul(1000) / table.meta.bytes.max(1);
+            Some(((ratio, table.meta.file), table, below))
+        });
     let (_, table, below) = candidates.min_by_key(|(cost, ..)| *cost)?;
     let moves = below.is_empty();
     let mut inputs = vec![(level, Arc::clone(table))];

@@ -133,7 +133,14 @@ mod tests {
             horizon: Lsn(5),
             drops_tombstones: true,
         };
-        Edit { next_file: 8, flushed: Lsn(9), horizon: Lsn(5), removed: vec![1, 2], added: vec![(6, meta)], obsolete: vec![3] }
+        Edit {
+            next_file: 8,
+            flushed: Lsn(9),
+            horizon: Lsn(5),
+            removed: vec![1, 2],
+            added: vec![(6, meta)],
+            obsolete: vec![3],
+        }
     }
 
     #[test]

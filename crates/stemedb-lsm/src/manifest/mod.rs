@@ -50,7 +50,9 @@ pub(crate) fn manifest_path(dir: &Path, number: u64) -> PathBuf {
 
 pub(crate) fn manifest_number(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("MANIFEST-")?;
-    (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+    (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 pub(crate) fn current_path(dir: &Path) -> PathBuf {

@@ -71,9 +71,7 @@ fn next(reader: &mut FrameReader, chain: Chain) -> Result<Option<Accepted>> {
             let fits = header.chain_prev == chain;
             Ok(fits.then(|| (kind, found.frame.chain, found.frame.payload.to_vec())))
         }
-        Err(ReadError::Frame { .. }) => {
-            Ok(None)
-        }
+        Err(ReadError::Frame { .. }) => Ok(None),
         Err(ReadError::Env(error)) => Err(error.into()),
     }
 }

@@ -28,9 +28,23 @@ pub(crate) struct MemCursor {
 
 impl MemCursor {
     /// A cursor before the first row.
-    pub(crate) fn new(memtable: Arc<Memtable>, bounds: Arc<Bounds>, direction: Direction, upto: Lsn) -> MemCursor {
+    pub(crate) fn new(
+        memtable: Arc<Memtable>,
+        bounds: Arc<Bounds>,
+        direction: Direction,
+        upto: Lsn,
+    ) -> MemCursor {
         let last = bounds.is_empty() || memtable.min_lsn() > upto;
-        MemCursor { memtable, bounds, direction, upto, chunk: Vec::new(), at: 0, chunk_rows: FIRST_CHUNK, last }
+        MemCursor {
+            memtable,
+            bounds,
+            direction,
+            upto,
+            chunk: Vec::new(),
+            at: 0,
+            chunk_rows: FIRST_CHUNK,
+            last,
+        }
     }
 
     /// Moves to the next row; false at the end.

@@ -74,7 +74,9 @@ impl Memtable {
         for at in order.iter().copied() {
             let superseded = following.next().is_some_and(|next| key(next) == key(at));
             let Some((_, start, span)) = row(at).filter(|_| !superseded) else { continue };
-            let Some(row) = MemRow::new(Arc::clone(&owner), start, span.key_end, span.value_end, lsn) else { continue };
+            let Some(row) = MemRow::new(Arc::clone(&owner), start, span.key_end, span.value_end, lsn) else {
+                continue;
+            };
             sum += row.data_bytes() + ROW_OVERHEAD_BYTES;
             self.rows.insert(row, ());
         }
@@ -113,7 +115,10 @@ impl Memtable {
     /// Calls `visit` for every row above `lsn`.
     pub(crate) fn rows_above(&self, lsn: Lsn, visit: &mut dyn FnMut(MemRow)) {
         if self.max_lsn() > lsn {
-            self.rows.iter().filter(|entry| entry.key().lsn() > lsn).for_each(|entry| visit(entry.key().clone()));
+            self.rows
+                .iter()
+                .filter(|entry| entry.key().lsn() > lsn)
+                .for_each(|entry| visit(entry.key().clone()));
         }
     }
 
@@ -146,6 +151,12 @@ impl Memtable {
 
     pub(crate) fn seal(&self, upto: Lsn) {
         self.upto.store(upto.0, Ordering::Release);
+    }
+
+    /// The LSN of the newest version of `key` at or below `lsn`.
+    pub(crate) fn version_at(&self, key: &[u8], lsn: Lsn) -> Option<Lsn> {
+        let entry = self.rows.lower_bound(Bound::Included(&Position { key, lsn } as &dyn Place))?;
+        (entry.key().key() == key).then(|| entry.key().lsn())
     }
 
     /// The newest version of `key` at or below `lsn`.

@@ -57,8 +57,6 @@ pub(crate) struct Change {
     pub(crate) horizon: Lsn,
     /// The memtable that the added table replaces.
     pub(crate) retired: Option<Arc<Memtable>>,
-    /// The removed files have been moved away: nothing is left to delete.
-    pub(crate) removed_are_gone: bool,
 }
 
 /// Live snapshots, and how far versions have been merged.
@@ -149,7 +147,11 @@ impl Core {
         let flushed = manifest.state.flushed;
         let horizons = Horizons { live: BTreeMap::new(), merged: manifest.state.horizon };
         Core {
-            state: ArcSwap::from_pointee(State { active: Arc::new(Memtable::new()), sealed: Vec::new(), version }),
+            state: ArcSwap::from_pointee(State {
+                active: Arc::new(Memtable::new()),
+                sealed: Vec::new(),
+                version,
+            }),
             state_edit: Mutex::new(()),
             writer: Mutex::new(Writer::new(flushed)),
             published: AtomicU64::new(flushed.0),
@@ -177,7 +179,8 @@ impl Core {
     pub(super) fn start_jobs(self: &Arc<Core>) -> Result<()> {
         let flush = self.env.tasks.spawn("lsm-flush", Box::new(FlushJob::new(Arc::clone(self))))?;
         *self.flush_task.lock() = Some(flush);
-        let compaction = self.env.tasks.spawn("lsm-compaction", Box::new(CompactionJob::new(Arc::clone(self))))?;
+        let compaction =
+            self.env.tasks.spawn("lsm-compaction", Box::new(CompactionJob::new(Arc::clone(self))))?;
         *self.compaction_task.lock() = Some(compaction);
         Ok(())
     }
@@ -293,6 +296,11 @@ impl Core {
         }
     }
 
+    /// The LSN up to which versions may have been merged so far.
+    pub(super) fn merged_lsn(&self) -> Lsn {
+        self.horizons.lock().merged
+    }
+
     /// The LSN up to which versions may be merged from now on; older snapshots are refused from now on.
     pub(crate) fn begin_gc(&self) -> Lsn {
         let mut horizons = self.horizons.lock();
@@ -341,11 +349,13 @@ impl Core {
             version: Arc::new(state.version.edited(&change.removed, &added)),
         });
         self.flushed.fetch_max(change.flushed.0, Ordering::AcqRel);
-        for file in change.removed.iter().filter(|file| !added.iter().any(|(_, table)| table.meta.file == **file)) {
+        for file in
+            change.removed.iter().filter(|file| !added.iter().any(|(_, table)| table.meta.file == **file))
+        {
             self.context.damage.forget(*file);
             match held.get(file) {
-                Some(table) if !change.removed_are_gone => table.mark_obsolete(),
-                _ => {
+                Some(table) => table.mark_obsolete(),
+                None => {
                     manifest.state.obsolete.remove(file);
                 }
             }

@@ -29,7 +29,11 @@ impl DamageList {
     pub(crate) fn note(&self, file: u64, kind: CorruptionKind, offset: u64) {
         let mut tables = self.tables.lock();
         if let std::collections::btree_map::Entry::Vacant(entry) = tables.entry(file) {
-            tracing::error!(file, offset, "StorageError: Corruption: {kind} in table {file:06}.sst at offset {offset}");
+            tracing::error!(
+                file,
+                offset,
+                "StorageError: Corruption: {kind} in table {file:06}.sst at offset {offset}"
+            );
             entry.insert(Damage { kind, offset });
         }
     }
@@ -74,31 +78,47 @@ impl Graveyard {
 /// Moves a file out of the tree's folder into `quarantine/` beside it, with a note that says why. Nothing is destroyed:
 /// a name that is taken gets a number.
 pub(crate) fn quarantine(env: &Env, path: &Path, reason: &str) -> Result<()> {
+    put_aside(env, path, reason, &|to| env.fs.rename(path, to))
+}
+
+/// Gives a file a second name in `quarantine/`, so that removing the first destroys nothing. A file that does not exist
+/// leaves no evidence.
+pub(crate) fn quarantine_link(env: &Env, path: &Path, reason: &str) -> Result<()> {
+    if env.fs.metadata(path)?.is_none() {
+        return Ok(());
+    }
+    put_aside(env, path, reason, &|to| env.fs.link(path, to))
+}
+
+fn put_aside(
+    env: &Env,
+    path: &Path,
+    reason: &str,
+    rename: &dyn Fn(&Path) -> stemedb_env::Result<()>,
+) -> Result<()> {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Ok(());
     };
     let home = dir.parent().unwrap_or(dir);
     let quarantine = home.join("quarantine");
     env.fs.create_dir(&quarantine)?;
-    let mut to = quarantine.join(name);
+    env.fs.sync_dir(home)?;
+    let mut name_there = name.to_owned();
     let mut n = 0;
-    while env.fs.metadata(&to)?.is_some() {
+    while env.fs.metadata(&quarantine.join(&name_there))?.is_some() {
         n += 1;
-        to = quarantine.join(format!("{name}.{n}"));
+        name_there = format!("{name}.{n}");
     }
-    env.fs.rename(path, &to)?;
-    let note = to.with_file_name(format!(
-        "{}.reason",
-        to.file_name().and_then(|name| name.to_str()).unwrap_or(name)
-    ));
+    let note = quarantine.join(format!("{name_there}.reason"));
     if env.fs.metadata(&note)?.is_none() {
         let file = env.fs.open(&note, OpenMode::CreateNew)?;
         file.write_all_at(format!("{}: {reason}\n", path.display()).as_bytes(), 0)?;
         file.sync_data()?;
     }
+    let to = quarantine.join(&name_there);
+    rename(&to)?;
     env.fs.sync_dir(&quarantine)?;
-    env.fs.sync_dir(home)?;
     env.fs.sync_dir(dir)?;
-    tracing::warn!(from = %path.display(), to = %to.display(), reason, "moved to quarantine");
+    tracing::warn!(from = %path.display(), to = %to.display(), reason, "put into quarantine");
     Ok(())
 }

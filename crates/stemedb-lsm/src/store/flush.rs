@@ -132,8 +132,7 @@ impl Job for FlushJob {
             }
         }
         let written: u64 = added.iter().map(|(_, meta)| meta.bytes).sum();
-        let change =
-            Change { added, flushed: upto, horizon, retired: Some(memtable), ..Change::default() };
+        let change = Change { added, flushed: upto, horizon, retired: Some(memtable), ..Change::default() };
         if let Err(error) = core.install(change) {
             // It is unknown whether the edit is durable: the table stays, as an orphan if it is not.
             self.fail(error, None);

@@ -72,7 +72,11 @@ impl LsmStore {
 
     /// Tables known to be damaged, by file number.
     pub fn damaged(&self) -> Vec<(u64, Damage)> {
-        self.core.context.damage.list()
+        let mut damaged = self.core.context.damage.list();
+        // Readers of an old version may still stumble over a table that has been replaced.
+        let state = self.core.state();
+        damaged.retain(|(file, _)| state.version.tables().any(|(_, table)| table.meta.file == *file));
+        damaged
     }
 
     /// Bytes that automatic compaction would have to merge now.
@@ -119,7 +123,7 @@ impl LsmStore {
             recent_compactions: core.recent_compactions(),
             apply_waits: counters.apply_waits.get(),
             apply_wait_time: Duration::from_micros(counters.apply_wait_us.get()),
-            damaged_tables: core.context.damage.list().len(),
+            damaged_tables: self.damaged().len(),
             levels: (0..=LAST_LEVEL).map(level).collect(),
         }
     }

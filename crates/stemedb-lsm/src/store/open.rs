@@ -27,20 +27,36 @@ fn context(env: &Env, dir: &Path, database: DatabaseId, options: &LsmOptions) ->
 }
 
 pub(super) fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<Core> {
-    env.fs.create_dir(dir)?;
+    create_dirs(&env, dir)?;
     let names = env.fs.list(dir)?;
     if names.iter().any(|entry| entry.name == "CURRENT" || table_number(&entry.name).is_some()) {
         return Err(Error::Folder { dir: dir.to_path_buf(), problem: "already holds a tree" });
     }
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        env.fs.sync_dir(parent)?;
-    }
     // Manifests without CURRENT are what a crash in here left behind.
     let number = names.iter().filter_map(|entry| manifest_number(&entry.name)).max().unwrap_or(0) + 1;
-    let manifest = Manifest::create(&env, dir, database, number, TreeState { next_file: 1, ..TreeState::default() })?;
+    let manifest =
+        Manifest::create(&env, dir, database, number, TreeState { next_file: 1, ..TreeState::default() })?;
     remove_manifests(&env, dir, &names, &BTreeSet::new())?;
     let context = context(&env, dir, database, &options);
     Ok(Core::new(env, dir.to_path_buf(), options, context, manifest, 1))
+}
+
+/// Creates a folder and its missing parents, all names durable.
+fn create_dirs(env: &Env, dir: &Path) -> Result<()> {
+    let mut new = Vec::new();
+    for path in dir.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+        if env.fs.metadata(path)?.is_some() {
+            break;
+        }
+        new.push(path);
+    }
+    env.fs.create_dir(dir)?;
+    for parent in
+        new.iter().rev().filter_map(|path| path.parent()).filter(|path| !path.as_os_str().is_empty())
+    {
+        env.fs.sync_dir(parent)?;
+    }
+    Ok(())
 }
 
 pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<Core> {
@@ -60,7 +76,11 @@ pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptio
     let manifest = Manifest::create(&env, dir, database, newest_name.max(current) + 1, state)?;
     let mut kept = BTreeSet::new();
     if replayed.torn {
-        quarantine(&env, &manifest_path(dir, current), "its last edit had not become durable before a crash")?;
+        quarantine(
+            &env,
+            &manifest_path(dir, current),
+            "its last edit had not become durable before a crash",
+        )?;
         kept.insert(current);
     }
     remove_manifests(&env, dir, &names, &kept)?;
@@ -69,7 +89,8 @@ pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptio
 
 /// Removes manifests that were there before the present one was made.
 fn remove_manifests(env: &Env, dir: &Path, names: &[DirEntry], kept: &BTreeSet<u64>) -> Result<()> {
-    let stale = names.iter().filter_map(|entry| manifest_number(&entry.name)).filter(|number| !kept.contains(number));
+    let stale =
+        names.iter().filter_map(|entry| manifest_number(&entry.name)).filter(|number| !kept.contains(number));
     for number in stale {
         env.fs.remove(&manifest_path(dir, number))?;
     }

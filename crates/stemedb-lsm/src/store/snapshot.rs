@@ -37,12 +37,16 @@ impl LsmSnapshot {
     pub(super) fn newest(core: &Arc<Core>) -> LsmSnapshot {
         // The LSN before the state: a flush between the two cannot hide rows.
         let lsn = core.register_newest();
-        LsmSnapshot { inner: Arc::new(SnapshotInner { core: Arc::clone(core), state: core.state_full(), lsn }) }
+        LsmSnapshot {
+            inner: Arc::new(SnapshotInner { core: Arc::clone(core), state: core.state_full(), lsn }),
+        }
     }
 
     pub(super) fn at(core: &Arc<Core>, lsn: Lsn) -> Result<LsmSnapshot> {
         let lsn = core.register_earlier(lsn)?;
-        Ok(LsmSnapshot { inner: Arc::new(SnapshotInner { core: Arc::clone(core), state: core.state_full(), lsn }) })
+        Ok(LsmSnapshot {
+            inner: Arc::new(SnapshotInner { core: Arc::clone(core), state: core.state_full(), lsn }),
+        })
     }
 
     fn find(&self, key: &[u8]) -> Result<Found> {
@@ -57,7 +61,9 @@ impl LsmSnapshot {
         let hash = filter_hash(key);
         for run in state.version.runs() {
             let at = run.partition_point(|table| table.meta.largest.as_slice() < key);
-            let Some(table) = run.get(at).filter(|table| table.meta.smallest.as_slice() <= key) else { continue };
+            let Some(table) = run.get(at).filter(|table| table.meta.smallest.as_slice() <= key) else {
+                continue;
+            };
             match table.get(key, *lsn, hash)? {
                 Found::Nothing => {}
                 found => return Ok(found),

@@ -161,8 +161,20 @@ impl Core {
             }
             newer = Arc::clone(memtable);
         }
-        if state.sealed.first().is_some_and(|newest| newest.min_lsn() > target && newest.max_lsn() > target) {
-            // The newest sealed memtable is beyond the target as a whole, and so is the active one.
+        let beyond = state.sealed.iter().take_while(|memtable| memtable.upto() > target).count();
+        if beyond > 0 {
+            // The newest sealed memtables are beyond the target, and so is the active one. Batches without rows may lie
+            // between the others and the target: an empty memtable carries the flush that far.
+            let reached = state.sealed.get(beyond).is_some_and(|memtable| memtable.upto() >= target);
+            if !reached {
+                let empty = Arc::new(Memtable::new());
+                empty.seal(target);
+                self.edit_state(|state| {
+                    let mut sealed = state.sealed.clone();
+                    sealed.insert(beyond.min(sealed.len()), empty);
+                    State { active: Arc::clone(&state.active), sealed, version: Arc::clone(&state.version) }
+                });
+            }
             return;
         }
         if state.active.max_lsn() <= target {

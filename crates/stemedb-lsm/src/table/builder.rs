@@ -189,7 +189,9 @@ impl TableBuilder {
 
     /// Compresses the payload into `packed`; false when it does not pay.
     fn pack(&mut self) -> bool {
-        if self.incompressible >= COMPRESSION_PATIENCE && self.incompressible % COMPRESSION_PATIENCE != 0 {
+        if self.incompressible >= COMPRESSION_PATIENCE
+            && !self.incompressible.is_multiple_of(COMPRESSION_PATIENCE)
+        {
             self.incompressible += 1;
             return false;
         }

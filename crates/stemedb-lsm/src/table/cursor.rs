@@ -191,7 +191,8 @@ impl RunCursor {
     fn load(&mut self, table: &Table, at: usize) -> Result<()> {
         let block = table.block(at, self.fill)?;
         let index = table.index()?;
-        let start = if self.bounds.start.is_empty() { 0 } else { block.lower_bound(&self.bounds.start, Lsn::MAX) };
+        let start =
+            if self.bounds.start.is_empty() { 0 } else { block.lower_bound(&self.bounds.start, Lsn::MAX) };
         let end = match &self.bounds.end {
             // Compared once per block instead of once per row.
             Some(end) if !index.block_is_before(at, end) => block.lower_bound(end, Lsn::MAX),

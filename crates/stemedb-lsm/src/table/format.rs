@@ -124,20 +124,17 @@ pub(crate) fn read_block(
     handle: BlockHandle,
 ) -> Result<Vec<u8>> {
     let mut sealed = vec![0; handle.bytes as usize];
-    file.read_exact_at(&mut sealed, handle.offset).map_err(|error| {
-        short_read(error, file.path(), CorruptionKind::TableMismatch, handle.offset)
-    })?;
-    open_block(identity, kind, sealed, handle.offset)
-        .map_err(|kind| Error::Corruption { kind, file: file.path().to_path_buf(), offset: handle.offset })
+    file.read_exact_at(&mut sealed, handle.offset)
+        .map_err(|error| short_read(error, file.path(), CorruptionKind::TableMismatch, handle.offset))?;
+    open_block(identity, kind, sealed, handle.offset).map_err(|kind| Error::Corruption {
+        kind,
+        file: file.path().to_path_buf(),
+        offset: handle.offset,
+    })
 }
 
 /// A file that ends before the bytes that must be in it is damaged; everything else is the system's error.
-pub(crate) fn short_read(
-    error: stemedb_env::Error,
-    path: &Path,
-    kind: CorruptionKind,
-    offset: u64,
-) -> Error {
+pub(crate) fn short_read(error: stemedb_env::Error, path: &Path, kind: CorruptionKind, offset: u64) -> Error {
     if error.kind() == Some(std::io::ErrorKind::UnexpectedEof) {
         Error::Corruption { kind, file: path.to_path_buf(), offset }
     } else {

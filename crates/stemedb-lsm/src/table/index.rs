@@ -139,8 +139,11 @@ impl Index {
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
-        (self.prefix.len() + self.suffixes.len() + self.ends.len() * 4 + self.heads.len() * 8 + self.offsets.len() * 8)
-            as u64
+        (self.prefix.len()
+            + self.suffixes.len()
+            + self.ends.len() * 4
+            + self.heads.len() * 8
+            + self.offsets.len() * 8) as u64
     }
 
     fn suffix(&self, at: usize) -> &[u8] {

@@ -32,5 +32,7 @@ pub(crate) fn table_path(dir: &Path, file: u64) -> PathBuf {
 /// The number of a table from its name; `None` for other files.
 pub(crate) fn table_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".sst")?;
-    (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+    (digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
 }

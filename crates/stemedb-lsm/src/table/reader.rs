@@ -86,7 +86,13 @@ impl Loaded {
 
 impl Table {
     pub(crate) fn new(meta: TableMeta, context: Arc<TableContext>) -> Table {
-        Table { meta, context, loaded: OnceLock::new(), loading: Mutex::new(()), obsolete: AtomicBool::new(false) }
+        Table {
+            meta,
+            context,
+            loaded: OnceLock::new(),
+            loading: Mutex::new(()),
+            obsolete: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -131,7 +137,11 @@ impl Table {
         let path = self.path();
         let identity = self.identity();
         let file = self.context.fs.open(&path, OpenMode::Read).map_err(|error| {
-            if error.is_not_found() { self.corrupt(CorruptionKind::TableMissing, 0) } else { Error::Env(error) }
+            if error.is_not_found() {
+                self.corrupt(CorruptionKind::TableMissing, 0)
+            } else {
+                Error::Env(error)
+            }
         })?;
         let len = file.len()?;
         if len != self.meta.bytes || len < (HEADER_BYTES + FOOTER_BYTES) as u64 {
@@ -254,25 +264,36 @@ impl Table {
     }
 
     fn search(&self, key: &[u8], lsn: Lsn) -> Result<Found> {
+        Ok(match self.locate(key, lsn)? {
+            None => Found::Nothing,
+            Some((block, row)) => block.pinned(row).map_or(Found::Removed, Found::Value),
+        })
+    }
+
+    /// The LSN of the newest version of `key` at or below `lsn`. `hash` is the key's filter hash.
+    pub(crate) fn version_at(&self, key: &[u8], lsn: Lsn, hash: u64) -> Result<Option<Lsn>> {
+        if !self.may_contain_key(hash)? {
+            return Ok(None);
+        }
+        Ok(self.locate(key, lsn)?.map(|(block, row)| block.lsn(row)))
+    }
+
+    fn locate(&self, key: &[u8], lsn: Lsn) -> Result<Option<(Block, usize)>> {
         let index = self.index()?;
         let mut at = index.seek(key);
         while at < index.blocks() {
             let block = self.block(at, true)?;
             let row = block.lower_bound(key, lsn);
             if row < block.rows() {
-                return Ok(if !block.key_is(row, key) {
-                    Found::Nothing
-                } else {
-                    block.pinned(row).map_or(Found::Removed, Found::Value)
-                });
+                return Ok(block.key_is(row, key).then_some((block, row)));
             }
             // The versions of one key may go on in the next block.
             if !index.separator_is(at, key) {
-                return Ok(Found::Nothing);
+                return Ok(None);
             }
             at += 1;
         }
-        Ok(Found::Nothing)
+        Ok(None)
     }
 
     /// Reads every byte again from disk, past the cache, and compares with what the manifest says. Returns the rows.
@@ -305,7 +326,9 @@ impl Table {
             let block = self.read_data(&loaded.file, handle)?;
             let ordered = sum.add_block(&block);
             let separated = !loaded.index.block_is_before(at, sum.last_key())
-                && (at == 0 || loaded.index.block_is_before(at - 1, sum.last_key()) || loaded.index.separator_is(at - 1, sum.last_key()));
+                && (at == 0
+                    || loaded.index.block_is_before(at - 1, sum.last_key())
+                    || loaded.index.separator_is(at - 1, sum.last_key()));
             if !ordered || !separated {
                 return Err(self.corrupt(CorruptionKind::BlockFormat, handle.offset));
             }

@@ -27,13 +27,19 @@ impl Version {
         }
         let mut levels = levels.into_iter();
         let mut newest = levels.next().unwrap_or_default();
-        newest.sort_by(|a, b| (b.meta.max_lsn, b.meta.file).cmp(&(a.meta.max_lsn, a.meta.file)));
+        newest.sort_by_key(|table| std::cmp::Reverse((table.meta.max_lsn, table.meta.file)));
         let sorted = |mut run: Vec<Arc<Table>>| -> Run {
             run.sort_by(|a, b| a.meta.smallest.cmp(&b.meta.smallest));
-            debug_assert!(run.is_sorted_by(|a, b| a.meta.largest < b.meta.smallest), "a level's tables are disjoint");
+            debug_assert!(
+                run.is_sorted_by(|a, b| a.meta.largest < b.meta.smallest),
+                "a level's tables are disjoint"
+            );
             run.into()
         };
-        Version { l0: newest.into_iter().map(|table| Run::from([table])).collect(), levels: levels.map(sorted).collect() }
+        Version {
+            l0: newest.into_iter().map(|table| Run::from([table])).collect(),
+            levels: levels.map(sorted).collect(),
+        }
     }
 
     /// The run of a level below 0.
@@ -49,7 +55,9 @@ impl Version {
     /// Every table with its level.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Arc<Table>)> {
         let newest = self.l0.iter().flat_map(|run| run.iter()).map(|table| (0, table));
-        newest.chain((1..=LAST_LEVEL).flat_map(|level| self.level(level).iter().map(move |table| (level, table))))
+        newest.chain(
+            (1..=LAST_LEVEL).flat_map(|level| self.level(level).iter().map(move |table| (level, table))),
+        )
     }
 
     /// A new arrangement without some tables and with others.

@@ -1,9 +1,6 @@
 //! A block in memory: validated once, then read in place.
 
-use std::{
-    cmp::Ordering,
-    sync::Arc,
-};
+use std::{cmp::Ordering, sync::Arc};
 
 use stemedb_env::Lsn;
 
@@ -146,7 +143,10 @@ impl Block {
     /// True when row `at` is a removal.
     pub(crate) fn is_tombstone(&self, at: usize) -> bool {
         self.has_tombstones
-            && self.bytes.get(self.tombstones_at as usize + at / 8).is_some_and(|bits| bits >> (at % 8) & 1 == 1)
+            && self
+                .bytes
+                .get(self.tombstones_at as usize + at / 8)
+                .is_some_and(|bits| bits >> (at % 8) & 1 == 1)
     }
 
     /// The value of row `at`; `None` for a removal.

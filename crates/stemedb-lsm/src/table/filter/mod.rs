@@ -60,7 +60,8 @@ impl Bloom {
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         let base = line_of(hash, self.words.len() / WORDS_PER_LINE) * WORDS_PER_LINE;
         let Some(line) = self.words.get(base..base + WORDS_PER_LINE) else { return true };
-        bits_of(hash, self.probes).all(|bit| line.get((bit / 64) as usize).is_some_and(|word| word >> (bit % 64) & 1 == 1))
+        bits_of(hash, self.probes)
+            .all(|bit| line.get((bit / 64) as usize).is_some_and(|word| word >> (bit % 64) & 1 == 1))
     }
 
     /// Bytes held in memory.
@@ -102,7 +103,8 @@ mod tests {
             let members: Vec<u64> = (0..20_000u32).map(|n| filter_hash(&n.to_le_bytes())).collect();
             let filter = Bloom::decode(&Bloom::build(&members, bits).encode()).unwrap();
             assert!(members.iter().all(|hash| filter.may_contain(*hash)));
-            let wrong = (20_000..120_000u32).filter(|n| filter.may_contain(filter_hash(&n.to_le_bytes()))).count();
+            let wrong =
+                (20_000..120_000u32).filter(|n| filter.may_contain(filter_hash(&n.to_le_bytes()))).count();
             assert!(wrong <= most_false_in_100_000, "{wrong} of 100,000 at {bits} bits");
         }
     }
