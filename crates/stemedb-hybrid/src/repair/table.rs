@@ -7,7 +7,7 @@ use stemedb_index::{Admit, Derive};
 use stemedb_lsm::{KvStore, Row, TableInfo, TableRepair, WriteBatch};
 use stemedb_wal::{Journal, JournalReader};
 
-use crate::{Error, HybridStore, Result};
+use crate::{Error, HybridStore, Result, ViewHealth};
 
 /// The rows of one table's key range, derived from its LSN range.
 struct DerivedRows<'a, R, D> {
@@ -96,5 +96,19 @@ impl<P: TableRepair, F: KvStore, D: Admit> HybridStore<P, F, D> {
         repaired?;
         tracing::info!(file, from = %table.min_lsn, to = %table.max_lsn, rows = table.rows, "SST file repaired from the journal");
         Ok(())
+    }
+}
+
+impl<F: KvStore, D: Admit> HybridStore<stemedb_lsm::LsmStore, F, D> {
+    /// Repairs every table of the primary view that is known to be damaged; returns their numbers.
+    pub fn repair_damaged(&self) -> Result<Vec<u64>> {
+        let files: Vec<u64> = self.views.primary.store.damaged().iter().map(|(file, _)| *file).collect();
+        for file in &files {
+            self.repair_table(*file)?;
+        }
+        if matches!(self.views.primary.health(), ViewHealth::Degraded { .. }) {
+            self.views.primary.set_health(ViewHealth::Healthy);
+        }
+        Ok(files)
     }
 }

@@ -6,4 +6,5 @@
 mod commit;
 mod crash;
 mod folders;
+mod repair;
 mod setup;
