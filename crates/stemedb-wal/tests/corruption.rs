@@ -447,3 +447,63 @@ fn a_missing_live_segment_in_the_middle_is_an_error_that_names_the_gap() {
     assert_eq!(verified.damage.len(), 1);
     assert_eq!(verified.entries, last - (last_lsn.unwrap().0 - first_lsn.0 + 1));
 }
+
+#[test]
+fn adopted_groups_are_proven_by_the_name_of_their_segment_alone() {
+    let (env, handles) = Env::sim(1);
+    handles.fs.install_dir(Path::new("/db")).unwrap();
+    let journal = SegmentedJournal::create(&env, Path::new(DIR), IDENTITY, options()).unwrap();
+    journal.append("one").unwrap();
+    drop(journal);
+    // The second segment holds the adopted group and nothing after it. A crash before `HEAD` was written leaves the
+    // old one; here it is gone altogether.
+    assert_eq!(open(&handles.fs).unwrap().1.adopted_entries, 1);
+    handles.fs.delete(&path("HEAD")).unwrap();
+    let (journal, report) = open(&handles.fs).unwrap();
+    assert_eq!((report.proven_lsn, report.head_found), (Lsn(1), false));
+    drop(journal);
+    handles.fs.corrupt(&path("live.000002.wal"), 2 * SECTOR - 1, 1).unwrap();
+    let error = open(&handles.fs).map(drop).unwrap_err();
+    assert!(matches!(error, Error::Corruption { offset: SECTOR, first_lsn: Lsn(1), .. }), "{error}");
+}
+
+/// Five entries in one segment, and one in the next, of a database that had another past.
+fn history(past: &'static str) -> SimFs {
+    let (env, handles) = Env::sim(1);
+    handles.fs.install_dir(Path::new("/db")).unwrap();
+    let journal = SegmentedJournal::create(&env, Path::new(DIR), IDENTITY, options()).unwrap();
+    for lsn in 1..=5 {
+        journal.append(if lsn == 2 { past } else { "x" }).unwrap();
+    }
+    journal.rotate().unwrap();
+    journal.append("x").unwrap();
+    handles.fs
+}
+
+#[test]
+fn a_frame_or_a_file_of_another_past_breaks_the_chain() {
+    let (fs, other) = (history("this"), history("that"));
+    let (first, second) = (path("live.000001.wal"), path("live.000002.wal"));
+    let read = |fs: &SimFs| -> Result<Vec<_>, Error> {
+        let (journal, _) = open(fs)?;
+        let mut reader = journal.read_from(Lsn(1))?;
+        std::iter::from_fn(|| reader.next_entry().transpose()).collect()
+    };
+    assert_eq!(read(&fs).unwrap().len(), 6);
+    // A whole frame with the right place and LSN, as a disk gives it back that lost a write.
+    let stale = other.read_all(&first).unwrap()[2 * SECTOR as usize..3 * SECTOR as usize].to_vec();
+    let image = fs.crash_keeping_all();
+    image.overwrite(&first, 2 * SECTOR, &stale).unwrap();
+    let error = read(&image).unwrap_err();
+    let Error::Corruption { file, offset, damage, .. } = &error else { panic!("{error}") };
+    assert_eq!((file, *offset, *damage), (&first, 3 * SECTOR, Damage::BrokenChain));
+    // A whole file, consistent in itself.
+    let image = fs.crash_keeping_all();
+    image.install(&first, &other.read_all(&first).unwrap()).unwrap();
+    let error = read(&image).unwrap_err();
+    assert!(matches!(error, Error::Corruption { damage: Damage::BrokenChain, .. }), "{error}");
+    let image = fs.crash_keeping_all();
+    image.install(&second, &other.read_all(&second).unwrap()).unwrap();
+    let error = read(&image).unwrap_err();
+    assert!(matches!(error, Error::Corruption { damage: Damage::BrokenChain, .. }), "{error}");
+}
