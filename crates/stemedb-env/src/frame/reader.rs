@@ -91,20 +91,11 @@ impl FrameReader {
         let position = self.position();
         self.buffer.drain(..position);
         self.buffer_start = self.offset;
-        let mut have = self.buffer.len();
+        let have = self.buffer.len();
         self.buffer.resize(wanted.max(READ_AHEAD_BYTES), 0);
-        while have < self.buffer.len() {
-            match self.file.read_at(&mut self.buffer[have..], self.buffer_start + have as u64) {
-                Ok(0) => break,
-                Ok(n) => have += n,
-                Err(error) => {
-                    self.buffer.truncate(have);
-                    return Err(error);
-                }
-            }
-        }
-        self.buffer.truncate(have);
-        Ok(())
+        let read = self.file.read_up_to_at(&mut self.buffer[have..], self.buffer_start + have as u64);
+        self.buffer.truncate(have + *read.as_ref().unwrap_or(&0));
+        read.map(drop)
     }
 }
 

@@ -127,19 +127,26 @@ pub trait File: Send + Sync + fmt::Debug {
 
     /// Fills the whole buffer from `offset`, continuing after short and interrupted reads, or fails with [`std::io::ErrorKind::UnexpectedEof`].
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        let mut done = 0;
-        while done < buffer.len() {
-            let n = match self.read_at(&mut buffer[done..], offset + done as u64) {
-                Err(error) if error.kind() == Some(std::io::ErrorKind::Interrupted) => continue,
-                other => other?,
-            };
-            if n == 0 {
-                let eof = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-                return Err(Error::io(IoOp::Read, self.path(), eof));
-            }
-            done += n;
+        if self.read_up_to_at(buffer, offset)? < buffer.len() {
+            let eof = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+            return Err(Error::io(IoOp::Read, self.path(), eof));
         }
         Ok(())
+    }
+
+    /// Fills as much of the buffer from `offset` as the file has, continuing after short and interrupted reads. Returns
+    /// the number of bytes, which is less than the buffer's length only at the end of the file.
+    fn read_up_to_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.read_at(&mut buffer[done..], offset + done as u64) {
+                Err(error) if error.kind() == Some(std::io::ErrorKind::Interrupted) => {}
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
     }
 
     /// Writes all of `data` at `offset`, continuing after short and interrupted writes.

@@ -200,3 +200,25 @@ fn an_empty_submission_is_acknowledged_without_an_entry() {
     assert_eq!(engine.published_lsn().0, 0);
     assert!(assert_claims(&engine, [1])[0].created);
 }
+
+#[test]
+fn interrupted_and_short_calls_are_never_noticed() {
+    let (env, sim) = Env::sim(11);
+    let faults = Arc::new(FaultFs::new(Arc::new(sim.fs.clone()), 11));
+    let env = Env { fs: Arc::clone(&faults) as _, ..env };
+    faults.add(FaultRule::new(Fault::Interrupted).chance_per_million(200_000));
+    faults.add(FaultRule::new(Fault::Short).chance_per_million(200_000));
+    let engine = ClaimEngine::create(&env, dir(), Claims, &HybridOptions::tiny()).unwrap();
+    for n in 0..40 {
+        assert_claims(&engine, n * 10..n * 10 + 5);
+        sim.tasks.settle(20);
+    }
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    let root = engine.state_root().unwrap();
+    engine.close().unwrap();
+    let (engine, _) = open(&env);
+    assert_eq!(engine.state_root().unwrap(), root);
+    engine.verify().unwrap();
+    assert!(faults.fault_counts().total() > 200, "the injector is dead");
+}

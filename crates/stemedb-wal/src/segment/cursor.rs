@@ -131,13 +131,8 @@ impl Cursor {
             self.buffer.truncate(READ_AHEAD_BYTES.max(self.filled));
             self.buffer.shrink_to_fit();
         }
-        while self.filled < target {
-            let (offset, room) = (self.offset + self.filled as u64, self.filled..target);
-            let Some(room) = self.buffer.get_mut(room) else { break };
-            match self.file.read_at(room, offset)? {
-                0 => break,
-                n => self.filled += n,
-            }
+        if let Some(room) = self.buffer.get_mut(self.filled..target) {
+            self.filled += self.file.read_up_to_at(room, self.offset + self.filled as u64)?;
         }
         Ok(())
     }

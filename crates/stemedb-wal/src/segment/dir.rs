@@ -190,13 +190,7 @@ fn head_bytes(file: &Arc<dyn File>, identity: &FileIdentity) -> Result<Vec<u8>> 
 
 fn read_at_most(file: &Arc<dyn File>, limit: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; limit];
-    let mut filled = 0;
-    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
-        match file.read_at(room, filled as u64)? {
-            0 => break,
-            n => filled += n,
-        }
-    }
+    let filled = file.read_up_to_at(&mut bytes, 0)?;
     bytes.truncate(filled);
     Ok(bytes)
 }

@@ -435,7 +435,7 @@ fn copy_range(source: &Arc<dyn File>, from: u64, bytes: u64, to: &Arc<dyn File>)
     while done < bytes {
         let want = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(chunk.len());
         let Some(room) = chunk.get_mut(..want) else { break };
-        let n = source.read_at(room, from + done)?;
+        let n = source.read_up_to_at(room, from + done)?;
         let Some(data) = chunk.get(..n).filter(|data| !data.is_empty()) else { break };
         to.write_all_at(data, done)?;
         done += n as u64;
