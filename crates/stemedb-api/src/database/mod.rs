@@ -33,7 +33,7 @@ use stemedb_core::{
     identity::verify_claim,
 };
 use stemedb_env::{Env, Lsn};
-use stemedb_hybrid::{ClaimEngine, Health, OpenReport, Stats, ViewSnapshot};
+use stemedb_hybrid::{ClaimEngine, Health, OpenReport, Stats, Verified, ViewSnapshot};
 use stemedb_index::{ClaimReader, Claims, Outcome, StoredClaim, Submission};
 use stemedb_lsm::{KvStore, LsmStore, MemStore};
 
@@ -267,11 +267,11 @@ impl Database {
         Ok(self.inner.engine.compact()?)
     }
 
-    /// Reads everything back and checks it. Returns the number of rows.
+    /// Reads everything back and checks it: the journal's frames and the view's blocks.
     ///
     /// # Errors
     /// [`Error::Engine`] names the file and offset of the first damage.
-    pub fn verify(&self) -> Result<u64> {
+    pub fn verify(&self) -> Result<Verified> {
         Ok(self.inner.engine.verify()?)
     }
 
