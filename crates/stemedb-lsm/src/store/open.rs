@@ -69,11 +69,20 @@ pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptio
     let mut state = replayed.state;
     let names = env.fs.list(dir)?;
     let context = context(&env, dir, database, &options);
-    sort_tables(&env, dir, &names, &mut state, &context)?;
+    let unused = compare_tables(&names, &mut state, &context);
     let newest_name = names.iter().filter_map(|entry| manifest_number(&entry.name)).max().unwrap_or(current);
     let next_file = state.next_file;
     // Never append behind a tail that may be torn: the state moves to a new file first.
-    let manifest = Manifest::create(&env, dir, database, newest_name.max(current) + 1, state)?;
+    let mut manifest = Manifest::create(&env, dir, database, newest_name.max(current) + 1, state)?;
+    // Only now is it durable that nobody needs these files: the edits that said so may have been read from a tail that
+    // had never been synced, and a power cut before this point brings the older manifest back, with its tables.
+    for file in unused.obsolete {
+        env.fs.remove(&table_path(dir, file))?;
+        manifest.state.obsolete.remove(&file);
+    }
+    for file in unused.unknown {
+        quarantine(&env, &table_path(dir, file), "a table that the manifest does not name")?;
+    }
     let mut kept = BTreeSet::new();
     if replayed.torn {
         quarantine(
@@ -97,33 +106,37 @@ fn remove_manifests(env: &Env, dir: &Path, names: &[DirEntry], kept: &BTreeSet<u
     Ok(())
 }
 
-/// Compares the folder with the manifest: notes live tables that are missing or have the wrong length, deletes what had
-/// been replaced, moves what nobody knows to quarantine.
-fn sort_tables(
-    env: &Env,
-    dir: &Path,
-    names: &[DirEntry],
-    state: &mut TreeState,
-    context: &TableContext,
-) -> Result<()> {
+/// Files of tables that the manifest has no use for.
+#[derive(Debug, Default)]
+struct Unused {
+    /// They had been replaced.
+    obsolete: Vec<u64>,
+    /// Nobody knows them.
+    unknown: Vec<u64>,
+}
+
+/// Compares the folder with the manifest: notes live tables that are missing or have the wrong length, and says which
+/// files are of no use. Changes nothing on disk.
+fn compare_tables(names: &[DirEntry], state: &mut TreeState, context: &TableContext) -> Unused {
     let mut seen = BTreeSet::new();
+    let mut unused = Unused::default();
     for entry in names {
         let Some(file) = table_number(&entry.name) else { continue };
         state.next_file = state.next_file.max(file.saturating_add(1));
+        seen.insert(file);
         if let Some((_, meta)) = state.tables.get(&file) {
-            seen.insert(file);
             if entry.metadata.len != meta.bytes {
                 context.damage.note(file, CorruptionKind::TableMismatch, entry.metadata.len.min(meta.bytes));
             }
         } else if state.obsolete.contains(&file) {
-            env.fs.remove(&table_path(dir, file))?;
+            unused.obsolete.push(file);
         } else {
-            quarantine(env, &dir.join(&entry.name), "a table that the manifest does not name")?;
+            unused.unknown.push(file);
         }
     }
-    state.obsolete.clear();
+    state.obsolete.retain(|file| seen.contains(file));
     for file in state.tables.keys().filter(|file| !seen.contains(file)) {
         context.damage.note(*file, CorruptionKind::TableMissing, 0);
     }
-    Ok(())
+    unused
 }
