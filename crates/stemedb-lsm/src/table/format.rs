@@ -219,3 +219,67 @@ impl Footer {
         (tiled && whole && footer.encode(identity) == bytes).then_some(footer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: TableIdentity = TableIdentity { database: DatabaseId([1; 16]), file: 7 };
+
+    #[test]
+    fn a_block_verifies_only_at_its_own_place_and_as_its_own_kind() {
+        let mut sealed = Vec::new();
+        seal_block(&HOME, BlockKind::Data, false, b"rows", 48, &mut sealed);
+        assert_eq!(open_block(&HOME, BlockKind::Data, sealed.clone(), 48).unwrap(), b"rows");
+        let other_file = TableIdentity { file: 8, ..HOME };
+        let other_database = TableIdentity { database: DatabaseId([2; 16]), ..HOME };
+        for (identity, offset) in [(HOME, 49), (HOME, 48 + 4096), (other_file, 48), (other_database, 48)] {
+            let refused = open_block(&identity, BlockKind::Data, sealed.clone(), offset);
+            assert_eq!(refused, Err(CorruptionKind::BlockChecksum), "{identity:?} {offset}");
+        }
+        assert_eq!(open_block(&HOME, BlockKind::Index, sealed, 48), Err(CorruptionKind::BlockFormat));
+    }
+
+    #[test]
+    fn a_compressed_block_comes_back_and_a_wild_length_is_refused_before_it_is_allocated() {
+        let rows = b"abc".repeat(500);
+        let mut payload = u32::try_from(rows.len()).unwrap().to_le_bytes().to_vec();
+        payload.extend_from_slice(&lz4_flex::block::compress(&rows));
+        let mut sealed = Vec::new();
+        seal_block(&HOME, BlockKind::Data, true, &payload, 48, &mut sealed);
+        assert_eq!(open_block(&HOME, BlockKind::Data, sealed, 48).unwrap(), rows);
+        for wild in [u32::MAX, 60 << 20, 1501] {
+            payload[..4].copy_from_slice(&wild.to_le_bytes());
+            let mut sealed = Vec::new();
+            seal_block(&HOME, BlockKind::Data, true, &payload, 48, &mut sealed);
+            assert_eq!(open_block(&HOME, BlockKind::Data, sealed, 48), Err(CorruptionKind::BlockFormat));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_header_and_footer_is_noticed() {
+        let header = encode_header(&HOME, 3);
+        assert_eq!(header.len(), HEADER_BYTES);
+        let handle = |offset| BlockHandle { offset, bytes: 100 };
+        let footer = Footer {
+            key_filter: handle(1000),
+            prefix_filter: handle(1100),
+            index: handle(1200),
+            properties: handle(1300),
+            file_bytes: 1400 + FOOTER_BYTES as u64,
+        };
+        let encoded = footer.encode(&HOME);
+        assert_eq!(encoded.len(), FOOTER_BYTES);
+        assert_eq!(Footer::decode(&HOME, &encoded, footer.file_bytes), Some(footer));
+        for bit in 0..FOOTER_BYTES * 8 {
+            let mut rotten = encoded.clone();
+            rotten[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Footer::decode(&HOME, &rotten, footer.file_bytes), None, "bit {bit}");
+        }
+        for bit in 0..HEADER_BYTES * 8 {
+            let mut rotten = header.clone();
+            rotten[bit / 8] ^= 1 << (bit % 8);
+            assert!(!check_header(&HOME, 3, &rotten), "bit {bit}");
+        }
+    }
+}
