@@ -200,7 +200,7 @@ impl Running {
             if !self.merge.advance()? {
                 if let Some(builder) = self.builder.take() {
                     self.outputs.push(builder.finish()?);
-                    core.env.fs.sync_dir(&core.dir)?;
+                    core.sync_names()?;
                 }
                 return Ok(true);
             }

@@ -13,7 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
-use stemedb_env::{Env, Lsn, TaskHandle};
+use stemedb_env::{Env, IoOp, Lsn, TaskHandle};
 
 use super::{flush::FlushJob, write::Writer};
 use crate::{
@@ -117,6 +117,8 @@ pub(crate) struct Core {
     flush_task: Mutex<Option<TaskHandle>>,
     compaction_task: Mutex<Option<TaskHandle>>,
     pub(super) flush_failure: Mutex<Option<Error>>,
+    /// Why names in the folder may have been lost: see [`Core::remember`].
+    names_lost: Mutex<Option<String>>,
     pub(crate) compaction_requests: Requests,
     compaction_blocked: AtomicBool,
     compaction_held: AtomicBool,
@@ -164,6 +166,7 @@ impl Core {
             flush_task: Mutex::new(None),
             compaction_task: Mutex::new(None),
             flush_failure: Mutex::new(None),
+            names_lost: Mutex::new(None),
             compaction_requests: Requests::default(),
             compaction_blocked: AtomicBool::new(false),
             compaction_held: AtomicBool::new(false),
@@ -310,9 +313,37 @@ impl Core {
         horizon
     }
 
+    /// Makes the names of new tables durable.
+    pub(crate) fn sync_names(&self) -> Result<()> {
+        self.check_names()?;
+        self.remember(self.env.fs.sync_dir(&self.dir).map_err(Error::from))
+    }
+
+    /// Passes a result on, and remembers a failed directory sync for good.
+    ///
+    /// Such a failure is told once; the names that were not durable then are lost, also those of tables that another job
+    /// made, and every later sync says OK. So no manifest may name a table from then on, until the tree is opened again
+    /// and finds out what is there.
+    pub(super) fn remember<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(Error::Env(error @ stemedb_env::Error::Io { op: IoOp::SyncDir, .. })) = &result {
+            let cause = error.to_string();
+            tracing::error!(%error, "StorageError: names may be lost; the tree writes no tables until it is opened again");
+            self.names_lost.lock().get_or_insert(cause);
+        }
+        result
+    }
+
+    fn check_names(&self) -> Result<()> {
+        match &*self.names_lost.lock() {
+            Some(cause) => Err(Error::ReadOnly { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Makes a change durable and then visible. False (and nothing has changed) if a removed table is gone already.
     pub(crate) fn install(&self, change: Change) -> Result<bool> {
         let mut manifest = self.manifest.lock();
+        self.check_names()?;
         if change.removed.iter().any(|file| !manifest.state.tables.contains_key(file)) {
             return Ok(false);
         }
@@ -325,7 +356,7 @@ impl Core {
             added: change.added.iter().map(|(at, meta)| (level(*at), meta.clone())).collect(),
             obsolete: Vec::new(),
         };
-        manifest.append(&edit)?;
+        self.remember(manifest.append(&edit))?;
         let before = self.state_full();
         let held: BTreeMap<u64, &Arc<Table>> =
             before.version.tables().map(|(_, table)| (table.meta.file, table)).collect();

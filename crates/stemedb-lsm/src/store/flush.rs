@@ -123,7 +123,7 @@ impl Job for FlushJob {
         let Running { memtable, upto, horizon, builder, .. } = running;
         let mut added = Vec::new();
         if let Some((file, builder)) = builder {
-            match builder.finish().and_then(|meta| Ok(core.env.fs.sync_dir(&core.dir).map(|()| meta)?)) {
+            match builder.finish().and_then(|meta| core.sync_names().map(|()| meta)) {
                 Ok(meta) => added.push((0, meta)),
                 Err(error) => {
                     self.fail(error, Some(file));

@@ -103,7 +103,7 @@ impl Core {
             Ok(())
         };
         let written = write().and_then(|()| builder.finish()).and_then(|meta| {
-            self.env.fs.sync_dir(&self.dir)?;
+            self.sync_names()?;
             Ok(meta)
         });
         if written.is_err() {
@@ -180,7 +180,7 @@ impl LsmStore {
     fn swap(&self, level: usize, old: &Table, rebuilt: TableMeta) -> Result<()> {
         let core = &self.core;
         let rebuilt_file = rebuilt.file;
-        quarantine_link(&core.env, &old.path(), "a damaged table that has been rebuilt")?;
+        core.remember(quarantine_link(&core.env, &old.path(), "a damaged table that has been rebuilt"))?;
         let installed = core.install(Change {
             removed: vec![old.meta.file],
             added: vec![(level, rebuilt)],
