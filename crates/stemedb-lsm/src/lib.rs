@@ -39,3 +39,8 @@ pub use options::{LsmOptions, PrefixExtractor};
 pub use stats::{LevelStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
 pub use store::{Damage, LsmSnapshot, LsmStore};
+
+/// The example of the README must compile and hold.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct DocumentedExamples;
