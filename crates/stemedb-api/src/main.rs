@@ -1,2 +1,10 @@
-//! placeholder
-fn main() {}
+//! `stemedb-api`: the server and the tools around a data directory.
+//!
+//! A thin caller: everything that can be embedded is in the library. See [`cli`] for the commands.
+#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -1,0 +1,322 @@
+//! A small HTTP client over hyper, which the server brings along: one connection, kept alive, request after request.
+//!
+//! Replies are read while the request is still being sent, so that a long answer to a long request cannot block both
+//! sides.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request, StatusCode,
+    body::Incoming,
+    client::conn::http1::SendRequest,
+    header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT},
+};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
+
+use super::failure::Failure;
+
+/// How long connecting, and each next part of a reply, is waited for.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest reply that is kept whole.
+const REPLY_MAX_BYTES: usize = 256 << 20;
+
+/// The address of a server: `http://host:port`, optionally with a path before the routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerUrl {
+    authority: String,
+    base: String,
+}
+
+impl FromStr for ServerUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<ServerUrl, &'static str> {
+        let rest = match text.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some(("https", _)) => return Err("https is not spoken here; put a TLS proxy in between"),
+            _ => return Err("must look like http://127.0.0.1:18180"),
+        };
+        let (authority, base) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        if host.is_empty() || authority.contains(['@', '?', '#', ' ']) || base.contains(['?', '#', ' ']) {
+            return Err("must look like http://127.0.0.1:18180");
+        }
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+        Ok(ServerUrl { authority, base: base.trim_end_matches('/').to_owned() })
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.base)
+    }
+}
+
+/// Why a request has no reply.
+#[derive(Debug)]
+pub enum ClientError {
+    /// There is no connection, or it broke: the request may or may not have been carried out.
+    Connection(String),
+    /// The server refused.
+    Refused(Refusal),
+}
+
+/// A refusal of the server.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// When to try again, if the server says so.
+    pub retry_after: Option<Duration>,
+    /// What the server says.
+    pub problem: Problem,
+}
+
+/// The parts of `application/problem+json` that are shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Problem {
+    title: String,
+    detail: String,
+    code: String,
+}
+
+impl Refusal {
+    /// True when the same request may be carried out later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.status, 408 | 429 | 503 | 507)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problem { title, detail, code } = &self.problem;
+        match (title.is_empty(), detail.is_empty()) {
+            (true, true) => write!(f, "HTTP status {}", self.status),
+            (_, true) => write!(f, "{title} ({code})"),
+            _ => write!(f, "{detail} ({code})"),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        match error {
+            ClientError::Connection(cause) => Failure::new(cause)
+                .hint("is the server running? `stemedb-api serve --data-dir DIR` starts one"),
+            ClientError::Refused(refusal) => Failure::new(refusal).context("the server refused"),
+        }
+    }
+}
+
+/// A client of one server.
+pub struct Client {
+    runtime: Runtime,
+    url: ServerUrl,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+/// What is sent with a request.
+pub struct Content {
+    /// Its `Content-Type`.
+    pub media_type: &'static str,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// A client that connects with its first request.
+    pub fn new(url: &ServerUrl) -> Result<Client, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the HTTP client"))?;
+        Ok(Client { runtime, url: url.clone(), connection: None })
+    }
+
+    /// Sends `GET` and returns the whole reply.
+    pub fn get(&mut self, path: &str) -> Result<Bytes, ClientError> {
+        self.send(Method::GET, path, None)?.whole()
+    }
+
+    /// Sends `POST` and returns the whole reply.
+    pub fn post(&mut self, path: &str, content: Content) -> Result<Bytes, ClientError> {
+        self.send(Method::POST, path, Some(content))?.whole()
+    }
+
+    /// Sends `POST` and returns the reply's beginning; the rest is read by [`Reply::next_part`].
+    pub fn post_streaming(&mut self, path: &str, content: Content) -> Result<Reply<'_>, ClientError> {
+        self.send(Method::POST, path, Some(content))
+    }
+
+    fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        content: Option<Content>,
+    ) -> Result<Reply<'_>, ClientError> {
+        let url = self.url.clone();
+        let broken =
+            |error: &dyn fmt::Display| ClientError::Connection(format!("no reply from {url}: {error}"));
+        // A connection that the server has closed in the meantime is replaced.
+        let kept = self.connection.take();
+        let kept = kept.and_then(|mut kept| match self.runtime.block_on(kept.ready()) {
+            Ok(()) => Some(kept),
+            Err(_) => None,
+        });
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => self.runtime.block_on(connect(&url.authority)).map_err(|error| broken(&error))?,
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", url.base))
+            .header(HOST, &url.authority)
+            .header(USER_AGENT, concat!("stemedb-api/", env!("CARGO_PKG_VERSION")));
+        if let Some(content) = &content {
+            request = request.header(CONTENT_TYPE, content.media_type);
+        }
+        let body = Full::new(content.map(|content| content.body).unwrap_or_default());
+        let request = request.body(body).map_err(|error| broken(&error))?;
+        let head =
+            self.runtime.block_on(async { timeout(REPLY_TIMEOUT, connection.send_request(request)).await });
+        let response = match head {
+            Err(_) => return Err(broken(&"it took too long")),
+            Ok(Err(error)) => return Err(broken(&Causes(&error))),
+            Ok(Ok(response)) => response,
+        };
+        self.connection = Some(connection);
+        let status = response.status();
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let reply = Reply { runtime: &self.runtime, url, body: response.into_body() };
+        if status.is_success() {
+            return Ok(reply);
+        }
+        refused(status, retry_after.map(Duration::from_secs), reply)
+    }
+}
+
+fn refused<'a>(
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    reply: Reply<'_>,
+) -> Result<Reply<'a>, ClientError> {
+    let problem = serde_json::from_slice(&reply.whole()?).unwrap_or_default();
+    Err(ClientError::Refused(Refusal { status: status.as_u16(), retry_after, problem }))
+}
+
+/// A reply whose body is still arriving.
+pub struct Reply<'a> {
+    runtime: &'a Runtime,
+    url: ServerUrl,
+    body: Incoming,
+}
+
+impl Reply<'_> {
+    /// The next part of the body; `None` at its end.
+    pub fn next_part(&mut self) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let frame = self.runtime.block_on(async { timeout(REPLY_TIMEOUT, self.body.frame()).await });
+            let broken =
+                |error: &dyn fmt::Display| ClientError::Connection(format!("lost {}: {error}", self.url));
+            match frame {
+                Err(_) => return Err(broken(&"it took too long")),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => return Err(broken(&Causes(&error))),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(part) = frame.into_data() {
+                        return Ok(Some(part));
+                    }
+                }
+            }
+        }
+    }
+
+    fn whole(mut self) -> Result<Bytes, ClientError> {
+        let mut whole = Vec::new();
+        while let Some(part) = self.next_part()? {
+            if whole.len() + part.len() > REPLY_MAX_BYTES {
+                return Err(ClientError::Connection(format!("the reply of {} is too long", self.url)));
+            }
+            whole.extend_from_slice(&part);
+        }
+        Ok(whole.into())
+    }
+}
+
+async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, std::io::Error> {
+    let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(authority)).await {
+        Ok(stream) => stream?,
+        Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
+    };
+    stream.set_nodelay(true)?;
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+    tokio::spawn(async move {
+        // What goes wrong on the connection is told to whoever waits for a reply.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// An error with everything behind it.
+struct Causes<'a>(&'a hyper::Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        let mut cause = std::error::Error::source(self.0);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// A path with query parameters.
+pub fn with_parameters(path: &str, parameters: &[(&str, &str)]) -> String {
+    let mut out = path.to_owned();
+    for (i, (name, value)) in parameters.iter().enumerate() {
+        out.push(if i == 0 { '?' } else { '&' });
+        out.push_str(name);
+        out.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    out.push(char::from(byte))
+                }
+                _ => out.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_needs_a_scheme_and_gets_a_port() {
+        let shown = |text: &str| text.parse::<ServerUrl>().map(|url| url.to_string());
+        assert_eq!(shown("http://127.0.0.1:18180/"), Ok("http://127.0.0.1:18180".to_owned()));
+        assert_eq!(shown("http://[::1]:18180/db"), Ok("http://[::1]:18180/db".to_owned()));
+        assert_eq!(shown("http://claims.example"), Ok("http://claims.example:80".to_owned()));
+        assert!(shown("127.0.0.1:18180").is_err());
+        assert!(shown("https://h").is_err());
+        assert!(shown("http://:80").is_err());
+        assert!(shown("http://h/?x").is_err());
+    }
+
+    #[test]
+    fn parameters_are_percent_encoded() {
+        let path = with_parameters("/v1/query", &[("subject", "cas:50-00-0 +é"), ("lens", "recency")]);
+        assert_eq!(path, "/v1/query?subject=cas%3A50-00-0%20%2B%C3%A9&lens=recency");
+    }
+}

@@ -1,0 +1,174 @@
+//! The commands.
+//!
+//! | command | needs | what |
+//! |---|---|---|
+//! | `init` | an absent or empty folder | creates a database |
+//! | `serve` | a database | answers HTTP until told to stop |
+//! | `import` | a database, an absent folder, or a server | claims from JSONL |
+//! | `query` | a database or a server | one question, as a table or JSON |
+//! | `demo` | an absent folder | built-in claims that disagree |
+//! | `rebuild` | a journal | derives the view again |
+//! | `verify`, `stats`, `compact` | a database | look after its files |
+//!
+//! Results go to standard output, everything else (progress, logs, errors) to standard error. Exit codes: 0 done, 1 failed,
+//! 2 called wrongly.
+
+mod client;
+mod compact;
+mod demo;
+mod failure;
+mod folder;
+mod import;
+mod init;
+mod logs;
+mod paint;
+mod process;
+mod progress;
+mod query;
+mod rebuild;
+mod serve;
+mod stats;
+mod verify;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use failure::Failure;
+
+/// A database for claims that disagree.
+#[derive(Debug, Parser)]
+#[command(name = "stemedb-api", version, about, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    logs: logs::LogArgs,
+    #[command(flatten)]
+    rebuild: RebuildFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The literal flags of the runbook, beside `rebuild`.
+#[derive(Debug, Args)]
+struct RebuildFlags {
+    /// Derive the view again from the journal, offline (the same as `rebuild`)
+    #[arg(long, requires = "wal_path", requires = "kv_path")]
+    rebuild_from_wal: bool,
+    /// With --rebuild-from-wal: the journal's folder
+    #[arg(long, value_name = "DIR", requires = "rebuild_from_wal")]
+    wal_path: Option<PathBuf>,
+    /// With --rebuild-from-wal: the view's folder, absent or empty
+    #[arg(long, value_name = "DIR", requires = "rebuild_from_wal")]
+    kv_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::InitArgs),
+    Serve(serve::ServeArgs),
+    Import(import::ImportArgs),
+    Query(query::QueryArgs),
+    Demo(demo::DemoArgs),
+    Rebuild(rebuild::RebuildArgs),
+    Verify(verify::VerifyArgs),
+    Stats(stats::StatsArgs),
+    Compact(compact::CompactArgs),
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; everything else is a usage error. Nothing can be done if printing fails.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
+        }
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let Cli { logs, rebuild: flags, command } = cli;
+    if let RebuildFlags { rebuild_from_wal: true, wal_path: Some(wal), kv_path: Some(kv) } = flags {
+        if command.is_some() {
+            return Err(Failure::usage("--rebuild-from-wal stands alone; leave the command out"));
+        }
+        logs.init(tracing::Level::INFO);
+        return rebuild::run(&rebuild::RebuildArgs::of_paths(wal, kv));
+    }
+    let Some(command) = command else {
+        let usage = Cli::command().render_usage().to_string();
+        return Err(Failure::usage(format!("no command given ({usage}; --help lists the commands)")));
+    };
+    // Servers and rebuilds are watched through their logs; the tools speak for themselves.
+    logs.init(match command {
+        Command::Serve(_) | Command::Rebuild(_) => tracing::Level::INFO,
+        _ => tracing::Level::WARN,
+    });
+    match command {
+        Command::Init(args) => init::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Rebuild(args) => rebuild::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Stats(args) => stats::run(&args),
+        Command::Compact(args) => compact::run(&args),
+    }
+}
+
+/// Where the claims are: in a folder, or behind a server.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// The database's folder (no other process may have it open)
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A running server, such as http://127.0.0.1:18180
+    #[arg(long, value_name = "URL")]
+    url: Option<client::ServerUrl>,
+}
+
+/// A place, taken apart.
+enum At<'a> {
+    Folder(&'a std::path::Path),
+    Server(&'a client::ServerUrl),
+}
+
+impl Place {
+    fn at(&self) -> Result<At<'_>, Failure> {
+        match (&self.data_dir, &self.url) {
+            (Some(dir), None) => Ok(At::Folder(dir)),
+            (None, Some(url)) => Ok(At::Server(url)),
+            _ => Err(Failure::usage("give either --data-dir or --url")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_flags_of_the_runbook_need_each_other() {
+        let parse = |args: &[&str]| Cli::try_parse_from([&["stemedb-api"], args].concat());
+        assert!(parse(&["--rebuild-from-wal", "--wal-path", "w", "--kv-path", "k"]).is_ok());
+        assert!(parse(&["--rebuild-from-wal", "--wal-path", "w"]).is_err());
+        assert!(parse(&["--wal-path", "w", "--kv-path", "k"]).is_err());
+        assert!(parse(&["query", "s", "p"]).is_err());
+        assert!(parse(&["query", "--data-dir", "d", "--url", "http://h:1", "s", "p"]).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! `serve`: HTTP until told to stop.
+//!
+//! ```text
+//! open ─▶ listen ─▶ say so ─▶ serve … signal ─▶ stop accepting ─▶ finish requests ─▶ flush ─▶ close ─▶ exit 0
+//!                                       second signal, or the deadline ─▶ cut what is left ─▶ flush ─▶ close
+//! ```
+
+mod stop;
+
+use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
+
+use axum::Router;
+use stemedb_api::{Database, RouterOptions, router};
+use stemedb_env::Env;
+use tokio::net::TcpListener;
+
+use super::{failure::Failure, folder};
+use stop::Stop;
+
+/// Answer HTTP requests until told to stop (SIGTERM or SIGINT; a second one stops at once)
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// The database's folder
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Address and port to listen on (port 0: any free one)
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:18180")]
+    bind: SocketAddr,
+    /// Create the database if the folder is absent or empty
+    #[arg(long)]
+    init: bool,
+    /// How long requests may take to finish after the first signal
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_seconds: u64,
+}
+
+/// Serves.
+pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let database = open(args)?;
+    if let Some(report) = database.open_report() {
+        tracing::info!(lsn = %database.published_lsn(), replayed = report.replayed, "database open");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the server"))?;
+    let served = runtime.block_on(serve(args, router(database.clone(), RouterOptions::default())));
+    // Connections that were cut at the deadline hold the database; they end with the runtime.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    let flushed = database.flush()?;
+    database.close()?;
+    tracing::info!(lsn = %flushed, "database closed");
+    served
+}
+
+fn open(args: &ServeArgs) -> Result<Database, Failure> {
+    let (dir, env) = (&args.data_dir, Env::real());
+    if !folder::is_absent_or_empty(&env, dir)? {
+        return folder::open(dir);
+    }
+    if args.init {
+        return folder::create(dir);
+    }
+    let what = format!("{} holds no database", dir.display());
+    Err(Failure::new(what).hint("if its disk is not mounted, mount it; for a new database pass --init"))
+}
+
+async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
+    let cannot = |error| Failure::new(error).context(format!("cannot listen on {}", args.bind));
+    let listener = TcpListener::bind(args.bind).await.map_err(cannot);
+    let listener = listener.map_err(|failure| failure.hint("choose another address with --bind"))?;
+    let address = listener.local_addr().map_err(cannot)?;
+    // Installed before anybody can know the address: a signal after that is never lost.
+    let mut stop = Stop::install()?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "whoever reaches this address can read and write: there are no keys yet");
+    }
+    let mut out = anstream::stdout();
+    writeln!(out, "listening on http://{address}")?;
+    out.flush()?;
+    tracing::info!(%address, dir = %args.data_dir.display(), "listening");
+
+    let (begin_drain, draining) = tokio::sync::oneshot::channel::<()>();
+    let drain = async move {
+        // A dropped sender means the same.
+        let _ = draining.await;
+    };
+    let server = axum::serve(listener, router).with_graceful_shutdown(drain).into_future();
+    let mut server = tokio::spawn(server);
+    tokio::select! {
+        ended = &mut server => return finished(ended),
+        signal = stop.signal() => tracing::info!(signal, "stopping: no new connections, requests are finished"),
+    }
+    drop(begin_drain);
+    let deadline = Duration::from_secs(args.drain_seconds);
+    tokio::select! {
+        ended = &mut server => finished(ended),
+        signal = stop.signal() => {
+            tracing::warn!(signal, "stopping at once: requests are cut");
+            Ok(())
+        }
+        () = tokio::time::sleep(deadline) => {
+            tracing::warn!("the time to finish requests is over: they are cut");
+            Ok(())
+        }
+    }
+}
+
+fn finished(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), Failure> {
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::new(error).context("the server ended")),
+        Err(error) => Err(Failure::new(error).context("the server ended")),
+    }
+}

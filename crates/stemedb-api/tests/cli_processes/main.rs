@@ -1,0 +1,15 @@
+//! The real program, as real processes: what an operator types, what comes back, and what survives.
+// Processes, files, sockets and threads of the operating system are what is tested here.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+
+mod corpus;
+mod demo;
+mod folders;
+mod http;
+mod imports;
+mod kills;
+mod program;
+mod queries;
+mod rebuilds;
+mod server;
+mod stops;
