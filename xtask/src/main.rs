@@ -8,7 +8,7 @@
 //! - [`layers`]: arrows between crates point down only.
 //! - [`machine_paths`]: nothing committed names a path of the machine it was written on.
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
-//! - [`bench`], [`sim`]: the benchmarks with a table of ratios; the seeded simulation.
+//! - [`mod@bench`], [`sim`]: the benchmarks with a table of ratios; the seeded simulation.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
