@@ -30,16 +30,7 @@ pub fn check(root: &Path) -> Outcome {
     }
     steps::command(
         Command::new("cargo")
-            .args([
-                "deny",
-                "--locked",
-                "--offline",
-                "check",
-                "--hide-inclusion-graph",
-                "bans",
-                "licenses",
-                "sources",
-            ])
+            .args(["deny", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"])
             .current_dir(root),
     )
 }
