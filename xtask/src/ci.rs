@@ -129,5 +129,5 @@ fn cargo_free(root: &Path, program: &str, arguments: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
-/// How long one example or README block may take.
+/// How long one example may take.
 pub const EXAMPLE_LIMIT: Duration = Duration::from_secs(170);
