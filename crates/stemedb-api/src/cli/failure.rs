@@ -69,7 +69,7 @@ impl From<Error> for Failure {
                 "check the path and that its disk is mounted; `stemedb-api init --data-dir DIR` creates a database",
             ),
             Code::AlreadyExists => {
-                Some("choose an absent or empty folder; a database that is there is served as it is")
+                Some("choose an absent or empty folder")
             }
             Code::InUse => Some("stop that process, or ask it with --url"),
             Code::Corruption => Some("`stemedb-api rebuild` derives the view again from the journal"),

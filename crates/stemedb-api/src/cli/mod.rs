@@ -38,7 +38,7 @@ use failure::Failure;
 
 /// A database for claims that disagree.
 #[derive(Debug, Parser)]
-#[command(name = "stemedb-api", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "stemedb-api", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     logs: logs::LogArgs,

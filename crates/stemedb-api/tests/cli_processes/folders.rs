@@ -54,6 +54,13 @@ fn an_empty_folder_is_not_imported_into_and_a_full_one_not_made_a_database() {
     let refused = run(["init", "--data-dir", data]);
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains("letter.txt"), "{refused:?}");
+
+    let data = dir.path().join("db");
+    let init = ["init", "--data-dir", data.to_str().unwrap()];
+    run(init).ok();
+    let refused = run(init);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("holds a database already"), "{refused:?}");
 }
 
 #[test]
