@@ -114,11 +114,7 @@ impl Comparable {
                 .iter()
                 .map(|(v, support, share)| (json(v), *support, nano(*share)))
                 .collect(),
-            layers: answer
-                .layers
-                .iter()
-                .map(|(c, v, share, x)| (*c, json(v), nano(*share), nano(*x)))
-                .collect(),
+            layers: layers.map(|(c, v, share, x)| (*c, json(v), nano(*share), nano(*x))).collect(),
             cross_class_conflict: if is_layered { nano(answer.cross_class_conflict) } else { 0 },
         }
     }

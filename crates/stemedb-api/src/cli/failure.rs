@@ -68,9 +68,7 @@ impl From<Error> for Failure {
             Code::NotADatabase => Some(
                 "check the path and that its disk is mounted; `stemedb-api init --data-dir DIR` creates a database",
             ),
-            Code::AlreadyExists => {
-                Some("choose an absent or empty folder")
-            }
+            Code::AlreadyExists => Some("choose an absent or empty folder"),
             Code::InUse => Some("stop that process, or ask it with --url"),
             Code::Corruption => Some("`stemedb-api rebuild` derives the view again from the journal"),
             Code::StorageFull => Some("free some space and run the same command again"),

@@ -109,8 +109,8 @@ pub struct ImportReport {
 pub struct ImportFailed {
     /// What was acknowledged before.
     pub report: ImportReport,
-    /// Why it ended.
-    pub error: Error,
+    /// Why it ended. Boxed, so that the good case stays small.
+    pub error: Box<Error>,
 }
 
 impl fmt::Display for ImportFailed {
@@ -121,7 +121,7 @@ impl fmt::Display for ImportFailed {
 
 impl std::error::Error for ImportFailed {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
+        Some(self.error.as_ref())
     }
 }
 
@@ -140,11 +140,13 @@ impl Database {
     ) -> Result<ImportReport, ImportFailed> {
         let mut import = match Import::start(self, options, sink) {
             Ok(import) => import,
-            Err(error) => return Err(ImportFailed { report: ImportReport::default(), error }),
+            Err(error) => {
+                return Err(ImportFailed { report: ImportReport::default(), error: Box::new(error) });
+            }
         };
         match import.run(Lines::new(input)) {
             Ok(()) => Ok(import.report),
-            Err(error) => Err(ImportFailed { report: import.report, error }),
+            Err(error) => Err(ImportFailed { report: import.report, error: Box::new(error) }),
         }
     }
 }

@@ -168,7 +168,7 @@ fn run(
         Ok(report) => Ok(report),
         Err(ImportFailed { report, error }) => {
             verdicts.acknowledged_before = report;
-            Err(error)
+            Err(*error)
         }
     }
 }

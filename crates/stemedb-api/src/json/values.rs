@@ -114,15 +114,11 @@ pub(super) fn signatures(
     Some(signatures)
 }
 
-fn array<'a>(
-    json: &'a str,
-    findings: &mut Findings,
-    pointer: &Cow<'static, str>,
-) -> Option<Vec<&'a RawValue>> {
+fn array<'a>(json: &'a str, findings: &mut Findings, pointer: &str) -> Option<Vec<&'a RawValue>> {
     match serde_json::from_str(json) {
         Ok(items) => Some(items),
         Err(_) => {
-            findings.push(wrong_type(pointer.clone(), "an array", type_of(json)));
+            findings.push(wrong_type(pointer.to_owned().into(), "an array", type_of(json)));
             None
         }
     }

@@ -20,7 +20,7 @@ pub fn import_into(
     let mut sink = Sink { tally, progress, read };
     let (report, failed) = match database.import(text, options, &mut sink) {
         Ok(report) => (report, None),
-        Err(ImportFailed { report, error }) => (report, Some(error)),
+        Err(ImportFailed { report, error }) => (report, Some(*error)),
     };
     tally.lines = report.lines;
     tally.created = report.created;

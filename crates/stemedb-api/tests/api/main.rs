@@ -1,0 +1,14 @@
+//! The database and its router, as their users meet them: over real files and real sockets.
+//!
+//! Tests start threads, sockets and folders of their own, which the product does only through `stemedb-env`.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used, clippy::expect_used)]
+
+mod concurrency;
+mod documents;
+mod facade;
+mod import;
+mod oracle;
+mod refusals;
+mod routes;
+mod support;
+mod time_travel;
