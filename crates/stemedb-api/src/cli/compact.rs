@@ -1,7 +1,8 @@
 //! `compact`: tables merged, journal segments let go.
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf, time::Duration};
 
+use stemedb_api::hybrid::Layout;
 use stemedb_env::Env;
 
 use super::{failure::Failure, folder, paint};
@@ -14,6 +15,10 @@ pub struct CompactArgs {
     data_dir: PathBuf,
 }
 
+/// How often it is looked whether replaced tables are gone, and how long apart: ten seconds altogether.
+const REMOVAL_LOOKS: u32 = 500;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(20);
+
 /// Flushes, compacts, closes; prints the sizes before and after.
 pub fn run(args: &CompactArgs) -> Result<(), Failure> {
     let env = Env::real();
@@ -24,11 +29,22 @@ pub fn run(args: &CompactArgs) -> Result<(), Failure> {
     database.flush()?;
     database.compact()?;
     let stats = database.stats().lsm;
+    // Tables that were replaced are removed in the background; closing earlier would leave the rest to the next open.
+    for _ in 0..REMOVAL_LOOKS {
+        if tables_in(&env, &layout)? <= stats.sst_file_count {
+            break;
+        }
+        env.clock.sleep(REMOVAL_PAUSE);
+    }
     database.close()?;
+    let after = folder::bytes_in(&env, &layout.kv())?;
     let seconds = (env.clock.monotonic() - start).as_secs_f64();
-    // Files that are replaced are removed in the background, at the latest by the next open.
-    let (before, after) = (paint::bytes(before), paint::bytes(stats.total_bytes));
+    let (before, after) = (paint::bytes(before), paint::bytes(after));
     let tables = paint::count(stats.sst_file_count as u64, "table", "tables");
     writeln!(anstream::stdout(), "compacted in {seconds:.1} s: view {before} -> {after} in {tables}")?;
     Ok(())
+}
+
+fn tables_in(env: &Env, layout: &Layout) -> Result<usize, Failure> {
+    Ok(env.fs.list(&layout.kv())?.iter().filter(|entry| entry.name.ends_with(".sst")).count())
 }
