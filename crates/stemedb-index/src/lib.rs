@@ -5,7 +5,7 @@
 //! runs its tests on the in-memory twin as well as on the tree.
 //!
 //! - [`keys`]: the key codec, the one place where keys are made and taken apart.
-//! - [`derive`]: the contract between the engine and what it stores ([`Derive`], [`Admit`]).
+//! - [`mod@derive`]: the contract between the engine and what it stores ([`Derive`], [`Admit`]).
 //! - [`claims`]: the product's implementation of that contract, and the reader that turns a question into candidates.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
