@@ -44,3 +44,8 @@ pub use http::{RouterOptions, router};
 pub use stemedb_core as core;
 pub use stemedb_hybrid as hybrid;
 pub use stemedb_index::{Outcome, Position};
+
+/// The crate's README, whose example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
