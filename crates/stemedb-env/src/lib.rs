@@ -22,6 +22,7 @@ pub mod error;
 pub mod frame;
 pub mod fs;
 pub mod lsn;
+pub mod planted;
 pub mod random;
 pub mod tasks;
 

@@ -1,0 +1,2 @@
+//! Suites that try to make the journal lie.
+#![deny(missing_docs)]
