@@ -19,6 +19,9 @@ use super::{
     CommitOptions, CommitStages, CommitStats, Leader, SubmitError, Ticket, group::Group, stats::Histograms,
 };
 
+/// From so many active writers on the background job leads.
+const MANY_WRITERS: usize = 16;
+
 /// Leader/follower group commit over two stages. See the module's head.
 pub struct CommitQueue<S: CommitStages> {
     shared: Arc<Shared<S>>,
@@ -298,7 +301,7 @@ impl<S: CommitStages> Shared<S> {
         // Rebound, so that an unwinding `publish` stage marks the queue broken before the lock is free again.
         let mut guard = guard;
         let stays = stay(&group);
-        let (leads, asked) = {
+        let (leads, many, asked) = {
             let mut queue = self.queue.lock();
             queue.in_write_since = None;
             if queue.broken {
@@ -306,14 +309,24 @@ impl<S: CommitStages> Shared<S> {
                 return false;
             }
             queue.leading = stays && !queue.waiting.is_empty();
+            let behind: usize = queue.waiting.iter().map(|waiting| waiting.requests.len()).sum();
+            let many = self.options.leader == Leader::Auto
+                && self.tasks.is_some()
+                && !queue.leading
+                && behind > 0
+                && count + behind >= MANY_WRITERS;
             let asked: Vec<_> = if queue.leading {
                 Vec::new()
             } else {
                 queue.waiting.iter().map(|waiting| Arc::clone(&waiting.group)).collect()
             };
-            (queue.leading, asked)
+            (queue.leading, many, asked)
         };
-        self.pass_on(&asked);
+        if many {
+            self.wake_job();
+        } else {
+            self.pass_on(&asked);
+        }
         let replies = self.stages.publish(written);
         assert_eq!(replies.len(), count, "a stage must give one reply per request");
         drop(publish);

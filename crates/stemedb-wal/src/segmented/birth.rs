@@ -14,7 +14,10 @@
 //! number is *unsettled*: nothing is acknowledged until another attempt has replaced the file under the same name and
 //! everything up to `HEAD` has succeeded.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
 
 use stemedb_env::{
     File, Lsn, OpenMode,
@@ -148,17 +151,25 @@ impl Writer {
         Ok(())
     }
 
-    /// Asks for the next segment's file when this one is half full.
+    /// Asks for the next segment's file when this one has been begun in earnest, and says how much time is left.
     pub(super) fn ask_for_spare(&self, journal: &Inner) {
         let Some(active) = &self.active else { return };
+        if journal.options.prepare == Prepare::Off {
+            return;
+        }
+        let used = active.written_bytes.saturating_mul(1000) / journal.options.target_bytes(active.id).max(1);
+        journal.active_per_mille.store(used, Ordering::Relaxed);
         let next = journal.options.target_bytes(active.id + 1);
-        let late = active.written_bytes * 2 > journal.options.target_bytes(active.id);
-        if late && journal.options.prepare != Prepare::Off && journal.spares.lock().want(next) {
+        if used >= ASK_FROM_PER_MILLE && journal.spares.lock().want(next) {
             journal.wake_upkeep();
         }
     }
 }
 
+/// A database that stays small never has a second file.
+const ASK_FROM_PER_MILLE: u64 = 125;
+/// So much is written ahead on the spot where no spare is ready; more would delay the commit that waits for it.
+const WRITE_AHEAD_BYTES: u64 = 1 << 20;
 /// Up to this mean size of a frame, a commit is all about its sync, and its file should have been written before.
 const SMALL_GROUP_BYTES: u64 = 64 << 10;
 
@@ -252,7 +263,13 @@ fn prepare(journal: &Inner, id: u64, built_bytes: u64) -> stemedb_env::Result<Ro
         0
     } else {
         match file.allocate(target) {
-            Ok(()) => target,
+            Ok(()) => {
+                let writes = matches!(journal.options.prepare, Prepare::Auto | Prepare::Write);
+                if writes && target <= WRITE_AHEAD_BYTES {
+                    file.write_all_at(&vec![0; usize::try_from(target).unwrap_or_default()], 0)?;
+                }
+                target
+            }
             // A disk that is nearly full may still have room for what is to be written now.
             Err(error) if error.is_storage_full() => {
                 let _ = file.set_len(0);

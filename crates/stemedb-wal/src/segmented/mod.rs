@@ -93,6 +93,8 @@ pub(crate) struct Inner {
     first_lsn: AtomicU64,
     counters: Counters,
     spares: Mutex<Spares>,
+    /// How full the active segment is.
+    active_per_mille: AtomicU64,
     jobs: Mutex<Option<Jobs>>,
     watch_sleeps: AtomicBool,
 }
@@ -131,6 +133,7 @@ impl Inner {
             durable_moved: Gate::new(),
             counters: Counters::default(),
             spares: Mutex::new(Spares::default()),
+            active_per_mille: AtomicU64::new(0),
             jobs: Mutex::new(None),
             watch_sleeps: AtomicBool::new(false),
             dir,

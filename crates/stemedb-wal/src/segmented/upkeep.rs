@@ -2,7 +2,11 @@
 //!
 //! One step does a piece that takes about as long as a commit, so that commits beside it notice little.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use stemedb_env::{
     AlignedBuffer, Budget, File, Job, OpenMode, Step,
@@ -20,6 +24,8 @@ use crate::{
 const ZEROS_BYTES: usize = 256 << 10;
 /// Between two pieces of work on the disk, so that commits come through.
 const PAUSE: Duration = Duration::from_millis(2);
+/// How far the next file is to be ahead of the active one.
+const LEAD_PER_MILLE: u64 = 250;
 /// Plain bytes compressed per step.
 const PACK_BYTES: usize = 1 << 20;
 /// After an error, before the next try.
@@ -96,6 +102,14 @@ impl Upkeep {
         self.filling = None;
         self.journal.spares.lock().made(Some(spare));
         Ok(false)
+    }
+
+    /// True while the next file is less ready than the active one is full.
+    fn is_late(&self) -> bool {
+        let used = self.journal.active_per_mille.load(Ordering::Relaxed);
+        self.filling
+            .as_ref()
+            .is_some_and(|filling| filling.done * 1000 / filling.bytes.max(1) < used + LEAD_PER_MILLE)
     }
 
     /// A file that could not be made is given up; the commit path makes its own.
@@ -192,7 +206,7 @@ impl Upkeep {
         }
         if self.filling.is_some() {
             self.fill()?;
-            return Ok(Step::After(PAUSE));
+            return Ok(if self.is_late() { Step::Again } else { Step::After(PAUSE) });
         }
         self.trim()?;
         if self.packing.is_some() {
