@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    super::seek_table::{Entry, HEAD, encode},
+    *,
+};
 
 /// What reading a damaged file came to.
 #[derive(Debug, PartialEq)]
@@ -106,9 +109,11 @@ fn a_cut_between_members_or_frames_leaves_the_ones_before() {
     // Nothing in these formats says how many there are. Everything else is noticed.
     let plain = journal_like(9_000, 4);
     let (first, second) = plain.split_at(3_000);
-    let parts: [(_, &dyn Fn(&[u8]) -> Vec<u8>); 2] =
-        [(PackedFormat::Gzip, &gzip_member), (PackedFormat::Zstd, &|part| zstd_frame(part, true))];
-    for (format, pack) in parts {
+    for format in [PackedFormat::Gzip, PackedFormat::Zstd] {
+        let pack = |part: &[u8]| match format {
+            PackedFormat::Gzip => gzip_member(part),
+            PackedFormat::Zstd => zstd_frame(part, true),
+        };
         let packed = [pack(first), pack(second)].concat();
         let seam = pack(first).len();
         for len in 0..packed.len() {
@@ -226,4 +231,114 @@ fn a_frame_that_needs_a_dictionary_is_refused() {
     frame.insert(if frame[4] & 0x20 == 0 { 6 } else { 5 }, 77);
     let error = open(frame, PackedFormat::Zstd).unwrap().len().unwrap_err();
     assert_eq!(PackedError::of(&error), Some(PackedError::Dictionary));
+}
+
+#[test]
+fn a_skippable_frame_that_is_cut_is_noticed() {
+    let plain = journal_like(900, 12);
+    let data = zstd_frame(&plain, true);
+    let packed = [&data[..], &skippable(&[1; 40])].concat();
+    for len in data.len() + 1..packed.len() {
+        let error = open(&packed[..len], PackedFormat::Zstd).unwrap().len().unwrap_err();
+        assert_eq!(PackedError::of(&error), Some(PackedError::Truncated), "cut to {len}");
+    }
+}
+
+#[test]
+fn a_seek_table_must_name_every_frame_and_nothing_else() {
+    let (head, frame) = (&HEAD[..], zstd_frame(b"plain", true));
+    let entry =
+        Entry { packed_bytes: frame.len() as u32, plain_bytes: 5, checksum: *frame.last_chunk().unwrap() };
+    let file = |head: &[u8], entries: &[Entry]| {
+        open([head, &frame, &frame, &encode(entries)].concat(), PackedFormat::Zstd)
+    };
+    let whole = file(head, &[Entry::HEAD, entry, entry]).unwrap();
+    assert_eq!(read_all(&*whole, 100).unwrap(), b"plainplain");
+    let longer = Entry { plain_bytes: 6, ..entry };
+    let mut flipped = HEAD;
+    flipped[4] ^= 1;
+    for (head, entries) in [
+        (head, &[Entry::HEAD, entry][..]),
+        (head, &[entry, entry]),
+        (head, &[Entry::HEAD, entry, entry, entry]),
+        (head, &[Entry::HEAD, entry, longer]),
+        (&flipped[..], &[Entry::HEAD, entry, entry]),
+        (&skippable(&[0; 15])[..], &[Entry::HEAD, entry, entry]),
+        (&skippable(&[0; 17])[..], &[Entry::HEAD, entry, entry]),
+    ] {
+        let error = file(head, entries).unwrap_err();
+        assert_eq!(PackedError::of(&error), Some(PackedError::SeekTable), "{entries:?}");
+    }
+}
+
+#[test]
+fn a_seek_table_of_frames_without_checksum_is_not_used() {
+    let plain = journal_like(9_000, 13);
+    let frame = zstd::bulk::compress(&plain, 3).unwrap();
+    let entry = Entry {
+        packed_bytes: frame.len() as u32,
+        plain_bytes: 9_000,
+        checksum: *frame.last_chunk().unwrap(),
+    };
+    let file = open([&frame[..], &encode(&[entry])].concat(), PackedFormat::Zstd).unwrap();
+    assert!(!file.is_seekable());
+    assert!(read_all(&*file, 1_000).unwrap() == plain);
+}
+
+#[test]
+fn a_frame_that_was_replaced_after_the_file_was_opened_is_noticed() {
+    // Noise packs to the same length whatever it is.
+    let mut plain = vec![0; 2 << 20];
+    SeededRandom::new(14).fill(&mut plain);
+    let inner = Arc::new(MemFile::new(packed_by_us(&plain, 1 << 20)));
+    let file = PackedFile::open(inner.clone(), PackedFormat::Zstd).unwrap();
+    let mut bytes = inner.bytes.lock();
+    let table = 8 + 3 * 12 + 9;
+    let (start, end) = (HEAD.len(), bytes.len() - table);
+    bytes[start..end].rotate_left((end - start) / 2);
+    drop(bytes);
+    for at in [0, 1 << 20] {
+        let error = file.read_at(&mut [0; 10], at).unwrap_err();
+        assert!(matches!(PackedError::of(&error), Some(PackedError::Damaged { .. })), "{error}");
+    }
+}
+
+#[test]
+fn a_stream_whose_checksum_rots_after_it_was_verified_is_an_error_at_its_end() {
+    // Where the last piece that is decoded is a whole one, and where it is not.
+    for len in [512 << 10, 600_000] {
+        let plain = journal_like(len, 15);
+        for (format, packed) in
+            [(PackedFormat::Gzip, gzip_member(&plain)), (PackedFormat::Zstd, zstd_frame(&plain, true))]
+        {
+            let inner = Arc::new(MemFile::new(packed));
+            let file = PackedFile::open(inner.clone(), format).unwrap();
+            file.len().unwrap();
+            *inner.bytes.lock().last_mut().unwrap() ^= 1;
+            file.read_exact_at(&mut [0; 4096], 0).unwrap();
+            let error = file.read_at(&mut [0; 1], len as u64 - 1).unwrap_err();
+            assert!(matches!(PackedError::of(&error), Some(PackedError::Damaged { .. })), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_grows_or_shrinks_after_it_was_verified_is_an_error() {
+    let lengths = [500_000, 600_000, 640_000, 700_000];
+    for (before, after) in lengths.iter().flat_map(|before| lengths.map(|after| (*before, after))) {
+        // Zeros of any length, padded to the same packed length.
+        let packed = |len: usize| {
+            let frame = zstd_frame(&vec![0; len], true);
+            let padding = skippable(&vec![0; 200 - frame.len()]);
+            [frame, padding].concat()
+        };
+        let inner = Arc::new(MemFile::new(packed(before)));
+        let file = PackedFile::open(inner.clone(), PackedFormat::Zstd).unwrap();
+        file.len().unwrap();
+        *inner.bytes.lock() = packed(after);
+        match read_all(&*file, 10_000) {
+            Ok(plain) => assert!(before == after && plain.len() == before),
+            Err(error) => assert_eq!(PackedError::of(&error), Some(PackedError::Changed)),
+        }
+    }
 }

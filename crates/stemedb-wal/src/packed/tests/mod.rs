@@ -5,6 +5,7 @@ mod golden;
 mod memory;
 mod programs;
 mod reading;
+mod segment;
 mod writing;
 
 use std::{

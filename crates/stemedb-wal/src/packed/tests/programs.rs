@@ -13,7 +13,8 @@ fn run(dir: &Path, line: &str) -> Option<Output> {
     match Command::new(program).args(arguments.split(' ')).current_dir(dir).output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            eprintln!("SKIPPED: `{line}`: {program} is not installed");
+            // Not `eprintln!`, which is heard only where a test fails.
+            let _ = writeln!(io::stderr(), "SKIPPED: `{line}`: {program} is not installed");
             None
         }
         Err(error) => panic!("{line}: {error}"),
