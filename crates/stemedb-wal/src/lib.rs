@@ -27,8 +27,7 @@ pub mod inspect;
 mod journal;
 mod mem;
 mod options;
-#[allow(dead_code, unused_imports, reason = "the journal does not read packed segments yet")]
-mod packed;
+pub mod packed;
 mod segment;
 mod segmented;
 

@@ -7,7 +7,7 @@ use std::sync::{
 
 use stemedb_core::{AgentId, ClaimId, Command, Nano, Vote};
 use stemedb_env::{
-    Env, IoOp,
+    Clock, Env, IoOp,
     fs::{
         FaultFs,
         fault::{Fault, FaultRule},

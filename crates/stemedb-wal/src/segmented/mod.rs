@@ -92,6 +92,8 @@ pub(crate) struct Inner {
     durable_moved: Gate,
     first_lsn: AtomicU64,
     counters: Counters,
+    /// Released segments that are there and could not be read at the open.
+    unreadable: Vec<Error>,
     spares: Mutex<Spares>,
     /// How full the active segment is.
     active_per_mille: AtomicU64,
@@ -132,6 +134,7 @@ impl Inner {
             first_lsn: AtomicU64::new(found.first_lsn.0),
             durable_moved: Gate::new(),
             counters: Counters::default(),
+            unreadable: found.unreadable,
             spares: Mutex::new(Spares::default()),
             active_per_mille: AtomicU64::new(0),
             jobs: Mutex::new(None),
@@ -269,6 +272,7 @@ impl SegmentedJournal {
             cut: None,
             first_lsn: Lsn(1),
             missing: Vec::new(),
+            unreadable: Vec::new(),
             tail_frames: 0,
             recycled_lsn: Lsn::ZERO,
         };
@@ -435,7 +439,7 @@ impl SegmentedJournal {
 
     /// Reads every entry of every segment and lists what is wrong. Cost: the whole journal, sequentially.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let mut report = VerifyReport::default();
+        let mut report = VerifyReport { damage: self.inner.unreadable.clone(), ..VerifyReport::default() };
         let mut next = self.inner.table.lock().segments.keys().next().copied();
         while let Some(segment) = next {
             next = None;

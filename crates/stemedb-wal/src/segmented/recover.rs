@@ -62,6 +62,8 @@ pub(crate) struct Found {
     /// Oldest LSN from which everything is readable.
     pub first_lsn: Lsn,
     pub missing: Vec<LsnRange>,
+    /// Released segments that are there and cannot be read.
+    pub unreadable: Vec<Error>,
     pub tail_frames: u64,
     /// Entries up to here were recycled after every view had flushed them.
     pub recycled_lsn: Lsn,
@@ -86,14 +88,15 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
     let recycled_lsn = head.map_or(Lsn::ZERO, |head| head.recycled_lsn);
     let mut table = Table::new(&listed);
     let newest = listed.last_key_value().map_or(0, |(&id, _)| id);
-    let mut missing = Vec::new();
+    let (mut missing, mut unreadable) = (Vec::new(), Vec::new());
     let first_lsn = loop {
         missing.clear();
         match check_history(dir, &mut table, &listed, purpose, recycled_lsn, &mut missing)? {
             History::From(first_lsn) => break first_lsn,
-            History::Unreadable(id) => {
-                tracing::warn!(segment = id, "an unreadable released segment counts as missing");
+            History::Unreadable(id, error) => {
+                tracing::warn!(segment = id, %error, "an unreadable released segment counts as missing");
                 table.segments.remove(&id);
+                unreadable.push(error);
             }
         }
     };
@@ -127,6 +130,7 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
         cut: scan.cut,
         first_lsn,
         missing,
+        unreadable,
         tail_frames: scan.frames,
         recycled_lsn,
     })
@@ -158,7 +162,7 @@ enum History {
     /// The oldest LSN behind which there is no hole.
     From(Lsn),
     /// A released segment whose header cannot be read. Opening needs none of those, so it is to be taken as missing.
-    Unreadable(u64),
+    Unreadable(u64, Error),
 }
 
 /// Looks for holes before the newest segment.
@@ -186,7 +190,9 @@ fn check_history(
             continue;
         }
         let header = match table.header(dir, id) {
-            Err(Error::Corruption { .. }) if !live && ids.len() > 1 => return Ok(History::Unreadable(id)),
+            Err(error @ Error::Corruption { .. }) if !live && ids.len() > 1 => {
+                return Ok(History::Unreadable(id, error));
+            }
             loaded => loaded?.header,
         };
         let needed = |listed: &&Listed| live && !hole && listed.location.place == Place::Live;
@@ -205,7 +211,7 @@ fn check_history(
         if hole {
             let first = match before {
                 Some(before) => match end_of(dir, table, before) {
-                    Err(Error::Corruption { .. }) => return Ok(History::Unreadable(before)),
+                    Err(error @ Error::Corruption { .. }) => return Ok(History::Unreadable(before, error)),
                     end => end?.next(),
                 },
                 None => Lsn(1),
