@@ -91,7 +91,8 @@ fn a_commit_into_a_prepared_segment_neither_grows_the_file_nor_asks_for_it() {
     for segment in journal.segments().unwrap() {
         if segment.state == SegmentState::Sealed {
             let bytes = sim.fs.read_all(&segment.path).unwrap();
-            assert!(bytes.iter().rev().take(512).any(|&byte| byte != 0), "{}", segment.path.display());
+            let waste = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
+            assert!(waste <= bytes.len() / 8 + 512, "{}: {waste}", segment.path.display());
         }
     }
     journal.close().unwrap();
@@ -138,6 +139,8 @@ fn released_segments_are_compressed_and_read_in_place() {
         assert!(segment.path.to_string_lossy().ends_with(".wal.zst"));
     }
     assert!(names(&sim.fs).iter().all(|name| !name.starts_with("segment.") || name.ends_with(".zst")));
+    // Their files are ready to be written again, instead of zeros.
+    assert!(names(&sim.fs).iter().any(|name| name.starts_with("spare.of.")), "{:?}", names(&sim.fs));
     assert_eq!(read_all(&journal, 1), 60);
     for from in 1..=60 {
         assert_eq!(read_all(&journal, from), 60);

@@ -148,6 +148,12 @@ impl SegmentDir {
         self.path.join(format!("spare.{number:06}.tmp"))
     }
 
+    /// The name of the file of segment `id` when it waits to become another one. Not one of those of [`SegmentDir::spare`],
+    /// whose numbers are counted from 1 by each process.
+    pub fn recycled_spare(&self, id: u64) -> PathBuf {
+        self.path.join(format!("spare.of.{id:06}.tmp"))
+    }
+
     /// Every segment in the folder and in the archive folders.
     pub fn list(&self) -> Result<BTreeMap<u64, Listed>> {
         let mut found: BTreeMap<u64, Listed> = BTreeMap::new();

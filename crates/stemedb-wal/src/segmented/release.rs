@@ -1,5 +1,7 @@
 //! Segments that every view has flushed: renamed, or used again.
 
+use std::path::{Path, PathBuf};
+
 use stemedb_env::{
     Lsn,
     planted::{Bug, planted},
@@ -7,7 +9,7 @@ use stemedb_env::{
 
 use super::{Inner, spares::Spare};
 use crate::{
-    Result, Retention,
+    Prepare, Result, Retention,
     segment::{Location, Place},
 };
 
@@ -72,10 +74,7 @@ impl Inner {
         let mut freed = Vec::new();
         for &id in ids {
             let mut table = self.table.lock();
-            let from = self.dir.segment(id, Location::LIVE);
-            // Another number than the upkeep's: those count from 1, segments that are recycled with it are at the
-            // other end.
-            let to = self.dir.spare(u64::MAX - id);
+            let (from, to) = (self.dir.segment(id, Location::LIVE), self.dir.recycled_spare(id));
             self.env.fs.rename(&from, &to)?;
             table.segments.remove(&id);
             freed.push(to);
@@ -84,13 +83,30 @@ impl Inner {
         if !planted(Bug::ReuseBeforeDirSync) {
             self.env.fs.sync_dir(&self.dir.path)?;
         }
-        for path in freed {
-            let bytes = self.env.fs.metadata(&path)?.map_or(0, |metadata| metadata.len);
-            let spare = Spare { path, bytes, recycled: true };
-            if let Some(surplus) = self.spares.lock().offer(spare) {
-                self.env.fs.remove(&surplus.path)?;
-            }
+        freed.into_iter().try_for_each(|path| self.offer_spare(path))
+    }
+
+    /// A file whose segment is stored elsewhere now, durably, becomes a spare: its blocks exist already. One that has
+    /// been trimmed is too short for that and is removed.
+    pub(super) fn make_spare(&self, plain: &Path, id: u64) -> Result<()> {
+        let Some(metadata) = self.env.fs.metadata(plain)? else { return Ok(()) };
+        if self.options.prepare == Prepare::Off || metadata.len < self.options.segment_bytes {
+            return Ok(self.env.fs.remove(plain)?);
         }
-        Ok(())
+        let path = self.dir.recycled_spare(id);
+        self.env.fs.rename(plain, &path)?;
+        if !planted(Bug::ReuseBeforeDirSync) {
+            self.env.fs.sync_dir(&self.dir.path)?;
+        }
+        self.offer_spare(path)
+    }
+
+    fn offer_spare(&self, path: PathBuf) -> Result<()> {
+        let bytes = self.env.fs.metadata(&path)?.map_or(0, |metadata| metadata.len);
+        let surplus = self.spares.lock().offer(Spare { path, bytes, recycled: true });
+        match surplus {
+            Some(surplus) => Ok(self.env.fs.remove(&surplus.path)?),
+            None => Ok(()),
+        }
     }
 }

@@ -15,17 +15,20 @@ use stemedb_env::{
 
 use super::{Inner, spares::Spare};
 use crate::{
-    Prepare, Result,
+    Error, Prepare, Result,
     packed::PackedWriter,
     segment::{Form, Location, Place},
 };
 
-/// Zeros written at once: half a millisecond of a disk that a commit may be waiting for.
-const ZEROS_BYTES: usize = 256 << 10;
+/// Zeros written at once. Each piece ends in a flush, so small ones cost more in all; and of a stream of small commits one in
+/// 256 meets one of this size, which is not seen in the 99th percentile. (256 KiB: one in 64, and 4 % slower.)
+const ZEROS_BYTES: usize = 1 << 20;
 /// Between two pieces of work on the disk, so that commits come through.
 const PAUSE: Duration = Duration::from_millis(2);
 /// How far the next file is to be ahead of the active one.
 const LEAD_PER_MILLE: u64 = 250;
+/// Room behind the end of a segment that is worth a truncation: more than one part in so many.
+const WASTE_SHARE: u64 = 8;
 /// Plain bytes compressed per step.
 const PACK_BYTES: usize = 1 << 20;
 /// After an error, before the next try.
@@ -136,7 +139,8 @@ impl Upkeep {
                 Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error),
             };
-            if file.len()? > end_bytes {
+            let len = file.len()?;
+            if len.saturating_sub(end_bytes) > len / WASTE_SHARE {
                 file.set_len(end_bytes)?;
             }
         }
@@ -188,11 +192,11 @@ impl Upkeep {
         fs.rename(&temporary, &packed)?;
         fs.sync_dir(&dir.path)?;
         self.journal.table.lock().moved(id, Location::PACKED);
-        match fs.remove(&plain) {
+        match self.journal.make_spare(&plain, id) {
             Ok(()) => {}
             // Somebody has compressed or moved it meanwhile.
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
+            Err(Error::Env(error)) if error.is_not_found() => {}
+            Err(error) => return Err(error),
         }
         self.journal.counters.packed(summary.plain_bytes, summary.packed_bytes);
         Ok(())
@@ -246,7 +250,7 @@ impl Job for Upkeep {
             Ok(step) => step,
             Err(error) => {
                 match (&error, self.filling.is_some()) {
-                    (crate::Error::Env(cause), true) => self.give_up_filling(cause),
+                    (Error::Env(cause), true) => self.give_up_filling(cause),
                     _ => {
                         tracing::warn!(%error, "journal upkeep: tried again later");
                         self.journal.spares.lock().made(None);
