@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
-    deny, dependencies, door, examples, layers, machine_paths, readme, sim,
+    deny, dependencies, door, examples, interleavings, layers, machine_paths, readme, sim,
     steps::{self, Budget, Outcome, Runner},
 };
 
@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     ("licences and bans", LINTS, deny::check),
     ("tests", TESTS, tests),
     ("doc tests", TESTS, doc_tests),
+    ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),
     ("examples", EXAMPLES, examples::run),
     ("README", EXAMPLES, readme::run),

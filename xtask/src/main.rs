@@ -8,6 +8,7 @@
 //! - [`layers`]: arrows between crates point down only.
 //! - [`machine_paths`]: nothing committed names a path of the machine it was written on.
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
+//! - [`interleavings`]: the commit queue under shuttle.
 //! - [`mod@bench`], [`sim`]: the benchmarks with a table of ratios; the seeded simulation.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
@@ -19,6 +20,7 @@ mod deny;
 mod dependencies;
 mod door;
 mod examples;
+mod interleavings;
 mod layers;
 mod machine_paths;
 mod readme;
@@ -40,6 +42,7 @@ cargo xtask <task>
                                  benchmarks of one layer, with ratios to their yardsticks
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
+  interleavings                  the commit queue under a scheduler that explores interleavings (shuttle)
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
 ";
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         ["test"] => ci::run(&root, &["--only", "tests", "--only", "doc tests"]),
         ["bench", suite, options @ ..] => bench::run(&root, suite, options),
         ["sim", options @ ..] => sim::run(&root, options),
+        ["interleavings"] => interleavings::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
