@@ -1,0 +1,250 @@
+//! Power cuts at random moments of a writer's life.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    JOURNAL_DIR, Result,
+    child::Writer,
+    dice::Dice,
+    examine::{Examined, examine},
+    history::History,
+    image::{Image, Variant},
+    protocol::Line,
+    scratch::Scratch,
+    writeback,
+    writer::WriterOptions,
+};
+
+const IMAGE_BYTES: u64 = 96 << 20;
+/// What one life writes at most: four of them, and the examinations between them, fit into an image.
+const LIFE_BYTES: u64 = 12 << 20;
+const KEEP_BYTES: u64 = 4 << 20;
+/// A run of fewer cuts may miss a rare state without being broken.
+const ENOUGH_CUTS: u64 = 200;
+const SHOW_EVERY: Duration = Duration::from_secs(20);
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many cuts.
+    pub cuts: u64,
+    /// Decides everything but the timing.
+    pub seed: u64,
+    /// The writer does not sync: the run must find losses.
+    pub without_sync: bool,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Power cuts.
+    pub cuts: u64,
+    /// Acknowledged entries that were looked for, and were there.
+    pub entries: u64,
+    /// Acknowledged entries that were not.
+    pub lost: u64,
+    /// Cuts after which a torn tail was cut.
+    pub torn: u64,
+    /// Cuts after which whole groups were adopted.
+    pub adopted: u64,
+    /// Lives that began with the recovery of a cut disk.
+    pub continued: u64,
+    /// Writer processes.
+    pub lives: u64,
+    /// Everything that is wrong; the run ends at the first (except without syncs).
+    pub problems: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "suite=power-cuts cuts={} entries={} torn={} adopted={} lives={} continued={} lost={} problems={} seconds={:.1}",
+            self.cuts,
+            self.entries,
+            self.torn,
+            self.adopted,
+            self.lives,
+            self.continued,
+            self.lost,
+            self.problems.len(),
+            self.took.as_secs_f64()
+        )
+    }
+}
+
+/// Cuts the power until it has been cut often enough.
+pub fn run(scratch: &Scratch, options: &Options) -> Result<Summary> {
+    let start = Instant::now();
+    let dice = Dice::new(options.seed);
+    let mut rig =
+        PowerCuts { scratch, options, dice, summary: Summary::default(), start, shown: start, life: 0 };
+    let mut world = 0;
+    while !rig.is_over() {
+        rig.world(world)?;
+        world += 1;
+    }
+    let mut summary = rig.summary;
+    summary.took = start.elapsed();
+    let dead = [
+        (summary.torn, "a torn tail"),
+        (summary.adopted, "an adopted group"),
+        (summary.continued, "a recovery that was cut"),
+    ];
+    if summary.cuts >= ENOUGH_CUTS && summary.problems.is_empty() {
+        let never = dead.into_iter().filter(|(count, _)| *count == 0);
+        summary
+            .problems
+            .extend(never.map(|(_, what)| format!("never happened, so nothing is proved about it: {what}")));
+    }
+    Ok(summary)
+}
+
+struct PowerCuts<'a> {
+    scratch: &'a Scratch,
+    options: &'a Options,
+    dice: Dice,
+    summary: Summary,
+    start: Instant,
+    shown: Instant,
+    /// Number of the newest writer or examination.
+    life: u32,
+}
+
+/// One journal's disk and what was promised about it.
+struct Disk {
+    image: Image,
+    history: History,
+    seed: u64,
+    variant: Variant,
+}
+
+impl PowerCuts<'_> {
+    fn is_over(&self) -> bool {
+        let found = !self.summary.problems.is_empty() && !self.options.without_sync;
+        found || self.summary.cuts >= self.options.cuts
+    }
+
+    /// One journal, from its creation on, through a few lives.
+    fn world(&mut self, number: u64) -> Result<()> {
+        let (variant, seed) = (Variant::of(number), self.dice.number());
+        let image = Image::make(&self.scratch.dir().join("live.img"), IMAGE_BYTES, variant)?;
+        let mut disk = Disk { image, history: History::new(seed), seed, variant };
+        // A history of losses cannot go on.
+        let lives = if self.options.without_sync { 1 } else { self.dice.between(1, 4) };
+        for _ in 0..lives {
+            match self.life(disk)? {
+                Some(next) if !self.is_over() => disk = next,
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// One writer process and the cuts in its life. Returns the disk that its successor finds.
+    fn life(&mut self, mut disk: Disk) -> Result<Option<Disk>> {
+        self.life += 1;
+        self.summary.lives += 1;
+        let life = self.life;
+        let mount = disk.image.mount(&self.scratch.dir().join("live"))?;
+        let mut writer = Writer::start(&WriterOptions {
+            dir: mount.dir().join(JOURNAL_DIR),
+            seed: disk.seed,
+            life,
+            exists: disk.history.exists(),
+            flushed: disk.history.flushed(),
+            gone: disk.history.gone(),
+            bytes: LIFE_BYTES,
+            keep_bytes: KEEP_BYTES,
+            dawdles: true,
+            without_sync: self.options.without_sync,
+            ..WriterOptions::default()
+        })?;
+        let cuts = self.dice.between(2, 10);
+        for cut in 1..=cuts {
+            // Some soon after a start or after the last cut: that is where recovery is.
+            let limit = if self.dice.one_in(5) { 4_000 } else { 50_000 };
+            let wait = Duration::from_micros(self.dice.below(limit));
+            let mut lines = writer.listen(wait)?;
+            lines.extend(writer.stop()?);
+            writeback::by_chance(&mount, &mut self.dice)?;
+            let raw = disk.image.copy(&self.scratch.dir().join("raw.img"))?;
+            writer.go_on()?;
+            let done = lines.contains(&Line::Done);
+            let said: std::result::Result<Vec<()>, String> =
+                lines.iter().map(|line| disk.history.record(life, line)).collect();
+            if let Err(problem) = said {
+                self.problem(&disk, &raw, vec![problem])?;
+                return Ok(None);
+            }
+            let (copy, examined) = self.examine(&disk, &raw, life)?;
+            if !examined.verdict.problems.is_empty() {
+                self.problem(&disk, &raw, examined.verdict.problems)?;
+                if !self.options.without_sync {
+                    return Ok(None);
+                }
+                continue;
+            }
+            if cut == cuts || done || self.is_over() {
+                // The next life finds what recovery left, or has to recover by itself (and is cut while it does).
+                let (image, history) =
+                    if self.dice.one_in(2) { (copy, examined.used) } else { (raw, examined.found) };
+                self.summary.continued += 1;
+                drop((writer, mount));
+                let image = image.replace(disk.image)?;
+                image.check(false)?;
+                return Ok(Some(Disk { image, history, ..disk }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Examines a copy of `raw`, which stays as it is. Returns the used copy too.
+    fn examine(&mut self, disk: &Disk, raw: &Image, of: u32) -> Result<(Image, Examined)> {
+        self.life += 1;
+        let copy = raw.copy(&self.scratch.dir().join("cut.img"))?;
+        copy.check(false)?;
+        let mount = copy.mount(&self.scratch.dir().join("cut"))?;
+        let examined = examine(mount.dir(), &disk.history, disk.seed, self.life, of);
+        drop(mount);
+        let summary = &mut self.summary;
+        summary.cuts += 1;
+        summary.entries += examined.verdict.checked;
+        summary.lost += examined.verdict.lost;
+        if let Some(report) = &examined.report {
+            summary.torn += u64::from(report.cut.is_some());
+            summary.adopted += u64::from(report.adopted_entries > 0);
+        }
+        if self.shown.elapsed() > SHOW_EVERY {
+            self.shown = Instant::now();
+            let (cuts, entries) = (summary.cuts, summary.entries);
+            println!("{cuts} cuts, {entries} entries after {} s", self.start.elapsed().as_secs());
+        }
+        Ok((copy, examined))
+    }
+
+    fn problem(&mut self, disk: &Disk, raw: &Image, problems: Vec<String>) -> Result<()> {
+        if !self.options.without_sync {
+            let note = format!(
+                "seed {}, cut {}, {:?}, seed of the journal {}, writer {}\n{}\n\n{:#?}\n",
+                self.options.seed,
+                self.summary.cuts,
+                disk.variant,
+                disk.seed,
+                self.life,
+                problems.join("\n"),
+                disk.history
+            );
+            let name = format!("{}-{}", self.options.seed, self.summary.cuts);
+            let kept = self.scratch.keep(&name, &[raw.path()], &note)?;
+            println!("the disk and the history of the failure: {}", kept.display());
+        }
+        self.summary.problems.extend(problems);
+        Ok(())
+    }
+}
