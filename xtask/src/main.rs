@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`.
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `rig`.
 //!
 //! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
 //! command line that it prints before running it, so that a failed step can be repeated by hand.
@@ -8,7 +8,7 @@
 //! - [`layers`]: arrows between crates point down only.
 //! - [`machine_paths`]: nothing committed names a path of the machine it was written on.
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
-//! - [`mod@bench`], [`sim`]: the benchmarks with a table of ratios; the seeded simulation.
+//! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -22,6 +22,7 @@ mod examples;
 mod layers;
 mod machine_paths;
 mod readme;
+mod rig;
 mod sim;
 mod source;
 mod steps;
@@ -40,6 +41,7 @@ cargo xtask <task>
                                  benchmarks of one layer, with ratios to their yardsticks
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
+  rig [--deep] [--require]       the journal on a real kernel: power cuts, full disks (as root, on Linux)
 ";
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["test"] => ci::run(&root, &["--only", "tests", "--only", "doc tests"]),
         ["bench", suite, options @ ..] => bench::run(&root, suite, options),
         ["sim", options @ ..] => sim::run(&root, options),
+        ["rig", options @ ..] => rig::run(&root, options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -11,7 +11,7 @@ use rustix::{
     process::{Pid, Signal, WaitOptions, kill_process, waitpid},
 };
 
-use crate::{Broken, Result, protocol::Line, writer::WriterOptions};
+use crate::{Broken, Result, life::WriterOptions, protocol::Line};
 
 /// Room for acknowledgements while the parent is busy with a copy.
 const PIPE_BYTES: usize = 1 << 20;

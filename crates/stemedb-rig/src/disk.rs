@@ -9,21 +9,24 @@ use std::{
 use crate::{
     At, Broken, JOURNAL_DIR,
     child::Writer,
-    examine::examine,
+    examine,
     filler::Filler,
     full_disk::{Options, Summary},
     history::History,
-    image::{Image, Variant},
+    image::{Image, SMALL_JOURNAL_BYTES, Variant},
+    life::{WriterOptions, threads},
     mount::{Mount, SmallRequests},
     protocol::Line,
     scratch::Scratch,
-    writer::{WriterOptions, threads},
 };
 
 const FULL_IMAGE_BYTES: u64 = 48 << 20;
-const THIN_IMAGE_BYTES: u64 = 128 << 20;
+const THIN_IMAGE_BYTES: u64 = 192 << 20;
 /// What is below the thin image.
-const THIN_DISK_BYTES: u64 = 40 << 20;
+const THIN_DISK_BYTES: u64 = 72 << 20;
+/// So large that it is not written back to where the blocks belong in a life: some of those places have no room, and a
+/// file system whose own books cannot be written stops for good.
+const THIN_JOURNAL_BYTES: u64 = 32 << 20;
 const KEEP_BYTES: u64 = 4 << 20;
 /// Microseconds between appends: the disk is to be filled by the filler, not by the journal.
 const CALM_US: u64 = 1_500;
@@ -45,6 +48,8 @@ pub enum Stop {
     Wrong(String),
     /// The rig does not work.
     Broken(Broken),
+    /// The file system has stopped for good, which is not the journal's doing.
+    Dead,
 }
 
 impl From<Broken> for Stop {
@@ -79,10 +84,14 @@ pub struct Disk<'a> {
     /// Appends that were not acknowledged since this was last zero, and the last error.
     failures: u64,
     last_error: String,
+    /// Why the journal could not be opened again, the last time.
+    last_shut: String,
     /// What the writer said after it had read everything.
     verified: Option<u64>,
     /// Number of the newest writer or examination.
     life: u32,
+    /// Keep the disk of a failure; not where it was asked for.
+    keeps: bool,
 }
 
 impl<'a> Disk<'a> {
@@ -90,13 +99,14 @@ impl<'a> Disk<'a> {
     pub fn make(scratch: &'a Scratch, kind: Kind, options: &Options, seed: u64) -> Result<Disk<'a>, Stop> {
         let (under, image) = match kind {
             Kind::Full(variant) => {
-                (None, Image::make(&scratch.dir().join("full.img"), FULL_IMAGE_BYTES, variant)?)
+                let path = scratch.dir().join("full.img");
+                (None, Image::make(&path, FULL_IMAGE_BYTES, variant, SMALL_JOURNAL_BYTES)?)
             }
             Kind::Thin => {
                 let under = Mount::memory(&scratch.dir().join("under"), THIN_DISK_BYTES)?;
-                // A file system's own journal would stop it for good at the first write that fails.
-                let image = Image::make(&under.dir().join("thin.img"), THIN_IMAGE_BYTES, Variant::NoJournal)?;
-                image.occupy_metadata()?;
+                let path = under.dir().join("thin.img");
+                let image = Image::make(&path, THIN_IMAGE_BYTES, Variant::Ordered, THIN_JOURNAL_BYTES)?;
+                image.occupy_metadata(THIN_JOURNAL_BYTES)?;
                 (Some(under), image)
             }
         };
@@ -129,8 +139,10 @@ impl<'a> Disk<'a> {
             served: BTreeSet::new(),
             failures: 0,
             last_error: String::new(),
+            last_shut: String::new(),
             verified: None,
             life: LIFE,
+            keeps: !options.retries_sync,
         })
     }
 
@@ -154,6 +166,14 @@ impl<'a> Disk<'a> {
         let freed = Instant::now();
         self.all_served(summary, within)?;
         Ok(freed.elapsed())
+    }
+
+    /// Whether the file system takes writes at all, now that there is room.
+    pub fn is_dead(&self) -> bool {
+        let path = self.mount.dir().join("probe");
+        let probe = File::create(&path).and_then(|file| file.set_len(1).and_then(|()| file.sync_all()));
+        let _ = fs::remove_file(&path);
+        probe.is_err()
     }
 
     /// Waits until every thread has had an append acknowledged.
@@ -186,8 +206,10 @@ impl<'a> Disk<'a> {
         let start = Instant::now();
         while !is_so(self)? {
             if start.elapsed() > patience {
-                let (served, failures, error) = (&self.served, self.failures, &self.last_error);
-                let state = format!("served {served:?}, {failures} failures, the last: {error}");
+                let (served, failures) = (&self.served, self.failures);
+                let (error, shut) = (&self.last_error, &self.last_shut);
+                let state =
+                    format!("served {served:?}, {failures} failures, the last: {error}; shut: {shut}");
                 return Err(Stop::Wrong(format!("{otherwise} after {patience:?}: {state}")));
             }
             let lines = self.writer.listen(Duration::from_millis(2))?;
@@ -216,6 +238,7 @@ impl<'a> Disk<'a> {
                     self.failures += 1;
                     self.last_error = why;
                 }
+                Line::StaysShut { why } => self.last_shut = why,
                 Line::Verified { entries } => self.verified = Some(entries),
                 _ => {}
             }
@@ -231,9 +254,12 @@ impl<'a> Disk<'a> {
         self.writer.go_on()?;
         self.record(summary, said)?;
         let copy = raw.copy(&self.scratch.dir().join("cut.img"))?;
-        copy.check(false)?;
+        copy.check()?;
         let mount = copy.mount(&self.scratch.dir().join("cut"))?;
-        // A recovery writes, so it is given the room that was taken.
+        // As it was found it can be read...
+        let mut verdict = examine::read_only(mount.dir(), &self.history);
+        summary.lost += verdict.lost;
+        // ...but a recovery writes, so it is given the room that was taken.
         let filler = Filler::place(mount.dir());
         if filler.exists() {
             fs::remove_file(&filler).at("remove", &filler)?;
@@ -241,20 +267,22 @@ impl<'a> Disk<'a> {
             rustix::fs::syncfs(&root).at("sync", mount.dir())?;
         }
         self.life += 1;
-        let examined = examine(mount.dir(), &self.history, self.seed, self.life, LIFE);
+        if verdict.problems.is_empty() {
+            verdict = examine::examine(mount.dir(), &self.history, self.seed, self.life, LIFE).verdict;
+            summary.lost += verdict.lost;
+        }
         summary.cuts += 1;
-        summary.entries += examined.verdict.checked;
-        summary.lost += examined.verdict.lost;
-        if examined.verdict.problems.is_empty() {
+        summary.entries += verdict.checked;
+        if verdict.problems.is_empty() {
             return Ok(());
         }
-        let problems = examined.verdict.problems.join("\n");
-        let note = format!(
-            "{:?}, seed of the journal {}\n{problems}\n\n{:#?}\n",
-            self.kind, self.seed, self.history
-        );
-        let kept = self.scratch.keep(&format!("{}-{}", self.seed, self.life), &[raw.path()], &note)?;
-        println!("the disk and the history of the failure: {}", kept.display());
+        let problems = verdict.problems.join("\n");
+        if self.keeps {
+            let (kind, seed) = (self.kind, self.seed);
+            let note = format!("{kind:?}, seed of the journal {seed}\n{problems}\n\n{:#?}\n", self.history);
+            let kept = self.scratch.keep(&format!("{seed}-{}", self.life), &[raw.path()], &note)?;
+            println!("the disk and the history of the failure: {}", kept.display());
+        }
         Err(Stop::Wrong(problems))
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     JOURNAL_DIR,
     content::{self, OpId},
     history::{History, Verdict},
-    writer::{journal_options, threads},
+    life::{journal_options, threads},
 };
 
 /// How many entries are appended after the recovery.
@@ -39,6 +39,20 @@ pub fn examine(root: &Path, history: &History, seed: u64, life: u32, of: u32) ->
     examined
 }
 
+/// Reads the journal below `root` without changing anything, as one can where a recovery has no room.
+pub fn read_only(root: &Path, history: &History) -> Verdict {
+    let opened = SegmentedJournal::open_read_only(&Env::real(), &root.join(JOURNAL_DIR));
+    let entries = match opened {
+        Ok((journal, report)) => read(&journal).map(|entries| (report.first_lsn, entries)),
+        Err(Error::NoJournal { .. }) if !history.exists() => return Verdict::default(),
+        Err(error) => Err(format!("it does not open: {error}")),
+    };
+    match entries {
+        Ok((first_lsn, entries)) => history.compare(first_lsn.0, &entries),
+        Err(problem) => history.unreadable(format!("read only: {problem}")),
+    }
+}
+
 fn look(
     root: &Path,
     history: &History,
@@ -50,14 +64,14 @@ fn look(
     let (env, dir, identity) = (Env::real(), root.join(JOURNAL_DIR), crate::identity(seed));
     let options = journal_options(seed, life);
     // Views that know what they have flushed, and none.
-    let flushed = Lsn(if life % 2 == 0 { history.flushed() } else { 0 });
+    let flushed = Lsn(if life.is_multiple_of(2) { history.flushed() } else { 0 });
     let (journal, report) = match SegmentedJournal::open(&env, &dir, identity, flushed, options.clone()) {
         Ok(opened) => opened,
         // The power went before the journal was there.
         Err(Error::NoJournal { .. }) if !history.exists() => return Ok(()),
         Err(error) => {
-            examined.verdict.lost = history.promised();
-            return Err(format!("it does not open: {error}"));
+            examined.verdict = history.unreadable(format!("it does not open: {error}"));
+            return Ok(());
         }
     };
     let text = format!("{report:?}");
@@ -66,8 +80,8 @@ fn look(
     let entries = match read(&journal) {
         Ok(entries) => entries,
         Err(problem) => {
-            examined.verdict.lost = history.promised();
-            return Err(format!("{problem}; {text}"));
+            examined.verdict = history.unreadable(format!("{problem}; {text}"));
+            return Ok(());
         }
     };
     examined.verdict = history.compare(first_lsn.0, &entries);

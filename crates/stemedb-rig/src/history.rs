@@ -119,7 +119,7 @@ impl History {
                 Ok(())
             }
             Line::Wrong(what) => Err(format!("the writer says: {what}")),
-            Line::Verified { .. } | Line::Done => Ok(()),
+            Line::Verified { .. } | Line::StaysShut { .. } | Line::Done => Ok(()),
         }
     }
 
@@ -184,6 +184,11 @@ impl History {
         self.compare_promises(&mut verdict);
         self.compare_appends(&mut verdict);
         verdict
+    }
+
+    /// The verdict where nothing could be read.
+    pub fn unreadable(&self, problem: String) -> Verdict {
+        Verdict { lost: self.promised(), problems: vec![problem], ..Verdict::default() }
     }
 
     fn compare_promises(&self, verdict: &mut Verdict) {

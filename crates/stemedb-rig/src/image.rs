@@ -14,8 +14,10 @@ use rustix::{
 
 use crate::{At, Broken, Result, mount::Mount};
 
-/// Bitmaps, inodes and descriptors of an image of up to 128 MiB with 1,024 inodes end before this.
-const METADATA_BYTES: u64 = 1 << 20;
+/// Bitmaps, inodes and descriptors of an image of up to 256 MiB with 1,024 inodes end before this; then the journal.
+const METADATA_BYTES: u64 = 2 << 20;
+/// The smallest journal of a file system.
+pub const SMALL_JOURNAL_BYTES: u64 = 4 << 20;
 
 /// How the file system keeps its own books, which decides what a power cut leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +41,18 @@ impl Variant {
         }
     }
 
+    /// True where a check after a cut can take back what had been synced, if blocks of removed files are used again: the
+    /// old owner may still be on the disk, and repairing it writes into what is now another file's.
+    pub fn must_not_reuse_blocks(self) -> bool {
+        self == Variant::NoJournal
+    }
+
     /// A long `commit` interval: the file system writes nothing by itself while a copy is made.
     pub fn mount_options(self) -> &'static str {
         match self {
             Variant::Ordered => "commit=300",
             Variant::Writeback => "commit=300,data=writeback,nodelalloc",
-            Variant::NoJournal => "errors=continue",
+            Variant::NoJournal => "defaults",
         }
     }
 }
@@ -57,19 +65,29 @@ pub struct Image {
 }
 
 impl Image {
-    /// Makes an empty file system of `bytes`.
-    pub fn make(path: &Path, bytes: u64, variant: Variant) -> Result<Image> {
+    /// Makes an empty file system of `bytes`, with a journal of its own of `journal_bytes` if it has one.
+    pub fn make(path: &Path, bytes: u64, variant: Variant, journal_bytes: u64) -> Result<Image> {
         let image = Image { path: path.to_path_buf(), variant };
         File::create(path).and_then(|file| file.set_len(bytes)).at("create", path)?;
         let mut command = Command::new("mkfs.ext4");
-        // Nothing is left to be initialised in the background, and nothing is reserved.
+        // Nothing is left to be initialised in the background, nothing is reserved, and the books are at the start.
         command.args(["-q", "-F", "-m", "0", "-b", "4096", "-N", "1024"]);
-        command.args(["-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"]);
-        if variant == Variant::NoJournal {
-            command.args(["-O", "^has_journal"]);
+        command.args(["-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard,packed_meta_blocks=1"]);
+        if variant != Variant::NoJournal {
+            command.args(["-J", &format!("size={}", journal_bytes >> 20)]);
+        } else {
+            // Block maps instead of extents: a map only ever grows at its end, while a tree of extents moves into a new
+            // block when it grows, and the inode may reach the disk without that block. Then the file system has lost
+            // what had been synced, and nothing above it could have kept it.
+            command.args(["-O", "^has_journal,^extent,^64bit"]);
         }
         crate::mount::run(command.arg(path))?;
         Ok(image)
+    }
+
+    /// How it keeps its books.
+    pub fn variant(&self) -> Variant {
+        self.variant
     }
 
     /// Its file.
@@ -78,9 +96,9 @@ impl Image {
     }
 
     /// Makes sure that the device below has room for the file system's own books, which are at the start.
-    pub fn occupy_metadata(&self) -> Result<()> {
+    pub fn occupy_metadata(&self, journal_bytes: u64) -> Result<()> {
         let file = OpenOptions::new().write(true).open(&self.path).at("open", &self.path)?;
-        fallocate(&file, FallocateFlags::empty(), 0, METADATA_BYTES).at("occupy", &self.path)
+        fallocate(&file, FallocateFlags::empty(), 0, METADATA_BYTES + journal_bytes).at("occupy", &self.path)
     }
 
     /// Mounts it on `dir` as a machine would that starts.
@@ -109,9 +127,9 @@ impl Image {
     }
 
     /// What a machine does before it mounts a disk that was not unmounted: nothing where the file system has a
-    /// journal, else a check with repairs. `always` forces the check.
-    pub fn check(&self, always: bool) -> Result<()> {
-        if self.variant != Variant::NoJournal && !always {
+    /// journal, else a check with repairs.
+    pub fn check(&self) -> Result<()> {
+        if self.variant != Variant::NoJournal {
             return Ok(());
         }
         let status = Command::new("e2fsck")

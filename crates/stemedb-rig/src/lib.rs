@@ -13,7 +13,7 @@
 //! - [`scratch`]: where the rig may work at all, a mount namespace of its own, and leftovers of runs that were killed.
 //! - [`image`], [`mount`]: file systems in files, and guards that unmount them.
 //! - [`content`], [`history`]: every entry is a function of its position in the work; what was promised, and what else may be there.
-//! - [`protocol`], [`child`], [`writer`]: the writing process, what it says, and how the parent holds it.
+//! - [`protocol`], [`life`], [`child`], [`writer`]: the writing process, what it says, and how the parent holds it.
 //! - [`slow_fs`]: a file system that dawdles (or, to prove that the rig can fail, does not sync).
 //! - [`writeback`]: what a kernel may write by itself before the power goes.
 //! - [`examine`]: one copy, opened and compared.
@@ -35,6 +35,7 @@ pub mod filler;
 pub mod full_disk;
 pub mod history;
 pub mod image;
+pub mod life;
 pub mod mount;
 pub mod power_cuts;
 pub mod protocol;

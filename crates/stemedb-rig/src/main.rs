@@ -23,10 +23,12 @@ mod linux {
     use clap::{Args, Parser, Subcommand, ValueEnum};
     use stemedb_env::Env;
     use stemedb_rig::{
-        Result, full_disk, power_cuts,
+        Result, full_disk,
+        life::WriterOptions,
+        power_cuts,
         resume::{Policy, REOPEN_ALLOWED},
         scratch::{self, Scratch},
-        writer::{self, WriterOptions},
+        writer,
     };
 
     /// The journal on a real kernel: power cuts, full disks, syncs that lie. Needs root.

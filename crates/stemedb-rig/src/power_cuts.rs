@@ -11,11 +11,11 @@ use crate::{
     dice::Dice,
     examine::{Examined, examine},
     history::History,
-    image::{Image, Variant},
+    image::{Image, SMALL_JOURNAL_BYTES, Variant},
+    life::WriterOptions,
     protocol::Line,
     scratch::Scratch,
     writeback,
-    writer::WriterOptions,
 };
 
 const IMAGE_BYTES: u64 = 96 << 20;
@@ -52,6 +52,8 @@ pub struct Summary {
     pub adopted: u64,
     /// Lives that began with the recovery of a cut disk.
     pub continued: u64,
+    /// Cuts before such a life had opened its journal.
+    pub in_recovery: u64,
     /// Writer processes.
     pub lives: u64,
     /// Everything that is wrong; the run ends at the first (except without syncs).
@@ -64,11 +66,12 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "suite=power-cuts cuts={} entries={} torn={} adopted={} lives={} continued={} lost={} problems={} seconds={:.1}",
+            "suite=power-cuts cuts={} entries={} torn={} adopted={} in_recovery={} lives={} continued={} lost={} problems={} seconds={:.1}",
             self.cuts,
             self.entries,
             self.torn,
             self.adopted,
+            self.in_recovery,
             self.lives,
             self.continued,
             self.lost,
@@ -94,7 +97,7 @@ pub fn run(scratch: &Scratch, options: &Options) -> Result<Summary> {
     let dead = [
         (summary.torn, "a torn tail"),
         (summary.adopted, "an adopted group"),
-        (summary.continued, "a recovery that was cut"),
+        (summary.in_recovery, "a recovery that was cut"),
     ];
     if summary.cuts >= ENOUGH_CUTS && summary.problems.is_empty() {
         let never = dead.into_iter().filter(|(count, _)| *count == 0);
@@ -121,7 +124,6 @@ struct Disk {
     image: Image,
     history: History,
     seed: u64,
-    variant: Variant,
 }
 
 impl PowerCuts<'_> {
@@ -132,15 +134,21 @@ impl PowerCuts<'_> {
 
     /// One journal, from its creation on, through a few lives.
     fn world(&mut self, number: u64) -> Result<()> {
-        let (variant, seed) = (Variant::of(number), self.dice.number());
-        let image = Image::make(&self.scratch.dir().join("live.img"), IMAGE_BYTES, variant)?;
-        let mut disk = Disk { image, history: History::new(seed), seed, variant };
+        let seed = self.dice.number();
+        let image = Image::make(
+            &self.scratch.dir().join("live.img"),
+            IMAGE_BYTES,
+            Variant::of(number),
+            SMALL_JOURNAL_BYTES,
+        )?;
+        let mut disk = Disk { image, history: History::new(seed), seed };
         // A history of losses cannot go on.
         let lives = if self.options.without_sync { 1 } else { self.dice.between(1, 4) };
-        for _ in 0..lives {
+        for number in 0..lives {
+            self.summary.continued += u64::from(number > 0);
             match self.life(disk)? {
                 Some(next) if !self.is_over() => disk = next,
-                _ => break,
+                _ => return Ok(()),
             }
         }
         Ok(())
@@ -160,21 +168,25 @@ impl PowerCuts<'_> {
             flushed: disk.history.flushed(),
             gone: disk.history.gone(),
             bytes: LIFE_BYTES,
-            keep_bytes: KEEP_BYTES,
+            keep_bytes: if disk.image.variant().must_not_reuse_blocks() { u64::MAX } else { KEEP_BYTES },
             dawdles: true,
             without_sync: self.options.without_sync,
             ..WriterOptions::default()
         })?;
+        let recovers = disk.history.exists();
+        let mut opened = false;
         let cuts = self.dice.between(2, 10);
         for cut in 1..=cuts {
-            // Some soon after a start or after the last cut: that is where recovery is.
-            let limit = if self.dice.one_in(5) { 4_000 } else { 50_000 };
+            // The first ones soon after the start: that is where recovery is.
+            let limit = if cut <= 2 || self.dice.one_in(5) { 6_000 } else { 50_000 };
             let wait = Duration::from_micros(self.dice.below(limit));
             let mut lines = writer.listen(wait)?;
             lines.extend(writer.stop()?);
-            writeback::by_chance(&mount, &mut self.dice)?;
+            writeback::by_chance(&mount, disk.image.variant(), &mut self.dice)?;
             let raw = disk.image.copy(&self.scratch.dir().join("raw.img"))?;
             writer.go_on()?;
+            opened |= lines.iter().any(|line| matches!(line, Line::Open { .. }));
+            self.summary.in_recovery += u64::from(recovers && !opened);
             let done = lines.contains(&Line::Done);
             let said: std::result::Result<Vec<()>, String> =
                 lines.iter().map(|line| disk.history.record(life, line)).collect();
@@ -194,10 +206,9 @@ impl PowerCuts<'_> {
                 // The next life finds what recovery left, or has to recover by itself (and is cut while it does).
                 let (image, history) =
                     if self.dice.one_in(2) { (copy, examined.used) } else { (raw, examined.found) };
-                self.summary.continued += 1;
                 drop((writer, mount));
                 let image = image.replace(disk.image)?;
-                image.check(false)?;
+                image.check()?;
                 return Ok(Some(Disk { image, history, ..disk }));
             }
         }
@@ -208,7 +219,7 @@ impl PowerCuts<'_> {
     fn examine(&mut self, disk: &Disk, raw: &Image, of: u32) -> Result<(Image, Examined)> {
         self.life += 1;
         let copy = raw.copy(&self.scratch.dir().join("cut.img"))?;
-        copy.check(false)?;
+        copy.check()?;
         let mount = copy.mount(&self.scratch.dir().join("cut"))?;
         let examined = examine(mount.dir(), &disk.history, disk.seed, self.life, of);
         drop(mount);
@@ -234,7 +245,7 @@ impl PowerCuts<'_> {
                 "seed {}, cut {}, {:?}, seed of the journal {}, writer {}\n{}\n\n{:#?}\n",
                 self.options.seed,
                 self.summary.cuts,
-                disk.variant,
+                disk.image.variant(),
                 disk.seed,
                 self.life,
                 problems.join("\n"),

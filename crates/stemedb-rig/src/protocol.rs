@@ -39,6 +39,11 @@ pub enum Line {
         /// The error.
         why: String,
     },
+    /// The journal could not be opened again after a failed write.
+    StaysShut {
+        /// The error.
+        why: String,
+    },
     /// The views have flushed up to here; said before the journal is told.
     Flushed {
         /// Their LSN.
@@ -75,6 +80,7 @@ impl fmt::Display for Line {
             Line::Acked { thread, seq, lsn, hash } => write!(f, "A {thread} {seq} {lsn} {hash:08x}"),
             Line::Refused { thread, seq, why } => write!(f, "N {thread} {seq} {}", Short(why)),
             Line::Unknown { thread, seq, why } => write!(f, "I {thread} {seq} {}", Short(why)),
+            Line::StaysShut { why } => write!(f, "C {}", Short(why)),
             Line::Flushed { lsn } => write!(f, "F {lsn}"),
             Line::Gone { lsn } => write!(f, "G {lsn}"),
             Line::Seen { lsn } => write!(f, "S {lsn}"),
@@ -107,6 +113,7 @@ impl FromStr for Line {
         let line = match kind {
             "D" => Some(Line::Done),
             "E" => Some(Line::Wrong(text.get(2..).unwrap_or_default().to_owned())),
+            "C" => Some(Line::StaysShut { why: text.get(2..).unwrap_or_default().to_owned() }),
             "O" => number(words.next()).map(|last_lsn| Line::Open { last_lsn }),
             "F" => number(words.next()).map(|lsn| Line::Flushed { lsn }),
             "G" => number(words.next()).map(|lsn| Line::Gone { lsn }),
@@ -146,6 +153,7 @@ mod tests {
             Line::Acked { thread: 1, seq: 2, lsn: 3, hash: 0xF },
             Line::Refused { thread: 1, seq: 2, why: "the disk is full".to_owned() },
             Line::Unknown { thread: 65_535, seq: 2, why: "no space left (28)".to_owned() },
+            Line::StaysShut { why: "still full".to_owned() },
             Line::Flushed { lsn: 9 },
             Line::Gone { lsn: 8 },
             Line::Seen { lsn: 7 },

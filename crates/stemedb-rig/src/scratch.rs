@@ -16,7 +16,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use crate::{
     At, Broken, Result,
-    image::{Image, Variant},
+    image::{Image, SMALL_JOURNAL_BYTES, Variant},
     mount::{Mount, SmallRequests, run},
 };
 
@@ -26,7 +26,7 @@ const INSIDE: &str = "STEMEDB_RIG_INSIDE";
 const PREFIX: &str = "stemedb-rig-";
 /// Memory for images: they are sparse, so this is a bound and not what is used.
 const SCRATCH_BYTES: u64 = 1 << 30;
-const TRIAL_BYTES: u64 = 16 << 20;
+const TRIAL_BYTES: u64 = 32 << 20;
 const TOOLS: &[&str] = &["mount", "unshare", "mkfs.ext4", "e2fsck"];
 
 /// The rig's own folder, in memory. Dropping it removes it.
@@ -62,7 +62,8 @@ pub fn enter() -> Result<Scratch> {
         return Err(enter_namespace());
     }
     let scratch = Scratch::make()?;
-    let trial = Image::make(&scratch.dir().join("trial.img"), TRIAL_BYTES, Variant::Ordered)?;
+    let trial =
+        Image::make(&scratch.dir().join("trial.img"), TRIAL_BYTES, Variant::Ordered, SMALL_JOURNAL_BYTES)?;
     trial.mount(&scratch.dir().join("trial"))?;
     Ok(scratch)
 }

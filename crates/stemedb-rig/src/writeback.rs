@@ -7,7 +7,6 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -15,7 +14,7 @@ use std::{
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::{At, JOURNAL_DIR, Result, dice::Dice, mount::Mount};
+use crate::{At, JOURNAL_DIR, Result, dice::Dice, image::Variant, mount::Mount};
 
 const PAGE_BYTES: u64 = 4096;
 /// The newest files: older ones have been synced.
@@ -24,7 +23,7 @@ const FILES: usize = 4;
 const BYSTANDER: &str = "bystander";
 
 /// Writes what chance says. The writer stands still, or there would be no one state.
-pub fn by_chance(mount: &Mount, dice: &mut Dice) -> Result<()> {
+pub fn by_chance(mount: &Mount, variant: Variant, dice: &mut Dice) -> Result<()> {
     match dice.below(10) {
         // As it stands: nothing but what was synced.
         0..3 => return Ok(()),
@@ -40,7 +39,7 @@ pub fn by_chance(mount: &Mount, dice: &mut Dice) -> Result<()> {
     // The length of a file changes after its pages are down, on a thread of the kernel.
     thread::sleep(Duration::from_micros(500));
     if !dice.one_in(4) {
-        commit(mount, dice)?;
+        commit(mount, variant)?;
         mount.settle()?;
     }
     Ok(())
@@ -73,25 +72,16 @@ fn newest(dir: &Path) -> Vec<PathBuf> {
     files.into_iter().rev().take(FILES).map(|(_, path)| path).collect()
 }
 
-/// The file system writes its own books: through its journal, or (without one) some of the blocks.
-fn commit(mount: &Mount, dice: &mut Dice) -> Result<()> {
+/// The file system writes its own books: its journal, or (without one) the blocks themselves. All of them: half a change
+/// is a damaged file system, which no journal above it could survive.
+fn commit(mount: &Mount, variant: Variant) -> Result<()> {
+    if variant == Variant::NoJournal {
+        let device = mount.device()?.0;
+        return File::open(&device).and_then(|blocks| blocks.sync_data()).at("sync", &device);
+    }
     let path = mount.dir().join(BYSTANDER);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).at("open", &path)?;
-    file.write_at(&dice.number().to_le_bytes(), 0).at("write", &path)?;
-    file.sync_all().at("sync", &path)?;
-    let (device, attributes) = mount.device()?;
-    let blocks = File::open(&device).at("open", &device)?;
-    let size = attributes.join("size");
-    let sectors: u64 = fs::read_to_string(&size)
-        .at("read", &size)?
-        .trim()
-        .parse()
-        .map_err(|error| crate::Broken(format!("{}: {error}", size.display())))?;
-    for page in 0..sectors * 512 / PAGE_BYTES / 8 {
-        if dice.one_in(2) {
-            let length = std::num::NonZeroU64::new(PAGE_BYTES);
-            fadvise(&blocks, page * PAGE_BYTES, length, Advice::DontNeed).at("advise", &device)?;
-        }
-    }
-    Ok(())
+    file.set_len(file.metadata().at("stat", &path)?.len() + 1)
+        .and_then(|()| file.sync_all())
+        .at("sync", &path)
 }
