@@ -46,6 +46,8 @@ pub enum Kind {
 pub enum Stop {
     /// Something is wrong with the journal.
     Wrong(String),
+    /// Something did not happen in time: wrong too, unless the file system is dead.
+    Late(String),
     /// The rig does not work.
     Broken(Broken),
     /// The file system has stopped for good, which is not the journal's doing.
@@ -168,8 +170,9 @@ impl<'a> Disk<'a> {
         Ok(freed.elapsed())
     }
 
-    /// Whether the file system takes writes at all, now that there is room.
-    pub fn is_dead(&self) -> bool {
+    /// Whether the file system takes no write any more, although there is room.
+    pub fn is_dead(&mut self) -> bool {
+        self.filler = None;
         let path = self.mount.dir().join("probe");
         let probe = File::create(&path).and_then(|file| file.set_len(1).and_then(|()| file.sync_all()));
         let _ = fs::remove_file(&path);
@@ -210,7 +213,7 @@ impl<'a> Disk<'a> {
                 let (error, shut) = (&self.last_error, &self.last_shut);
                 let state =
                     format!("served {served:?}, {failures} failures, the last: {error}; shut: {shut}");
-                return Err(Stop::Wrong(format!("{otherwise} after {patience:?}: {state}")));
+                return Err(Stop::Late(format!("{otherwise} after {patience:?}: {state}")));
             }
             let lines = self.writer.listen(Duration::from_millis(2))?;
             self.record(summary, lines)?;

@@ -106,7 +106,7 @@ pub fn run(scratch: &Scratch, options: &Options) -> Result<Summary> {
             while left > 0 && summary.problems.is_empty() {
                 match life(scratch, kind, &mut left, options, &mut summary, &mut dice) {
                     Ok(()) => {}
-                    Err(Stop::Wrong(problem)) => {
+                    Err(Stop::Wrong(problem) | Stop::Late(problem)) => {
                         summary.problems.push(format!("{kind:?}, cycle {}: {problem}", summary.cycles + 1));
                     }
                     Err(Stop::Broken(broken)) => return Err(broken),
@@ -139,7 +139,7 @@ fn life(
     let mut disk = Disk::make(scratch, kind, options, dice.number())?;
     while *left > 0 {
         match cycle(&mut disk, options, summary, dice) {
-            Err(Stop::Wrong(_)) if kind == Kind::Thin && disk.is_dead() => return Err(Stop::Dead),
+            Err(Stop::Late(_)) if kind == Kind::Thin && disk.is_dead() => return Err(Stop::Dead),
             outcome => outcome?,
         }
         summary.cycles += 1;
