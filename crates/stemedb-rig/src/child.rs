@@ -16,6 +16,9 @@ use crate::{Broken, Result, life::WriterOptions, protocol::Line};
 /// Room for acknowledgements while the parent is busy with a copy.
 const PIPE_BYTES: usize = 1 << 20;
 
+/// How long a pipe may take to be empty whose writer has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// A writer process. Dropping it kills it.
 #[derive(Debug)]
 pub struct Writer {
@@ -101,6 +104,13 @@ impl Writer {
     /// Lets it go on.
     pub fn go_on(&self) -> Result<()> {
         self.signal(Signal::CONT).map(drop)
+    }
+
+    /// Ends it at whatever it does, without a word. Returns what it said before.
+    pub fn kill(mut self) -> Result<Vec<Line>> {
+        self.signal(Signal::KILL)?;
+        self.child.wait().map_err(|error| Broken(format!("wait for a writer: {error}")))?;
+        self.listen(LAST_WORDS)
     }
 
     /// Asks it for something.

@@ -127,6 +127,8 @@ impl<'a> Disk<'a> {
             retries_sync: options.retries_sync,
             ..WriterOptions::default()
         })?;
+        let mut history = History::new(seed);
+        history.begins(LIFE, threads(seed, LIFE));
         Ok(Disk {
             writer,
             filler: None,
@@ -134,7 +136,7 @@ impl<'a> Disk<'a> {
             mount,
             image,
             under,
-            history: History::new(seed),
+            history,
             scratch,
             kind,
             seed,
@@ -271,7 +273,7 @@ impl<'a> Disk<'a> {
         }
         self.life += 1;
         if verdict.problems.is_empty() {
-            verdict = examine::examine(mount.dir(), &self.history, self.seed, self.life, LIFE).verdict;
+            verdict = examine::examine(mount.dir(), &self.history, self.seed, self.life).verdict;
             summary.lost += verdict.lost;
         }
         summary.cuts += 1;

@@ -9,7 +9,7 @@ use crate::{
     JOURNAL_DIR,
     content::{self, OpId},
     history::{History, Verdict},
-    life::{journal_options, threads},
+    life::journal_options,
 };
 
 /// How many entries are appended after the recovery.
@@ -28,12 +28,11 @@ pub struct Examined {
     pub used: History,
 }
 
-/// Opens the journal below `root`. `life` is a number that no writer has, for the entries that are appended; `of` is the
-/// writer whose appends were under way.
-pub fn examine(root: &Path, history: &History, seed: u64, life: u32, of: u32) -> Examined {
+/// Opens the journal below `root`. `life` is a number that no writer has, for the entries that are appended.
+pub fn examine(root: &Path, history: &History, seed: u64, life: u32) -> Examined {
     let mut examined =
         Examined { verdict: Verdict::default(), report: None, found: history.clone(), used: history.clone() };
-    if let Err(problem) = look(root, history, seed, life, of, &mut examined) {
+    if let Err(problem) = look(root, history, seed, life, &mut examined) {
         examined.verdict.problems.push(problem);
     }
     examined
@@ -53,14 +52,7 @@ pub fn read_only(root: &Path, history: &History) -> Verdict {
     }
 }
 
-fn look(
-    root: &Path,
-    history: &History,
-    seed: u64,
-    life: u32,
-    of: u32,
-    examined: &mut Examined,
-) -> Result<(), String> {
+fn look(root: &Path, history: &History, seed: u64, life: u32, examined: &mut Examined) -> Result<(), String> {
     let (env, dir, identity) = (Env::real(), root.join(JOURNAL_DIR), crate::identity(seed));
     let options = journal_options(seed, life);
     // Views that know what they have flushed, and none.
@@ -92,8 +84,9 @@ fn look(
     if !examined.verdict.problems.is_empty() {
         return Err(text);
     }
-    examined.found.go_on_from(&examined.verdict, of, threads(seed, of));
+    examined.found.go_on_from(&examined.verdict);
     examined.used = examined.found.clone();
+    examined.used.begins(life, 1);
     for seq in 0..APPENDS {
         let op = OpId { life, thread: 0, seq };
         let group = content::group(seed, op);

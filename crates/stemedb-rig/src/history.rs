@@ -222,14 +222,14 @@ impl History {
             if has != usize::from(of) {
                 problems.push(format!("{has} of {of} entries of {op:?} are there"));
             }
-            let next = self.next.get(&(op.life, op.thread)).copied().unwrap_or(0);
+            let next = self.next.get(&(op.life, op.thread)).copied();
             match self.fates.get(&op) {
                 Some(Fate::There(lsn)) if *lsn != start => {
                     problems.push(format!("{op:?} was acknowledged at {lsn}, it is at {start}"));
                 }
                 Some(Fate::Refused) => problems.push(format!("{op:?} was refused, it is at {start}")),
-                None if op.seq != next => {
-                    problems.push(format!("{op:?} is at {start}, {next} is being done"))
+                None if next != Some(op.seq) => {
+                    problems.push(format!("{op:?} is at {start}, its thread is at {next:?}"));
                 }
                 _ => {}
             }
@@ -244,13 +244,15 @@ impl History {
         problems.into_iter().for_each(|problem| verdict.problem(problem));
     }
 
-    /// The journal goes on from the state that was found: what is there stays, what is not there never comes. `life`
-    /// is the writer that was stopped, with so many threads.
-    pub fn go_on_from(&mut self, found: &Verdict, life: u32, threads: u16) {
+    /// A writer with so many threads begins, each with its first append.
+    pub fn begins(&mut self, life: u32, threads: u16) {
         for thread in 0..threads {
-            // It may have been at its very first append.
-            self.next.entry((life, thread)).or_insert(0);
+            self.next.insert((life, thread), 0);
         }
+    }
+
+    /// The journal goes on from the state that was found: what is there stays, what is not there never comes.
+    pub fn go_on_from(&mut self, found: &Verdict) {
         for &(lsn, id) in &found.found {
             self.there.insert(lsn, id);
             self.fates.insert(id.op, Fate::There(lsn - u64::from(id.index)));
@@ -281,6 +283,7 @@ mod tests {
     /// Appends 0..count, acknowledged; returns the history and the next LSN.
     fn acknowledged(count: u32) -> (History, u64) {
         let (mut history, mut lsn) = (History::new(SEED), 1);
+        history.begins(1, 1);
         for seq in 0..count {
             let hash = content::hash(&content::group(SEED, op(seq)));
             history.record(1, &Line::Acked { thread: 0, seq, lsn, hash }).unwrap();
@@ -339,7 +342,7 @@ mod tests {
         assert!(history.compare(1, with(4)).problems.is_empty());
         let without = history.compare(1, bytes(&[op(0), op(1), op(2)]));
         assert!(without.problems.is_empty());
-        history.go_on_from(&without, 1, 1);
+        history.go_on_from(&without);
         assert!(!history.compare(1, with(4)).problems.is_empty());
     }
 

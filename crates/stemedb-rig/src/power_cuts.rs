@@ -12,7 +12,8 @@ use crate::{
     examine::{Examined, examine},
     history::History,
     image::{Image, SMALL_JOURNAL_BYTES, Variant},
-    life::WriterOptions,
+    life::{WriterOptions, threads},
+    mount::Mount,
     protocol::Line,
     scratch::Scratch,
     writeback,
@@ -50,10 +51,12 @@ pub struct Summary {
     pub torn: u64,
     /// Cuts after which whole groups were adopted.
     pub adopted: u64,
-    /// Lives that began with the recovery of a cut disk.
+    /// Starts of a machine with a disk that had been cut.
     pub continued: u64,
-    /// Cuts before such a life had opened its journal.
+    /// Cuts before a writer had opened a journal that another had left.
     pub in_recovery: u64,
+    /// Writers that were killed while the machine went on.
+    pub kills: u64,
     /// Writer processes.
     pub lives: u64,
     /// Everything that is wrong; the run ends at the first (except without syncs).
@@ -66,12 +69,13 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "suite=power-cuts cuts={} entries={} torn={} adopted={} in_recovery={} lives={} continued={} lost={} problems={} seconds={:.1}",
+            "suite=power-cuts cuts={} entries={} torn={} adopted={} in_recovery={} kills={} lives={} continued={} lost={} problems={} seconds={:.1}",
             self.cuts,
             self.entries,
             self.torn,
             self.adopted,
             self.in_recovery,
+            self.kills,
             self.lives,
             self.continued,
             self.lost,
@@ -85,8 +89,16 @@ impl fmt::Display for Summary {
 pub fn run(scratch: &Scratch, options: &Options) -> Result<Summary> {
     let start = Instant::now();
     let dice = Dice::new(options.seed);
-    let mut rig =
-        PowerCuts { scratch, options, dice, summary: Summary::default(), start, shown: start, life: 0 };
+    let mut rig = PowerCuts {
+        scratch,
+        options,
+        dice,
+        summary: Summary::default(),
+        start,
+        shown: start,
+        life: 0,
+        writer: 0,
+    };
     let mut world = 0;
     while !rig.is_over() {
         rig.world(world)?;
@@ -117,6 +129,8 @@ struct PowerCuts<'a> {
     shown: Instant,
     /// Number of the newest writer or examination.
     life: u32,
+    /// Number of the newest writer.
+    writer: u32,
 }
 
 /// One journal's disk and what was promised about it.
@@ -126,13 +140,19 @@ struct Disk {
     seed: u64,
 }
 
+impl Disk {
+    fn record(&mut self, life: u32, lines: &[Line]) -> std::result::Result<(), String> {
+        lines.iter().try_for_each(|line| self.history.record(life, line))
+    }
+}
+
 impl PowerCuts<'_> {
     fn is_over(&self) -> bool {
         let found = !self.summary.problems.is_empty() && !self.options.without_sync;
         found || self.summary.cuts >= self.options.cuts
     }
 
-    /// One journal, from its creation on, through a few lives.
+    /// One journal, from its creation on, through a few starts of its machine.
     fn world(&mut self, number: u64) -> Result<()> {
         let seed = self.dice.number();
         let image = Image::make(
@@ -143,10 +163,10 @@ impl PowerCuts<'_> {
         )?;
         let mut disk = Disk { image, history: History::new(seed), seed };
         // A history of losses cannot go on.
-        let lives = if self.options.without_sync { 1 } else { self.dice.between(1, 4) };
-        for number in 0..lives {
+        let starts = if self.options.without_sync { 1 } else { self.dice.between(1, 4) };
+        for number in 0..starts {
             self.summary.continued += u64::from(number > 0);
-            match self.life(disk)? {
+            match self.uptime(disk)? {
                 Some(next) if !self.is_over() => disk = next,
                 _ => return Ok(()),
             }
@@ -154,31 +174,16 @@ impl PowerCuts<'_> {
         Ok(())
     }
 
-    /// One writer process and the cuts in its life. Returns the disk that its successor finds.
-    fn life(&mut self, mut disk: Disk) -> Result<Option<Disk>> {
-        self.life += 1;
-        self.summary.lives += 1;
-        let life = self.life;
+    /// The writers of a disk between two starts of the machine, and the cuts in their lives. Returns the disk that the
+    /// next start finds.
+    fn uptime(&mut self, mut disk: Disk) -> Result<Option<Disk>> {
         let mount = disk.image.mount(&self.scratch.dir().join("live"))?;
-        let mut writer = Writer::start(&WriterOptions {
-            dir: mount.dir().join(JOURNAL_DIR),
-            seed: disk.seed,
-            life,
-            exists: disk.history.exists(),
-            flushed: disk.history.flushed(),
-            gone: disk.history.gone(),
-            bytes: LIFE_BYTES,
-            keep_bytes: if disk.image.variant().must_not_reuse_blocks() { u64::MAX } else { KEEP_BYTES },
-            dawdles: true,
-            without_sync: self.options.without_sync,
-            ..WriterOptions::default()
-        })?;
-        let recovers = disk.history.exists();
-        let mut opened = false;
+        let mut writer = self.writer(&mut disk, &mount)?;
+        let (mut recovers, mut opened) = (disk.history.exists(), false);
         let cuts = self.dice.between(2, 10);
         for cut in 1..=cuts {
             // The first ones soon after the start: that is where recovery is.
-            let limit = if cut <= 2 || self.dice.one_in(5) { 6_000 } else { 50_000 };
+            let limit = if cut <= 2 || !opened || self.dice.one_in(5) { 6_000 } else { 50_000 };
             let wait = Duration::from_micros(self.dice.below(limit));
             let mut lines = writer.listen(wait)?;
             lines.extend(writer.stop()?);
@@ -188,13 +193,11 @@ impl PowerCuts<'_> {
             opened |= lines.iter().any(|line| matches!(line, Line::Open { .. }));
             self.summary.in_recovery += u64::from(recovers && !opened);
             let done = lines.contains(&Line::Done);
-            let said: std::result::Result<Vec<()>, String> =
-                lines.iter().map(|line| disk.history.record(life, line)).collect();
-            if let Err(problem) = said {
+            if let Err(problem) = disk.record(self.writer, &lines) {
                 self.problem(&disk, &raw, vec![problem])?;
                 return Ok(None);
             }
-            let (copy, examined) = self.examine(&disk, &raw, life)?;
+            let (copy, examined) = self.examine(&disk, &raw)?;
             if !examined.verdict.problems.is_empty() {
                 self.problem(&disk, &raw, examined.verdict.problems)?;
                 if !self.options.without_sync {
@@ -203,7 +206,7 @@ impl PowerCuts<'_> {
                 continue;
             }
             if cut == cuts || done || self.is_over() {
-                // The next life finds what recovery left, or has to recover by itself (and is cut while it does).
+                // The next start finds what recovery left, or has to recover by itself (and is cut while it does).
                 let (image, history) =
                     if self.dice.one_in(2) { (copy, examined.used) } else { (raw, examined.found) };
                 drop((writer, mount));
@@ -211,17 +214,50 @@ impl PowerCuts<'_> {
                 image.check()?;
                 return Ok(Some(Disk { image, history, ..disk }));
             }
+            if self.dice.one_in(4) {
+                // The process dies and the machine does not: what was not synced is still there, for now.
+                let lines = writer.listen(Duration::from_micros(self.dice.below(20_000)))?;
+                let recorded = disk.record(self.writer, &lines);
+                let lines = writer.kill()?;
+                if let Err(problem) = recorded.and_then(|()| disk.record(self.writer, &lines)) {
+                    self.problem(&disk, &raw, vec![problem])?;
+                    return Ok(None);
+                }
+                self.summary.kills += 1;
+                (recovers, opened) = (disk.history.exists(), false);
+                writer = self.writer(&mut disk, &mount)?;
+            }
         }
         Ok(None)
     }
 
+    fn writer(&mut self, disk: &mut Disk, mount: &Mount) -> Result<Writer> {
+        self.life += 1;
+        self.writer = self.life;
+        self.summary.lives += 1;
+        disk.history.begins(self.life, threads(disk.seed, self.life));
+        Writer::start(&WriterOptions {
+            dir: mount.dir().join(JOURNAL_DIR),
+            seed: disk.seed,
+            life: self.life,
+            exists: disk.history.exists(),
+            flushed: disk.history.flushed(),
+            gone: disk.history.gone(),
+            bytes: LIFE_BYTES,
+            keep_bytes: if disk.image.variant().must_not_reuse_blocks() { u64::MAX } else { KEEP_BYTES },
+            dawdles: true,
+            without_sync: self.options.without_sync,
+            ..WriterOptions::default()
+        })
+    }
+
     /// Examines a copy of `raw`, which stays as it is. Returns the used copy too.
-    fn examine(&mut self, disk: &Disk, raw: &Image, of: u32) -> Result<(Image, Examined)> {
+    fn examine(&mut self, disk: &Disk, raw: &Image) -> Result<(Image, Examined)> {
         self.life += 1;
         let copy = raw.copy(&self.scratch.dir().join("cut.img"))?;
         copy.check()?;
         let mount = copy.mount(&self.scratch.dir().join("cut"))?;
-        let examined = examine(mount.dir(), &disk.history, disk.seed, self.life, of);
+        let examined = examine(mount.dir(), &disk.history, disk.seed, self.life);
         drop(mount);
         let summary = &mut self.summary;
         summary.cuts += 1;
@@ -247,7 +283,7 @@ impl PowerCuts<'_> {
                 self.summary.cuts,
                 disk.image.variant(),
                 disk.seed,
-                self.life,
+                self.writer,
                 problems.join("\n"),
                 disk.history
             );

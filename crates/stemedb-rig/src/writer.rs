@@ -39,7 +39,10 @@ pub fn run(options: WriterOptions) -> ExitCode {
         without_sync: options.without_sync,
         retries_sync: options.retries_sync,
     };
-    let env = Env { fs: Arc::new(SlowFs::new(habits, Dice::of(options.seed, 99).number())), ..Env::real() };
+    let env = Env {
+        fs: Arc::new(SlowFs::new(habits, Dice::of(options.seed, 1 << 40 | u64::from(options.life)).number())),
+        ..Env::real()
+    };
     let work = match Work::begin(env, options) {
         Ok(work) => work,
         Err(error) => {
