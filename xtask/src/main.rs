@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`.
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `rig`.
 //!
 //! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
 //! command line that it prints before running it, so that a failed step can be repeated by hand.
@@ -10,6 +10,7 @@
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
 //! - [`interleavings`]: the commit queue under shuttle.
 //! - [`mod@bench`], [`sim`]: the benchmarks with a table of ratios; the seeded simulation.
+//! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -24,6 +25,7 @@ mod interleavings;
 mod layers;
 mod machine_paths;
 mod readme;
+mod rig;
 mod sim;
 mod source;
 mod steps;
@@ -45,6 +47,7 @@ cargo xtask <task>
   interleavings                  the commit queue under a scheduler that explores interleavings (shuttle)
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
+  rig [--deep] [--require]       the journal on a real kernel: power cuts, full disks (as root, on Linux)
 ";
 
 fn main() -> ExitCode {
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         ["bench", suite, options @ ..] => bench::run(&root, suite, options),
         ["sim", options @ ..] => sim::run(&root, options),
         ["interleavings"] => interleavings::run(&root),
+        ["rig", options @ ..] => rig::run(&root, options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
