@@ -1,2 +1,21 @@
 //! Suites that try to make the journal lie.
-#![deny(missing_docs)]
+//!
+//! | suite | tries |
+//! |---|---|
+//! | [`crash`] | every short sequence of operations × every crash point × every outcome of the crash; crashes inside recovery |
+#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
+
+pub mod allocations;
+pub mod crash;
+mod dice;
+pub mod entries;
+pub mod ledger;
+pub mod machine;
+mod recovery;
+pub mod report;
+pub mod subject;
+pub mod swarm;
+pub mod violation;
+mod workers;
+
+pub use dice::Dice;

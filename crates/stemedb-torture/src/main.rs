@@ -1,0 +1,110 @@
+//! Runs the suites from the command line.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use stemedb_torture::{
+    crash::{self, Plan},
+    report::Report,
+    swarm,
+};
+
+/// Suites that try to make the journal lie.
+#[derive(Debug, Parser)]
+#[command(name = "torture", version)]
+struct Cli {
+    /// `push` or `deep`; only a word in the summary line.
+    #[arg(long, global = true, default_value = "push")]
+    tier: String,
+    #[command(subcommand)]
+    suite: Suite,
+}
+
+#[derive(Debug, Subcommand)]
+enum Suite {
+    /// Every short sequence × every crash point × every outcome.
+    Crash(CrashArgs),
+    /// The same on a disk whose syncs do nothing: no other entries, no panic.
+    Liar(CrashArgs),
+    /// Seeded random runs.
+    Swarm(SwarmArgs),
+}
+
+#[derive(Debug, Args)]
+struct SwarmArgs {
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// How many.
+    #[arg(long, default_value_t = 2_000)]
+    seeds: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Print what happens in the first seed, instead of running many.
+    #[arg(long)]
+    show: bool,
+}
+
+impl SwarmArgs {
+    fn run(self, tier: &str) -> Result<Report, String> {
+        if self.show {
+            let shown = swarm::run_seed(self.first, true);
+            return shown.map(|outcome| outcome.report).map_err(|violation| violation.to_string());
+        }
+        let options = swarm::Options { threads: self.threads, ..swarm::Options::new(self.first, self.seeds) };
+        swarm::run(tier, &options)
+    }
+}
+
+#[derive(Debug, Args)]
+struct CrashArgs {
+    /// Stop after so many distinct states.
+    #[arg(long, default_value_t = 1_000_000)]
+    states: u64,
+    /// Longest sequences.
+    #[arg(long, default_value_t = 5)]
+    length: u32,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Only the sequence with this number.
+    #[arg(long)]
+    only: Option<u64>,
+    /// Keep the progress in this file, and go on where it stops.
+    #[arg(long)]
+    resume: Option<PathBuf>,
+}
+
+impl CrashArgs {
+    fn run(self, suite: &'static str, tier: &str) -> Result<Report, String> {
+        let plan = if suite == "liar" { Plan::lying(self.length) } else { Plan::honest(self.length) };
+        let options = crash::Options {
+            threads: self.threads,
+            only: self.only,
+            resume: self.resume,
+            chatty: true,
+            ..crash::Options::new(plan, self.states)
+        };
+        crash::run(suite, tier, &options)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.suite {
+        Suite::Crash(args) => args.run("crash", &cli.tier),
+        Suite::Liar(args) => args.run("liar", &cli.tier),
+        Suite::Swarm(args) => args.run(&cli.tier),
+    };
+    match outcome {
+        Ok(report) => {
+            println!("{}", report.shown());
+            if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(message) => {
+            eprintln!("torture: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
