@@ -6,9 +6,11 @@
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
 
 pub mod allocations;
+mod client;
 pub mod crash;
 mod dice;
 pub mod entries;
+pub mod errors;
 pub mod ledger;
 pub mod machine;
 mod recovery;

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use stemedb_torture::{
     crash::{self, Plan},
+    errors,
     report::Report,
     swarm,
 };
@@ -28,6 +29,30 @@ enum Suite {
     Liar(CrashArgs),
     /// Seeded random runs.
     Swarm(SwarmArgs),
+    /// The n-th call fails, for every n.
+    Errors(ErrorsArgs),
+}
+
+#[derive(Debug, Args)]
+struct ErrorsArgs {
+    /// Only this script.
+    #[arg(long)]
+    script: Option<String>,
+    /// Only this trial: fault, process, calls that pass before, how many fail.
+    #[arg(long, value_parser = one_trial)]
+    only: Option<(String, u64, u64, u64)>,
+    /// Every so-manieth n.
+    #[arg(long, default_value_t = 1)]
+    every: u64,
+}
+
+fn one_trial(text: &str) -> Result<(String, u64, u64, u64), String> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let [fault, life, after, times] = parts.as_slice() else {
+        return Err("four parts are needed: fault,process,calls,times".to_owned());
+    };
+    let number = |part: &str| part.parse::<u64>().map_err(|error| format!("{part}: {error}"));
+    Ok(((*fault).to_owned(), number(life)?, number(after)?, number(times)?))
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +121,9 @@ fn main() -> ExitCode {
         Suite::Crash(args) => args.run("crash", &cli.tier),
         Suite::Liar(args) => args.run("liar", &cli.tier),
         Suite::Swarm(args) => args.run(&cli.tier),
+        Suite::Errors(ErrorsArgs { script, only, every }) => {
+            errors::run(&cli.tier, &errors::Options { script, only, every })
+        }
     };
     match outcome {
         Ok(report) => {

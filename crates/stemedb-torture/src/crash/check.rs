@@ -1,11 +1,10 @@
 //! One disk after a crash: open it and hold the journal to everything that it promises.
 
-use std::sync::Arc;
-
 use stemedb_env::fs::SimFs;
 
 use super::workload::Promised;
 use crate::{
+    client,
     entries::entry,
     ledger::Ledger,
     machine::Machine,
@@ -52,11 +51,8 @@ pub fn check(disk: &SimFs, killed: bool, promised: &Promised, shape: &Shape) -> 
         open(&again, promised, &mut ledger, shape).map_err(|violation| violation.at(&"a second power cut"))?;
     }
     for (number, bytes) in [(LATER, 20), (LATER + 1, 600)] {
-        let group = Arc::new(vec![entry(number, bytes, false)]);
-        ledger.submit(Arc::clone(&group));
-        let borrowed: Vec<&[u8]> = group.iter().map(Vec::as_slice).collect();
-        let answer = subject.append_group(&borrowed);
-        ledger.answered(&answer, || Ok(Vec::new()))?;
+        let group = vec![entry(number, bytes, false)];
+        let answer = client::append(&subject, &mut ledger, group, false, None)?;
         if let Answer::Refused(refusal) | Answer::Unknown(refusal) = answer {
             let detail = format!("an append after recovery failed: {refusal}");
             return Err(Violation::new(Promise::Live, detail));
