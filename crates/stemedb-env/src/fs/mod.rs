@@ -14,7 +14,12 @@ pub use fault::FaultFs;
 pub use real::RealFs;
 pub use sim::SimFs;
 
-use crate::{Error, Result, clock::Micros, error::IoOp};
+use crate::{
+    Error, Result,
+    clock::Micros,
+    error::IoOp,
+    planted::{Bug, planted},
+};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +167,9 @@ pub trait File: Send + Sync + fmt::Debug {
                 return Err(Error::io(IoOp::Write, self.path(), zero));
             }
             done += n;
+            if planted(Bug::IgnoreShortWrite) {
+                break;
+            }
         }
         Ok(())
     }
