@@ -8,11 +8,14 @@
 pub mod allocations;
 mod client;
 pub mod crash;
+pub mod damage;
 mod dice;
 pub mod entries;
 pub mod errors;
 pub mod ledger;
 pub mod machine;
+pub mod planted;
+pub mod quick;
 mod recovery;
 pub mod report;
 pub mod subject;

@@ -1,11 +1,11 @@
 //! Runs the suites from the command line.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use stemedb_torture::{
     crash::{self, Plan},
-    errors,
+    damage, errors, planted, quick,
     report::Report,
     swarm,
 };
@@ -31,6 +31,70 @@ enum Suite {
     Swarm(SwarmArgs),
     /// The n-th call fails, for every n.
     Errors(ErrorsArgs),
+    /// Every byte, sector and file damaged.
+    Damage(DamageArgs),
+    /// All of these in small, up to the first that fails.
+    Quick {
+        /// All of them, even when one fails.
+        #[arg(long)]
+        keep_going: bool,
+    },
+    /// Every planted defect must be noticed. Needs a build with `--features planted`.
+    Planted(PlantedArgs),
+}
+
+#[derive(Debug, Args)]
+struct PlantedArgs {
+    /// Only the defects whose number leaves this rest...
+    #[arg(long, default_value_t = 0)]
+    part: usize,
+    /// ...when divided by this.
+    #[arg(long, default_value_t = 1)]
+    of: usize,
+    /// Only this defect.
+    #[arg(long)]
+    only: Option<String>,
+    /// Seconds for one defect.
+    #[arg(long, default_value_t = 60)]
+    limit: u64,
+    /// Run all suites for each defect, and list every one that notices it.
+    #[arg(long)]
+    all_suites: bool,
+}
+
+#[derive(Debug, Args)]
+struct DamageArgs {
+    /// Every so-manieth byte.
+    #[arg(long, default_value_t = 1)]
+    every: usize,
+    /// Every bit of each byte.
+    #[arg(long)]
+    deep: bool,
+    /// Pairs of harms per journal.
+    #[arg(long, default_value_t = 5_000)]
+    pairs: usize,
+    /// Seed of what is drawn.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Only this harm: journal,number.
+    #[arg(long, value_parser = one_harm)]
+    only: Option<(usize, usize)>,
+}
+
+impl DamageArgs {
+    fn run(self, tier: &str) -> Result<Report, String> {
+        let DamageArgs { every, deep, pairs, seed, threads, only } = self;
+        damage::run(tier, &damage::Options { every, each_bit: deep, pairs, threads, only, seed })
+    }
+}
+
+fn one_harm(text: &str) -> Result<(usize, usize), String> {
+    let (journal, number) = text.split_once(',').ok_or("two numbers are needed: journal,number")?;
+    let parsed = |part: &str| part.parse::<usize>().map_err(|error| format!("{part}: {error}"));
+    Ok((parsed(journal)?, parsed(number)?))
 }
 
 #[derive(Debug, Args)]
@@ -115,12 +179,29 @@ impl CrashArgs {
     }
 }
 
+fn quick(keep_going: bool) -> ExitCode {
+    match quick::run(keep_going, |report| println!("{}", report.shown())) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("torture: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.suite {
         Suite::Crash(args) => args.run("crash", &cli.tier),
         Suite::Liar(args) => args.run("liar", &cli.tier),
         Suite::Swarm(args) => args.run(&cli.tier),
+        Suite::Damage(args) => args.run(&cli.tier),
+        Suite::Planted(PlantedArgs { part, of, only, limit, all_suites }) => {
+            let limit = Duration::from_secs(limit);
+            planted::run(&cli.tier, &planted::Options { part, of, only, limit, all_suites })
+        }
+        Suite::Quick { keep_going } => return quick(keep_going),
         Suite::Errors(ErrorsArgs { script, only, every }) => {
             errors::run(&cli.tier, &errors::Options { script, only, every })
         }

@@ -17,7 +17,8 @@ pub fn learn(subject: &Subject, facts: &Facts, ledger: &mut Ledger) -> Result<()
     ledger.conclude();
     let (settled, durable) = (ledger.settled(), subject.durable());
     if (facts.last, durable) != (settled, settled) {
-        let detail = format!("{settled} entries can be read, the report says {}, the journal {durable}", facts.last);
+        let detail =
+            format!("{settled} entries can be read, the report says {}, the journal {durable}", facts.last);
         return Err(Violation::new(Promise::Prefix, detail));
     }
     Ok(())

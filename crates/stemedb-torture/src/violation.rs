@@ -25,6 +25,8 @@ pub enum Promise {
     Deterministic,
     /// No bytes make it panic.
     NoPanic,
+    /// The suites notice a defect that was planted, and nothing where none was.
+    Noticed,
 }
 
 impl Promise {
@@ -45,6 +47,7 @@ impl Promise {
             Promise::Live => "I11 live",
             Promise::Deterministic => "determinism",
             Promise::NoPanic => "no panic",
+            Promise::Noticed => "suites that can fail",
         }
     }
 }

@@ -27,7 +27,12 @@ pub struct Found {
 /// Entries appended after recovery are numbered from here, so that none has the content of an earlier one.
 const LATER: u64 = 1_000_000;
 
-fn open(disk: &SimFs, promised: &Promised, ledger: &mut Ledger, shape: &Shape) -> Result<(Subject, Found), Violation> {
+fn open(
+    disk: &SimFs,
+    promised: &Promised,
+    ledger: &mut Ledger,
+    shape: &Shape,
+) -> Result<(Subject, Found), Violation> {
     // Whatever filled it has been removed.
     disk.set_capacity(None);
     let machine = Machine::plain(disk.clone());
@@ -48,7 +53,8 @@ pub fn check(disk: &SimFs, killed: bool, promised: &Promised, shape: &Shape) -> 
     // Where opening wrote nothing and everything was durable before, the second power cut would leave the same disk.
     if killed || disk.mutations() > 0 {
         let again = disk.crash_losing_all();
-        open(&again, promised, &mut ledger, shape).map_err(|violation| violation.at(&"a second power cut"))?;
+        open(&again, promised, &mut ledger, shape)
+            .map_err(|violation| violation.at(&"a second power cut"))?;
     }
     for (number, bytes) in [(LATER, 20), (LATER + 1, 600)] {
         let group = vec![entry(number, bytes, false)];
@@ -60,7 +66,8 @@ pub fn check(disk: &SimFs, killed: bool, promised: &Promised, shape: &Shape) -> 
     }
     drop(subject);
     let later = disk.crash_losing_all();
-    open(&later, promised, &mut ledger, shape).map_err(|violation| violation.at(&"a power cut after recovery"))?;
+    open(&later, promised, &mut ledger, shape)
+        .map_err(|violation| violation.at(&"a power cut after recovery"))?;
     Ok(found)
 }
 
@@ -70,14 +77,20 @@ pub fn check_liar(disk: &SimFs, promised: &Promised, shape: &Shape) -> Result<Ve
     let machine = Machine::plain(disk.clone());
     let (subject, facts) = match Subject::open(&machine.env, OURS, promised.flushed, shape) {
         Ok(opened) => opened,
-        Err(refusal) if refusal.reports_damage() || refusal == Refusal::Absent => return Ok(Verdict::Reported),
-        Err(refusal) => return Err(Violation::new(Promise::NeverSilent, format!("an odd report: {refusal}"))),
+        Err(refusal) if refusal.reports_damage() || refusal == Refusal::Absent => {
+            return Ok(Verdict::Reported);
+        }
+        Err(refusal) => {
+            return Err(Violation::new(Promise::NeverSilent, format!("an odd report: {refusal}")));
+        }
     };
     let mut comparison = promised.ledger.comparison_from(facts.first.max(1));
     match subject.read(facts.first, |lsn, entry| comparison.entry(lsn, entry)) {
         Ok(()) => {}
         Err(refusal) if refusal.reports_damage() => return Ok(Verdict::Reported),
-        Err(refusal) => return Err(Violation::new(Promise::NeverSilent, format!("an odd report: {refusal}"))),
+        Err(refusal) => {
+            return Err(Violation::new(Promise::NeverSilent, format!("an odd report: {refusal}")));
+        }
     }
     let (last, _) = comparison.finish_shorter()?;
     if last != facts.last {

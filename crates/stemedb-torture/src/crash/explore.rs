@@ -85,7 +85,8 @@ impl<'a> Explorer<'a> {
         place: &dyn Fn() -> String,
     ) {
         let key = fold(promised.ledger.key(), promised.flushed);
-        let classes = if outer { ("kill", "power_cut") } else { ("kill_in_recovery", "power_cut_in_recovery") };
+        let classes =
+            if outer { ("kill", "power_cut") } else { ("kill_in_recovery", "power_cut_in_recovery") };
         let (cached, lost) = (fs.image_hash(), fs.crash_losing_all().image_hash());
         if cached != lost {
             let key = fold(fold(fold(key, low(cached)), low(lost)), 1);
@@ -97,9 +98,11 @@ impl<'a> Explorer<'a> {
         for state in fs.crash_states(options) {
             let key = fold(key, low(state.hash));
             let selection = state.selection;
-            self.visit(State { disk: state.fs, killed: false, key, promised, class: classes.1 }, outer, &|| {
-                format!("{}, survived {selection:?}", place())
-            });
+            self.visit(
+                State { disk: state.fs, killed: false, key, promised, class: classes.1 },
+                outer,
+                &|| format!("{}, survived {selection:?}", place()),
+            );
         }
     }
 

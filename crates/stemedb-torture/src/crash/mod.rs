@@ -69,7 +69,7 @@ const SAVE_EVERY_SECONDS: f64 = 20.0;
 /// Below so many states a class may be missing without being broken.
 const ENOUGH_STATES: u64 = 20_000;
 
-const REQUIRED: [&str; 9] = [
+const REQUIRED: [&str; 10] = [
     "kill",
     "power_cut",
     "kill_in_recovery",
@@ -78,6 +78,7 @@ const REQUIRED: [&str; 9] = [
     "power_cut_between",
     "torn_append",
     "failed_sync",
+    "failed_dir_sync",
     "disk_full",
 ];
 

@@ -27,12 +27,14 @@ pub enum Op {
     TornAppend,
     /// The sync of an append fails; what it should have persisted is gone, and later syncs say "done".
     FailedSync,
+    /// As [`Op::FailedSync`], of the folder when the next segment gets its name.
+    FailedDirSync,
     /// The disk fills up in the middle of an append, and is freed.
     FullDisk,
 }
 
 /// All of them; their order is that of the enumeration.
-pub const OPS: [Op; 13] = [
+pub const OPS: [Op; 14] = [
     Op::Small,
     Op::Group,
     Op::Large,
@@ -45,6 +47,7 @@ pub const OPS: [Op; 13] = [
     Op::PowerCut,
     Op::TornAppend,
     Op::FailedSync,
+    Op::FailedDirSync,
     Op::FullDisk,
 ];
 
@@ -56,6 +59,7 @@ impl Op {
             Op::PowerCut => Some("power_cut_between"),
             Op::TornAppend => Some("torn_append"),
             Op::FailedSync => Some("failed_sync"),
+            Op::FailedDirSync => Some("failed_dir_sync"),
             Op::FullDisk => Some("disk_full"),
             _ => None,
         }

@@ -103,7 +103,8 @@ impl Plan {
 
     /// Tells plans apart: a progress file of another one must not be continued.
     pub fn fingerprint(&self) -> u64 {
-        let shown = format!("{:?} {:?} {:?}", self, OPS, (self.outcomes(2), self.outcomes(3), self.outcomes(4)));
+        let shown =
+            format!("{:?} {:?} {:?}", self, OPS, (self.outcomes(2), self.outcomes(3), self.outcomes(4)));
         crate::dice::digest(shown.as_bytes())
     }
 }
@@ -117,8 +118,9 @@ mod tests {
     #[test]
     fn every_sequence_has_one_number() {
         let plan = Plan::honest(2);
-        assert_eq!(plan.len(), 4 * (13 + 169));
-        let all: BTreeSet<String> = (0..plan.len()).map(|n| format!("{:?}", plan.sequence(n).unwrap())).collect();
+        assert_eq!(plan.len(), 4 * (14 + 196));
+        let all: BTreeSet<String> =
+            (0..plan.len()).map(|n| format!("{:?}", plan.sequence(n).unwrap())).collect();
         assert_eq!(all.len() as u64, plan.len());
         assert_eq!(plan.sequence(plan.len()), None);
     }

@@ -134,10 +134,17 @@ impl Workload {
                 self.reopen()
             }
             Op::FailedSync => {
-                let rule = FaultRule::new(Fault::SyncFailsThenLies).on(IoOp::SyncData).times(1);
-                self.machine.faults.iter().for_each(|faults| faults.add(rule.clone()));
+                self.fail_next(IoOp::SyncData);
                 let answer = self.submit(&[30]);
-                self.machine.faults.iter().for_each(|faults| faults.clear());
+                self.fail_no_more();
+                self.regain(&answer?)
+            }
+            Op::FailedDirSync => {
+                self.fail_next(IoOp::SyncDir);
+                // Whatever became of the rotation shows in the answer to the append.
+                let _ = self.subject()?.rotate();
+                let answer = self.submit(&[30]);
+                self.fail_no_more();
                 self.regain(&answer?)
             }
             Op::FullDisk => {
@@ -148,6 +155,15 @@ impl Workload {
                 self.regain(&answer?)
             }
         }
+    }
+
+    fn fail_next(&self, sync: IoOp) {
+        let rule = FaultRule::new(Fault::SyncFailsThenLies).on(sync).times(1);
+        self.machine.faults.iter().for_each(|faults| faults.add(rule.clone()));
+    }
+
+    fn fail_no_more(&self) {
+        self.machine.faults.iter().for_each(|faults| faults.clear());
     }
 
     /// Submits a group of entries of these sizes.
@@ -164,7 +180,8 @@ impl Workload {
         let answer = self.subject()?.append_group(&borrowed);
         let Some(subject) = &self.subject else { return Ok(answer) };
         let ledger = &self.now.ledger;
-        let earlier = if ledger.open().len() > 1 { recovery::read_back(subject, ledger) } else { Ok(Vec::new()) };
+        let earlier =
+            if ledger.open().len() > 1 { recovery::read_back(subject, ledger) } else { Ok(Vec::new()) };
         self.now.ledger.answered(&answer, || earlier)?;
         self.promise(false);
         Ok(answer)

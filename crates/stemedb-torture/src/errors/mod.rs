@@ -114,7 +114,8 @@ fn trial(script: &Script, failing: Failing, name: &str, report: &mut Report) -> 
         Err(violation) => {
             let Failing { life, after, times, .. } = failing;
             let place = format!("{} {class}, process {life}, after {after} calls", script.name);
-            let again = format!("torture errors --script {} --only {name},{life},{after},{times}", script.name);
+            let again =
+                format!("torture errors --script {} --only {name},{life},{after},{times}", script.name);
             report.failures.push(Failure { violation: violation.at(&place), again });
             report.failures.len() < MOST_FAILURES
         }

@@ -19,7 +19,8 @@ pub struct Shape {
 
 impl Shape {
     /// Rotates within a handful of entries.
-    pub const TINY: Shape = Shape { segment_bytes: 8 << 10, sector_bytes: 512, compress: false, marker_ms: 5 };
+    pub const TINY: Shape =
+        Shape { segment_bytes: 8 << 10, sector_bytes: 512, compress: false, marker_ms: 5 };
     /// Half of that, for suites that visit every byte.
     pub const SMALLEST: Shape = Shape { segment_bytes: 4 << 10, ..Shape::TINY };
 

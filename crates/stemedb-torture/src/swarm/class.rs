@@ -150,11 +150,7 @@ impl Class {
     pub fn may_be_noticed(self) -> bool {
         matches!(
             self,
-            Class::FailingSync
-                | Class::DiskFull
-                | Class::ReadErrors
-                | Class::WriteErrors
-                | Class::OpenFiles
+            Class::FailingSync | Class::DiskFull | Class::ReadErrors | Class::WriteErrors | Class::OpenFiles
         )
     }
 }

@@ -218,8 +218,8 @@ pub fn run(tier: &str, options: &Options) -> Result<Report, String> {
     report.seconds = (clock.monotonic() - start).as_secs_f64();
     if options.seeds >= ENOUGH_SEEDS {
         report.required = Class::ALL.into_iter().map(|class| class.name().to_owned()).collect();
-        let crashes =
-            ["power_cut_inside", "power_cut_in_recovery", "kill_inside", "kill_in_recovery"].map(str::to_owned);
+        let crashes = ["power_cut_inside", "power_cut_in_recovery", "kill_inside", "kill_in_recovery"]
+            .map(str::to_owned);
         report.required.extend(crashes);
     }
     Ok(report)

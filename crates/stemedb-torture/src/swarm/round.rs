@@ -164,7 +164,8 @@ impl<'a> Round<'a> {
     fn check_durable(&mut self) -> Result<(), Violation> {
         let (durable, settled) = (self.subject.durable(), self.story.ledger.settled());
         if durable < self.durable.max(settled) {
-            let detail = format!("LSN {durable} is durable, {settled} were acknowledged, {} before", self.durable);
+            let detail =
+                format!("LSN {durable} is durable, {settled} were acknowledged, {} before", self.durable);
             return Err(Violation::new(Promise::Durable, detail));
         }
         self.durable = durable;

@@ -156,7 +156,8 @@ impl Story {
     /// Counts what has hit since the last call, with what came of it.
     pub fn count(&mut self, outcome: &str) {
         let Some(faults) = &self.machine.faults else { return };
-        let now: Vec<(Class, u64)> = Class::ALL.into_iter().map(|class| (class, class.hits(faults))).collect();
+        let now: Vec<(Class, u64)> =
+            Class::ALL.into_iter().map(|class| (class, class.hits(faults))).collect();
         for (class, hits) in &now {
             let before = self.counted.iter().find(|(other, _)| other == class).map_or(0, |(_, hits)| *hits);
             if *hits > before {
@@ -215,7 +216,8 @@ impl Story {
     pub fn open(&mut self) -> Result<Subject, Violation> {
         for attempt in 0.. {
             let crashes = attempt < CRASHES_WHILE_OPENING;
-            let stops = crashes && self.dice.one_in(3) && (self.has(Class::PowerCut) || self.has(Class::Kill));
+            let stops =
+                crashes && self.dice.one_in(3) && (self.has(Class::PowerCut) || self.has(Class::Kill));
             if stops {
                 let mutations = 1 + self.dice.below(20);
                 self.arm_stop(mutations);
