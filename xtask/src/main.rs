@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`.
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`.
 //!
 //! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
 //! command line that it prints before running it, so that a failed step can be repeated by hand.
@@ -9,6 +9,7 @@
 //! - [`machine_paths`]: nothing committed names a path of the machine it was written on.
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
 //! - [`mod@bench`], [`sim`]: the benchmarks with a table of ratios; the seeded simulation.
+//! - [`torture`]: the suites that try to make the journal lie, and the ledger of their runs.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -25,6 +26,7 @@ mod readme;
 mod sim;
 mod source;
 mod steps;
+mod torture;
 
 use std::{
     path::{Path, PathBuf},
@@ -40,6 +42,9 @@ cargo xtask <task>
                                  benchmarks of one layer, with ratios to their yardsticks
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
+  torture [--deep] [--only SUITE]... [--planted] [--ledger]
+                                 try to make the journal lie: crash, liar, swarm, errors, damage;
+                                 --planted: each planted defect must be noticed; --ledger: keep the result
 ";
 
 fn main() -> ExitCode {
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
         ["test"] => ci::run(&root, &["--only", "tests", "--only", "doc tests"]),
         ["bench", suite, options @ ..] => bench::run(&root, suite, options),
         ["sim", options @ ..] => sim::run(&root, options),
+        ["torture", options @ ..] => torture::run(&root, options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

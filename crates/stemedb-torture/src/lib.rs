@@ -15,6 +15,7 @@ pub mod errors;
 pub mod ledger;
 pub mod machine;
 pub mod planted;
+mod progress;
 pub mod quick;
 mod recovery;
 pub mod report;

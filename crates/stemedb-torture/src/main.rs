@@ -130,6 +130,9 @@ struct SwarmArgs {
     /// Threads.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Keep the progress in this file, and go on where it stops.
+    #[arg(long)]
+    resume: Option<PathBuf>,
     /// Print what happens in the first seed, instead of running many.
     #[arg(long)]
     show: bool,
@@ -141,7 +144,11 @@ impl SwarmArgs {
             let shown = swarm::run_seed(self.first, true);
             return shown.map(|outcome| outcome.report).map_err(|violation| violation.to_string());
         }
-        let options = swarm::Options { threads: self.threads, ..swarm::Options::new(self.first, self.seeds) };
+        let options = swarm::Options {
+            threads: self.threads,
+            resume: self.resume,
+            ..swarm::Options::new(self.first, self.seeds)
+        };
         swarm::run(tier, &options)
     }
 }

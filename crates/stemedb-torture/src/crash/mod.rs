@@ -13,7 +13,6 @@ mod check;
 mod explore;
 mod ops;
 mod order;
-mod progress;
 mod seen;
 mod workload;
 
@@ -28,6 +27,7 @@ use std::{
 use parking_lot::Mutex;
 use stemedb_env::Env;
 
+use self::explore::Explorer;
 pub use self::{
     check::{Found, Verdict, check, check_liar},
     ops::{OPS, Op},
@@ -35,8 +35,7 @@ pub use self::{
     seen::Seen,
     workload::{Promised, Workload},
 };
-use self::{explore::Explorer, progress::Progress};
-use crate::{report::Report, workers::side_by_side};
+use crate::{progress::Progress, report::Report, workers::side_by_side};
 
 /// What to run.
 #[derive(Clone, Debug)]

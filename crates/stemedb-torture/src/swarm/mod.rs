@@ -13,9 +13,13 @@ mod class;
 mod round;
 mod story;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -24,6 +28,7 @@ use stemedb_env::Env;
 pub use self::class::Class;
 use self::{round::Round, story::Story};
 use crate::{
+    progress::Progress,
     report::{Failure, Report},
     subject::{OURS, RESUME, Resume, Subject},
     violation::{Promise, Violation, caught},
@@ -41,12 +46,14 @@ pub struct Options {
     pub twice: u64,
     /// Threads.
     pub threads: usize,
+    /// Where the progress of a long run is kept.
+    pub resume: Option<PathBuf>,
 }
 
 impl Options {
     /// Seeds from `first` on, on one thread.
     pub fn new(first: u64, seeds: u64) -> Options {
-        Options { first, seeds, twice: seeds.min(50), threads: 1 }
+        Options { first, seeds, twice: seeds.min(50), threads: 1, resume: None }
     }
 }
 
@@ -179,50 +186,76 @@ fn calm_open(story: &mut Story) -> Result<Subject, Violation> {
     opened
 }
 
-/// Runs seeds; all of them, even when one fails.
+/// Seeds that are handed out before the counts are looked at, and saved.
+const BATCH: u64 = 250;
+/// Failures after which a run ends: more tell nothing new.
+const MOST_FAILURES: usize = 10;
+
+/// Runs seeds until all are done or many have failed.
 ///
 /// # Errors
-/// A message when a thread cannot be started.
+/// A message when the progress cannot be read or written, or a thread not be started.
 pub fn run(tier: &str, options: &Options) -> Result<Report, String> {
     let clock = Env::real().clock;
     let start = clock.monotonic();
-    let merged = Arc::new(Mutex::new(Report::new("swarm", tier)));
-    let stop = Arc::new(AtomicBool::new(false));
-    let work = {
-        let (merged, options, next) = (Arc::clone(&merged), options.clone(), AtomicU64::new(0));
-        move || loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= options.seeds || stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let seed = options.first.wrapping_add(number);
-            let outcome = compared(seed, number < options.twice);
-            let mut merged = merged.lock();
-            match outcome {
-                Ok(outcome) => {
-                    merged.merge(&outcome.report);
-                    merged.did("twice", u64::from(number < options.twice));
-                }
-                Err(violation) => {
-                    let again = format!("torture swarm --first {seed} --seeds 1");
-                    let violation = violation.at(&format!("seed {seed}"));
-                    merged.failures.push(Failure { violation, again });
-                    // Enough to look at.
-                    stop.store(merged.failures.len() >= 10, Ordering::Relaxed);
-                }
-            }
+    let mut report = Report::new("swarm", tier);
+    let mut progress = None;
+    let (mut next, mut before) = (0, 0.0);
+    if let Some(path) = &options.resume {
+        let (opened, _) = Progress::open(path, options.first, &mut report)?;
+        (next, before) = (opened.next, opened.seconds);
+        progress = Some(opened);
+    }
+    while next < options.seeds && report.failures.len() < MOST_FAILURES {
+        let batch = next..options.seeds.min(next + BATCH);
+        next = batch.end;
+        report.merge(&run_batch(options, batch)?);
+        let took = before + (clock.monotonic() - start).as_secs_f64();
+        // What failed is run again by whoever continues.
+        if let (Some(progress), true) = (&mut progress, report.failures.is_empty()) {
+            (progress.next, progress.seconds) = (next, took);
+            progress.save(&report, &[])?;
         }
-    };
-    side_by_side(options.threads, Arc::new(work)).map_err(|error| error.to_string())?;
-    let mut report = merged.lock().clone();
-    report.seconds = (clock.monotonic() - start).as_secs_f64();
-    if options.seeds >= ENOUGH_SEEDS {
+    }
+    report.seconds = before + (clock.monotonic() - start).as_secs_f64();
+    if next >= ENOUGH_SEEDS {
         report.required = Class::ALL.into_iter().map(|class| class.name().to_owned()).collect();
         let crashes = ["power_cut_inside", "power_cut_in_recovery", "kill_inside", "kill_in_recovery"]
             .map(str::to_owned);
         report.required.extend(crashes);
     }
     Ok(report)
+}
+
+fn run_batch(options: &Options, batch: Range<u64>) -> Result<Report, String> {
+    let merged = Arc::new(Mutex::new(Report::new("swarm", "")));
+    let work = {
+        let (merged, first, twice) = (Arc::clone(&merged), options.first, options.twice);
+        let next = AtomicU64::new(batch.start);
+        move || loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= batch.end || merged.lock().failures.len() >= MOST_FAILURES {
+                break;
+            }
+            let seed = first.wrapping_add(number);
+            let outcome = compared(seed, number < twice);
+            let mut merged = merged.lock();
+            match outcome {
+                Ok(outcome) => {
+                    merged.merge(&outcome.report);
+                    merged.did("twice", u64::from(number < twice));
+                }
+                Err(violation) => {
+                    let again = format!("torture swarm --first {seed} --seeds 1");
+                    let violation = violation.at(&format!("seed {seed}"));
+                    merged.failures.push(Failure { violation, again });
+                }
+            }
+        }
+    };
+    side_by_side(options.threads, Arc::new(work)).map_err(|error| error.to_string())?;
+    let merged = merged.lock().clone();
+    Ok(merged)
 }
 
 fn compared(seed: u64, twice: bool) -> Result<Outcome, Violation> {

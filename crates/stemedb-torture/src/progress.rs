@@ -1,7 +1,7 @@
 //! A run that takes hours is continued where it stopped.
 //!
-//! Two files: `FILE` with the next sequence and the counts so far, replaced atomically, and `FILE.seen` with the keys of the
-//! states that were checked, appended to before that.
+//! Two files: `FILE` with the next number (of a sequence, of a seed) and the counts so far, replaced atomically, and
+//! `FILE.seen` with the keys of the states that were checked, appended to before that.
 
 use std::{path::Path, sync::Arc};
 
@@ -16,7 +16,7 @@ pub struct Progress {
     path: std::path::PathBuf,
     keys: Arc<dyn File>,
     fingerprint: u64,
-    /// First sequence that has not been done.
+    /// First number that has not been done.
     pub next: u64,
     /// Time spent so far.
     pub seconds: f64,
