@@ -5,6 +5,7 @@ use std::{path::Path, process::Command, time::Duration};
 use crate::{
     deny, dependencies, door, examples, interleavings, layers, machine_paths, readme, sim,
     steps::{self, Budget, Outcome, Runner},
+    torture,
 };
 
 const LINTS: Budget = Budget { name: "build, lints, docs", seconds: 12 * 60 };
@@ -28,6 +29,7 @@ const STEPS: &[Step] = &[
     ("doc tests", TESTS, doc_tests),
     ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),
+    ("torture", RELIABILITY, journal_torture),
     ("examples", EXAMPLES, examples::run),
     ("README", EXAMPLES, readme::run),
 ];
@@ -120,6 +122,11 @@ fn simulation(root: &Path) -> Outcome {
     let first = u64::from_str_radix(commit.get(..8).unwrap_or("0"), 16).unwrap_or(0);
     let (seed, seeds) = (first.to_string(), SEEDS_PER_RUN.to_string());
     sim::run(root, &["--seed", &seed, "--seeds", &seeds, "--minutes", SIM_MINUTES])
+}
+
+/// As the simulation: every commit has other seeds, and another part of the planted defects.
+fn journal_torture(root: &Path) -> Outcome {
+    torture::for_ci(root, &cargo_free(root, "git", &["rev-parse", "HEAD"]))
 }
 
 const SEEDS_PER_RUN: u64 = 500;

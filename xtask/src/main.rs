@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `rig`.
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `rig`, `interleavings`.
 //!
 //! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
 //! command line that it prints before running it, so that a failed step can be repeated by hand.
@@ -9,8 +9,8 @@
 //! - [`machine_paths`]: nothing committed names a path of the machine it was written on.
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
 //! - [`interleavings`]: the commit queue under shuttle.
-//! - [`mod@bench`], [`sim`]: the benchmarks with a table of ratios; the seeded simulation.
 //! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
+//! - [`torture`]: the suites that try to make the journal lie, and the ledger of their runs.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -29,6 +29,7 @@ mod rig;
 mod sim;
 mod source;
 mod steps;
+mod torture;
 
 use std::{
     path::{Path, PathBuf},
@@ -48,6 +49,9 @@ cargo xtask <task>
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
   rig [--deep] [--require]       the journal on a real kernel: power cuts, full disks (as root, on Linux)
+  torture [--deep] [--only SUITE]... [--planted] [--ledger]
+                                 try to make the journal lie: crash, liar, swarm, errors, damage;
+                                 --planted: each planted defect must be noticed; --ledger: keep the result
 ";
 
 fn main() -> ExitCode {
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         ["sim", options @ ..] => sim::run(&root, options),
         ["interleavings"] => interleavings::run(&root),
         ["rig", options @ ..] => rig::run(&root, options),
+        ["torture", options @ ..] => torture::run(&root, options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

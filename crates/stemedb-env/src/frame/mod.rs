@@ -36,7 +36,10 @@ use std::fmt;
 
 pub use reader::{FrameBuf, FrameReader, ReadError, find_frames};
 
-use crate::Lsn;
+use crate::{
+    Lsn,
+    planted::{Bug, planted},
+};
 
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 96;
@@ -214,10 +217,21 @@ pub fn seal(
     put(&header.chain_prev.0);
     debug_assert_eq!(at, HEADER_BYTES);
     let chain = chain_of(&frame[..used]);
-    let (covered, trailer) = frame.split_at_mut(total - TRAILER_BYTES);
-    covered[used..].fill(0);
-    trailer.copy_from_slice(&crc32fast::hash(covered).to_le_bytes());
+    let (content, trailer) = frame.split_at_mut(total - TRAILER_BYTES);
+    content[used..].fill(0);
+    trailer.copy_from_slice(&crc32fast::hash(covered(content, payload_bytes)).to_le_bytes());
     Ok(chain)
+}
+
+/// What the checksum is over: everything before it.
+fn covered(before_checksum: &[u8], payload_bytes: usize) -> &[u8] {
+    if planted(Bug::CrcSkipsHeader) {
+        return before_checksum.get(HEADER_BYTES..).unwrap_or_default();
+    }
+    if planted(Bug::CrcSkipsPadding) {
+        return before_checksum.get(..HEADER_BYTES + payload_bytes).unwrap_or_default();
+    }
+    before_checksum
 }
 
 fn chain_of(header_and_payload: &[u8]) -> Chain {
@@ -245,7 +259,7 @@ pub fn claimed_bytes(bytes: &[u8], identity: &FileIdentity, offset: u64) -> Resu
         && field::<4>(bytes, 28)? == [identity.log as u8, 0, 0, 0]
         && u64::from_le_bytes(field(bytes, 32)?) == identity.file
         && u64::from_le_bytes(field(bytes, 40)?) == offset;
-    if !same {
+    if !same && !planted(Bug::AcceptStaleFrame) {
         return Err(FrameError::Foreign);
     }
     let payload = u32::from_le_bytes(field(bytes, 48)?) as usize;
@@ -260,10 +274,10 @@ pub fn decode<'a>(bytes: &'a [u8], identity: &FileIdentity, offset: u64) -> Resu
     let total = claimed_bytes(bytes, identity, offset)?;
     let bytes = bytes.get(..total).ok_or(FrameError::Truncated)?;
     let stored = u32::from_le_bytes(field(bytes, total - TRAILER_BYTES)?);
-    if crc32fast::hash(&bytes[..total - TRAILER_BYTES]) != stored {
+    let payload_bytes = u32::from_le_bytes(field(bytes, 48)?) as usize;
+    if crc32fast::hash(covered(&bytes[..total - TRAILER_BYTES], payload_bytes)) != stored {
         return Err(FrameError::Checksum);
     }
-    let payload_bytes = u32::from_le_bytes(field(bytes, 48)?) as usize;
     let used = HEADER_BYTES + payload_bytes;
     let header = FrameHeader {
         kind: field::<1>(bytes, 5)?[0],

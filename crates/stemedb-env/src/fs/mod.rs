@@ -191,6 +191,9 @@ pub trait File: Send + Sync + fmt::Debug {
                 return Err(Error::io(IoOp::Write, self.path(), zero));
             }
             done += n;
+            if planted(Bug::IgnoreShortWrite) {
+                break;
+            }
         }
         Ok(())
     }

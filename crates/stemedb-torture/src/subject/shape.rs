@@ -1,0 +1,36 @@
+//! Sizes of the journals under test.
+
+use std::time::Duration;
+
+use stemedb_wal::JournalOptions;
+
+/// The options that a suite varies; everything else is [`JournalOptions::tiny`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Size at which a segment is rotated.
+    pub segment_bytes: u64,
+    /// What frames are padded to.
+    pub sector_bytes: usize,
+    /// LZ4 for large payloads.
+    pub compress: bool,
+    /// Pause before the idle marker in milliseconds; 0 is without one.
+    pub marker_ms: u64,
+}
+
+impl Shape {
+    /// Rotates within a handful of entries.
+    pub const TINY: Shape =
+        Shape { segment_bytes: 8 << 10, sector_bytes: 512, compress: false, marker_ms: 5 };
+    /// Half of that, for suites that visit every byte.
+    pub const SMALLEST: Shape = Shape { segment_bytes: 4 << 10, ..Shape::TINY };
+
+    pub(super) fn options(&self) -> JournalOptions {
+        JournalOptions {
+            segment_bytes: self.segment_bytes,
+            sector_bytes: self.sector_bytes,
+            compress: self.compress,
+            idle_marker: Duration::from_millis(self.marker_ms),
+            ..JournalOptions::tiny()
+        }
+    }
+}

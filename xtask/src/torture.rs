@@ -1,0 +1,208 @@
+//! The suites that try to make the journal lie; the work is in `crates/stemedb-torture`.
+//!
+//! Each suite ends with one line for machines. They are collected here, and kept in `docs/proof/ledger.md` when asked for.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+};
+
+use crate::steps::Outcome;
+
+const LEDGER: &str = "docs/proof/ledger.md";
+/// Where runs that take hours keep their progress.
+const PROGRESS: &str = "target/torture";
+const SUITES: [&str; 5] = ["crash", "liar", "swarm", "errors", "damage"];
+/// A third of the planted defects per run, by the commit.
+const PARTS: u64 = 3;
+
+struct Options<'a> {
+    deep: bool,
+    only: Vec<&'a str>,
+    planted: bool,
+    /// Only this part of the planted defects.
+    part: Option<u64>,
+    ledger: bool,
+    /// First seed of the swarm.
+    first: u64,
+}
+
+/// `[--deep] [--only SUITE]... [--planted] [--ledger]`
+pub fn run(root: &Path, words: &[&str]) -> Outcome {
+    let mut options =
+        Options { deep: false, only: Vec::new(), planted: false, part: None, ledger: false, first: 1 };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--deep" => options.deep = true,
+            "--planted" => options.planted = true,
+            "--ledger" => options.ledger = true,
+            "--only" => {
+                let name = words.next().ok_or("--only needs the name of a suite")?;
+                if !SUITES.contains(name) {
+                    return Err(format!("no suite `{name}`; there are {}", SUITES.join(", ")));
+                }
+                options.only.push(name);
+            }
+            other => return Err(format!("unknown option {other}")),
+        }
+    }
+    suites(root, &options)
+}
+
+/// What every push runs: all suites, with other seeds for every commit, and a part of the planted defects.
+pub fn for_ci(root: &Path, commit: &str) -> Outcome {
+    let number = u64::from_str_radix(commit.get(..8).unwrap_or("0"), 16).unwrap_or(0);
+    let options = Options {
+        deep: false,
+        only: Vec::new(),
+        planted: true,
+        part: Some(number % PARTS),
+        ledger: false,
+        first: number,
+    };
+    suites(root, &options)
+}
+
+fn suites(root: &Path, options: &Options<'_>) -> Outcome {
+    let mut lines = Vec::new();
+    let mut failed = Vec::new();
+    // `--planted` alone is about the planted defects.
+    let others = !options.planted || !options.only.is_empty() || options.part.is_some();
+    let chosen = |suite: &str| others && (options.only.is_empty() || options.only.contains(&suite));
+    for suite in SUITES.into_iter().filter(|suite| chosen(suite)) {
+        let (found, outcome) = one(root, &arguments(suite, options), false);
+        lines.extend(found);
+        failed.extend(outcome.err());
+    }
+    if options.planted {
+        let mut words = vec!["planted".to_owned()];
+        if let Some(part) = options.part {
+            words.extend(["--part".to_owned(), part.to_string(), "--of".to_owned(), PARTS.to_string()]);
+        }
+        let (found, outcome) = one(root, &words, true);
+        lines.extend(found);
+        failed.extend(outcome.err());
+    }
+    if options.ledger {
+        keep(root, &lines)?;
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+fn arguments(suite: &str, options: &Options<'_>) -> Vec<String> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).to_string();
+    let (tier, first) = (if options.deep { "deep" } else { "push" }, options.first.to_string());
+    let resume = format!("{PROGRESS}/{suite}.progress");
+    let sizes: Vec<&str> = match (suite, options.deep) {
+        ("crash", false) => vec!["--states", "1000000", "--threads", &threads],
+        ("crash", true) => vec!["--states", "10000000", "--threads", &threads, "--resume", &resume],
+        ("liar", false) => vec!["--states", "100000", "--threads", &threads],
+        ("liar", true) => vec!["--states", "1000000", "--threads", &threads, "--resume", &resume],
+        ("swarm", false) => vec!["--seeds", "2000", "--first", &first, "--threads", &threads],
+        ("swarm", true) => {
+            vec!["--seeds", "50000", "--first", &first, "--threads", &threads, "--resume", &resume]
+        }
+        ("damage", false) => vec!["--threads", &threads],
+        ("damage", true) => vec!["--deep", "--pairs", "100000", "--threads", &threads],
+        _ => Vec::new(),
+    };
+    [suite, "--tier", tier].into_iter().chain(sizes).map(str::to_owned).collect()
+}
+
+/// Runs one suite with optimisation and every assertion, shows what it prints and returns its lines for machines.
+fn one(root: &Path, arguments: &[String], planted: bool) -> (Vec<String>, Outcome) {
+    let mut command = Command::new("cargo");
+    command.args(["run", "--locked", "--quiet", "--profile", "sim", "--package", "stemedb-torture"]);
+    if planted {
+        command.args(["--features", "planted"]);
+    }
+    command.arg("--").args(arguments).current_dir(root).stdout(Stdio::piped());
+    let words = arguments.join(" ");
+    println!("$ cargo run --profile sim -p stemedb-torture -- {words}");
+    let mut lines = Vec::new();
+    let status = command.spawn().and_then(|mut child| {
+        if let Some(out) = child.stdout.take() {
+            for line in BufReader::new(out).lines() {
+                let line = line?;
+                println!("{line}");
+                if line.starts_with("suite=") {
+                    lines.push(line);
+                }
+            }
+        }
+        child.wait()
+    });
+    let outcome = match status {
+        Ok(status) if status.success() && !lines.is_empty() => Ok(()),
+        Ok(status) => Err(format!("`torture {words}` ended with {status}")),
+        Err(error) => Err(format!("`torture {words}`: {error}")),
+    };
+    (lines, outcome)
+}
+
+/// Appends a row per suite to the ledger.
+fn keep(root: &Path, lines: &[String]) -> Outcome {
+    let path = root.join(LEDGER);
+    let shown = |error: std::io::Error| format!("{LEDGER}: {error}");
+    let mut text = fs::read_to_string(&path).map_err(shown)?;
+    let date = output(root, "date", &["-u", "+%Y-%m-%d"]);
+    let mut commit = output(root, "git", &["rev-parse", "--short=10", "HEAD"]);
+    if !output(root, "git", &["status", "--porcelain", "--", "crates"]).is_empty() {
+        commit.push_str(" and changes");
+    }
+    for line in lines {
+        text.push_str(&row(&date, &commit, line));
+    }
+    fs::write(&path, text).map_err(shown)
+}
+
+fn output(root: &Path, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).current_dir(root).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// A suite's line as a row of the table: what has a column of its own goes there, every other number is work done.
+fn row(date: &str, commit: &str, line: &str) -> String {
+    let pairs: Vec<(&str, &str)> = line.split_whitespace().filter_map(|word| word.split_once('=')).collect();
+    let of = |name: &str| pairs.iter().find(|(key, _)| *key == name).map_or("?", |(_, value)| *value);
+    const COLUMNS: [&str; 10] =
+        ["suite", "tier", "faults", "outcomes", "lost", "wrong", "idle", "seconds", "verdict", "next"];
+    let work: Vec<String> = pairs
+        .iter()
+        .filter(|(key, _)| !COLUMNS.contains(key))
+        .map(|(key, value)| format!("{key} {value}"))
+        .collect();
+    let faults = of("faults").replace(',', ", ").replace(':', " ");
+    let (suite, tier, seconds) = (of("suite"), of("tier"), of("seconds"));
+    let (lost, wrong, work) = (of("lost"), of("wrong"), work.join(", "));
+    format!("| {date} | {commit} | {suite} | {tier} | {work} | {faults} | {lost} | {wrong} | {seconds} |\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_suite_becomes_a_row_of_the_ledger() {
+        let line = "suite=crash tier=push states=12 distinct=9 faults=kill:2,power_cut:7 \
+                    outcomes=kill.torn:2 lost=0 wrong=1 idle=none seconds=1.5 verdict=FAILED";
+        assert_eq!(
+            row("2026-11-25", "abc", line),
+            "| 2026-11-25 | abc | crash | push | states 12, distinct 9 | kill 2, power_cut 7 | 0 | 1 | 1.5 |\n"
+        );
+    }
+
+    #[test]
+    fn the_deep_tier_is_resumed_and_larger() {
+        let options =
+            Options { deep: true, only: Vec::new(), planted: false, part: None, ledger: false, first: 1 };
+        let words = arguments("crash", &options).join(" ");
+        assert!(
+            words.contains("--states 10000000") && words.contains("--resume target/torture/crash.progress")
+        );
+    }
+}
