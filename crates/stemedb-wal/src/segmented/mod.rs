@@ -123,11 +123,14 @@ impl Inner {
         };
         let head = Head::after(&dir, found.head);
         // What was cut is evidence; what is blank is only room.
-        let old_end_bytes = found.cut.is_none().then_some(found.end_bytes);
+        let blank = found.cut.is_none() && found.unsettled.is_none();
+        let old_end_bytes = blank.then_some(found.end_bytes);
+        let mut writer = Writer::new(found.tail, head, found.recycled_lsn, old_end_bytes, refused);
+        writer.unsettled = found.unsettled;
         Inner {
             env: env.clone(),
             options,
-            writer: Mutex::new(Writer::new(found.tail, head, found.recycled_lsn, old_end_bytes, refused)),
+            writer: Mutex::new(writer),
             table: Mutex::new(found.table),
             readable: Mutex::new(Readable { segment: found.tail.segment, bytes }),
             durable_lsn: AtomicU64::new(lsn.0),
@@ -273,6 +276,7 @@ impl SegmentedJournal {
             first_lsn: Lsn(1),
             missing: Vec::new(),
             unreadable: Vec::new(),
+            unsettled: None,
             tail_frames: 0,
             recycled_lsn: Lsn::ZERO,
         };
@@ -307,7 +311,7 @@ impl SegmentedJournal {
             }
         }
         let adopted = std::mem::take(&mut found.adopted);
-        let eager = !adopted.is_empty() || found.cut.is_some();
+        let eager = !adopted.is_empty() || found.cut.is_some() || found.unsettled.is_some();
         let inner = Inner::new(env, dir, options, found, purpose);
         if eager {
             // Entries whose durability nothing proves must be durable before anybody can see them.
