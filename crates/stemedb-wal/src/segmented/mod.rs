@@ -95,6 +95,9 @@ pub(crate) struct Inner {
     /// Released segments that are there and could not be read at the open.
     unreadable: Vec<Error>,
     spares: Mutex<Spares>,
+    /// A sync of the folder has failed: some name of this process may be seen and not be durable, and an old name of the
+    /// same file be durable and not seen. No file is used for another segment from then on.
+    names_in_doubt: AtomicBool,
     /// How full the active segment is.
     active_per_mille: AtomicU64,
     jobs: Mutex<Option<Jobs>>,
@@ -139,6 +142,7 @@ impl Inner {
             counters: Counters::default(),
             unreadable: found.unreadable,
             spares: Mutex::new(Spares::default()),
+            names_in_doubt: AtomicBool::new(false),
             active_per_mille: AtomicU64::new(0),
             jobs: Mutex::new(None),
             watch_sleeps: AtomicBool::new(false),
@@ -159,6 +163,22 @@ impl Inner {
 
     fn first_lsn(&self) -> Lsn {
         Lsn(self.first_lsn.load(Ordering::Acquire))
+    }
+
+    /// Makes the names in the folder durable, and remembers if that has failed once.
+    fn sync_names(&self) -> stemedb_env::Result<()> {
+        let synced = self.env.fs.sync_dir(&self.dir.path);
+        if synced.is_err() {
+            self.names_in_doubt.store(true, Ordering::SeqCst);
+        }
+        synced
+    }
+
+    /// True if the file of a segment has no other durable name than the one it is known by: all of them were given by
+    /// this process, and no sync of the folder has failed.
+    fn has_one_name(&self, id: u64) -> bool {
+        let born = self.table.lock().segments.get(&id).is_some_and(|segment| segment.born);
+        born && !self.names_in_doubt.load(Ordering::SeqCst)
     }
 
     /// True if the file of a segment that was there has been used again.
@@ -255,9 +275,16 @@ impl SegmentedJournal {
         identity: JournalIdentity,
         options: JournalOptions,
     ) -> Result<SegmentedJournal> {
+        let existed = env.fs.metadata(dir)?.is_some();
         env.fs.create_dir(dir)?;
-        if let Some(parent) = dir.parent() {
-            env.fs.sync_dir(parent)?;
+        if let Some(parent) = dir.parent()
+            && let Err(error) = env.fs.sync_dir(parent)
+        {
+            if !existed {
+                // Its name may be lost for good, however often the parent is synced later: the next try makes a new one.
+                let _ = env.fs.remove_dir(dir);
+            }
+            return Err(error.into());
         }
         let dir = segment_dir(env, dir, identity, &options);
         if !dir.list()?.is_empty() || env.fs.metadata(&Head::path(&dir))?.is_some() {
