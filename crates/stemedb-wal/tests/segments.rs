@@ -253,6 +253,12 @@ fn recycled_files_carry_new_segments_and_their_old_frames_are_never_taken() {
             assert!(report.last_lsn >= Lsn(lsn) && report.last_lsn <= Lsn(lsn + 18), "{}", what());
             assert!(report.missing.is_empty(), "{}: {report:?}", what());
             assert_eq!(read_all(&journal, report.first_lsn.0), report.last_lsn.0, "{}", what());
+            assert!(journal.verify().unwrap().damage.is_empty(), "{}", what());
+            // Recycling goes on where the crash left it.
+            let last = report.last_lsn.0;
+            append(&journal, last + 1..=last + 30);
+            journal.release(Lsn(last + 30)).unwrap();
+            assert!(journal.segments().unwrap().len() <= 2, "{}", what());
         }
     }
     assert!(states > 100, "{states}");

@@ -306,6 +306,7 @@ impl SegmentedJournal {
             first_lsn: Lsn(1),
             missing: Vec::new(),
             unreadable: Vec::new(),
+            stale: Vec::new(),
             unsettled: None,
             tail_frames: 0,
             recycled_lsn: Lsn::ZERO,
@@ -332,6 +333,9 @@ impl SegmentedJournal {
         let mut found = recover(&dir, purpose)?;
         let mut report = report_of(&found);
         dir.remove_temporaries()?;
+        for &id in &found.stale {
+            dir.fs.remove(&dir.segment(id, Location::LIVE))?;
+        }
         if let Some(cut) = &found.cut {
             let place = options.quarantine_dir.clone().unwrap_or_else(|| quarantine_default(&dir.path));
             let copy = quarantine(&dir, &place, cut)?;
