@@ -408,8 +408,7 @@ impl Walk<'_> {
         let head_bytes = self.head.filter(|head| head.segment == id).map_or(0, |head| head.watermark);
         // What had been durable for certain, while no successor tells it.
         let mut proven = loaded.header.built_bytes.max(head_bytes);
-        let mut cursor =
-            Cursor::new(Arc::clone(&file), identity, loaded.frame_bytes, loaded.chain, base);
+        let mut cursor = Cursor::new(Arc::clone(&file), identity, loaded.frame_bytes, loaded.chain, base);
         let (mut sealed, mut closed, mut is_joined) = (false, false, false);
         // What stood behind a bad frame, before that was read a second time. In this order, because what a watermark
         // calls durable must be readable afterwards; a writer may get further between the other two.
@@ -428,8 +427,7 @@ impl Walk<'_> {
             // The length of a newest file was durable before it had its name; behind a seal or a close it may end.
             let is_newest = self.listed.range(id + 1..).next().is_none()
                 && self.head.is_none_or(|head| head.segment <= id);
-            let allocated =
-                if is_newest && !sealed && !closed { loaded.header.allocated_bytes } else { 0 };
+            let allocated = if is_newest && !sealed && !closed { loaded.header.allocated_bytes } else { 0 };
             let damage = match cursor.next(len) {
                 Err(error) if is_unpack_damage(&error) => Damage::Packed,
                 Err(error) => return Err(error.into()),

@@ -41,7 +41,9 @@ pub fn run(args: &DumpArgs) -> Result<(), Failure> {
     let (from, to) = (args.from.unwrap_or(0), args.to.unwrap_or(u64::MAX));
     let has_range = args.from.is_some() || args.to.is_some();
     if has_range && !args.frames && !args.entries {
-        return Err(Failure::usage("--from and --to choose among frames or entries; add --frames or --entries"));
+        return Err(Failure::usage(
+            "--from and --to choose among frames or entries; add --frames or --entries",
+        ));
     }
     if from > to {
         return Err(Failure::usage(format!("--from {from} is after --to {to}")));
@@ -110,8 +112,8 @@ impl<W: Write> Dump<'_, W> {
             return Ok(());
         }
         let head = format!(
-            "{:>7}  {:<8}  {:<6}  {:>9}  {:>9}  {:>7}  {:>7}  {:<15}  file",
-            "segment", "state", "stored", "on disk", "journal", "frames", "entries", "LSN"
+            "{:>7}  {:<8}  {:>9}  {:>9}  {:>6}  {:>7}  {:<15}  file",
+            "segment", "state", "on disk", "journal", "frames", "entries", "LSN"
         );
         writeln!(self.out, "{}", paint(FAINT, &head))
     }
@@ -184,10 +186,9 @@ impl<W: Write> Dump<'_, W> {
         let lsns = segment.lsns.map_or("none".to_owned(), |(first, last)| lsns(first, last));
         writeln!(
             self.out,
-            "{:>7}  {:<8}  {:<6}  {:>9}  {:>9}  {:>7}  {:>7}  {:<15}  {}",
+            "{:>7}  {:<8}  {:>9}  {:>9}  {:>6}  {:>7}  {:<15}  {}",
             found.id,
             if found.released { "released" } else { "live" },
-            found.compressed.unwrap_or("plain"),
             paint::bytes(found.file_bytes),
             paint::bytes(segment.end),
             paint::thousands(segment.frames),
