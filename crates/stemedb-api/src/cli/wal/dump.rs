@@ -8,7 +8,7 @@ use std::{
 use stemedb_env::Env;
 use stemedb_wal::inspect::{Finding, FrameFound, FrameRole, Inspection, SegmentFound, inspect};
 
-use super::{JournalPlace, gap_text, short_path};
+use super::{JournalPlace, damage_text, gap_text, short_path};
 use crate::cli::{
     failure::Failure,
     paint::{self, ERROR, FAINT, WARN, paint},
@@ -57,8 +57,9 @@ pub fn run(args: &DumpArgs) -> Result<(), Failure> {
         range: from..=to,
         has_range,
         segment: None,
+        has_head: false,
     };
-    let mut printed = dump.head();
+    let mut printed = Ok(());
     let sums = inspect(&env, &folder, &args.place.archive, &mut |finding| {
         if printed.is_ok() {
             printed = dump.finding(finding);
@@ -79,6 +80,8 @@ struct Dump<'a, W> {
     range: std::ops::RangeInclusive<u64>,
     has_range: bool,
     segment: Option<Segment>,
+    /// The line above the table is printed.
+    has_head: bool,
 }
 
 /// The segment that is being walked through.
@@ -108,9 +111,10 @@ impl<W: Write> Dump<'_, W> {
     }
 
     fn head(&mut self) -> io::Result<()> {
-        if !self.is_table() {
+        if !self.is_table() || self.has_head {
             return Ok(());
         }
+        self.has_head = true;
         let head = format!(
             "{:>7}  {:<8}  {:>9}  {:>9}  {:>6}  {:>7}  {:<15}  file",
             "segment", "state", "on disk", "journal", "frames", "entries", "LSN"
@@ -119,6 +123,7 @@ impl<W: Write> Dump<'_, W> {
     }
 
     fn finding(&mut self, finding: &Finding) -> io::Result<()> {
+        self.head()?;
         match finding {
             Finding::Segment(found) => {
                 self.end_segment()?;
@@ -137,7 +142,7 @@ impl<W: Write> Dump<'_, W> {
                 let recycled = matches!(finding, Finding::Gap { recycled: true, .. });
                 writeln!(self.out, "{}", paint(if recycled { FAINT } else { WARN }, &text))
             }
-            Finding::Damage(error) => self.note(&paint(ERROR, &format!("damaged: {error}"))),
+            Finding::Damage(error) => self.note(&paint(ERROR, &damage_text(self.folder, error))),
         }
     }
 

@@ -5,6 +5,7 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
+use stemedb_env::Lsn;
 use stemedb_wal::{Error, inspect::Finding};
 
 use super::failure::Failure;
@@ -58,6 +59,17 @@ fn failed(folder: &Path, error: &Error) -> Failure {
 /// A file's name; its path if it is in another folder.
 fn short_path(folder: &Path, file: &Path) -> String {
     file.strip_prefix(folder).unwrap_or(file).display().to_string()
+}
+
+/// A damaged place.
+fn damage_text(folder: &Path, error: &Error) -> String {
+    match error {
+        Error::Corruption { file, offset, damage, first_lsn, .. } => {
+            let lsn = if *first_lsn == Lsn::ZERO { String::new() } else { format!(" (at LSN {first_lsn})") };
+            format!("{} is damaged at offset {offset}: {damage}{lsn}", short_path(folder, file))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Segments that are not there.

@@ -8,7 +8,7 @@ use stemedb_wal::{
     inspect::{Finding, inspect},
 };
 
-use super::{JournalPlace, gap_text, short_path};
+use super::{JournalPlace, damage_text, gap_text, short_path};
 use crate::cli::{failure::Failure, paint};
 
 /// Read every segment of a journal back and check it; gaps are told, damage fails
@@ -38,7 +38,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
                     }
                     other => other.to_string(),
                 });
-                Some(format!("damaged: {error}"))
+                Some(damage_text(&folder, error))
             }
             Finding::Gap { recycled: false, first_lsn, last_lsn, .. }
                 if last_lsn.is_none_or(|last| last >= *first_lsn) =>
