@@ -8,7 +8,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Barrier,
     time::{Duration, Instant},
 };
@@ -84,12 +84,17 @@ pub fn contested_question() -> (String, String, Vec<Command>) {
     (subject, predicate, claims)
 }
 
+/// The folder of the build.
+pub fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    std::fs::create_dir_all(&target).expect("the target folder");
+    target
+}
+
 /// A folder on the disk that holds the build, not in memory.
 pub fn scratch() -> TempDir {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), std::path::PathBuf::from);
-    std::fs::create_dir_all(&target).expect("the target folder");
-    tempfile::Builder::new().prefix("bench-").tempdir_in(target).expect("a scratch folder")
+    tempfile::Builder::new().prefix("bench-").tempdir_in(target()).expect("a scratch folder")
 }
 
 /// True for a first look: smaller sets, fewer samples.

@@ -13,15 +13,18 @@ use crate::steps::{self, Outcome};
 const PACKAGE: &str = "stemedb-benches";
 const SUITES: [&str; 5] = ["wal", "lsm", "index", "hybrid", "api"];
 
+/// Not a layer: the disk below them. It measures and prints by itself.
+const DEVICE: &str = "device";
+
 /// Runs a suite and prints its table.
 pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
-    if !SUITES.contains(&suite) {
-        return Err(format!("no suite `{suite}`; there are {}", SUITES.join(", ")));
+    if suite == DEVICE {
+        return device(root, options);
     }
-    let mut command = Command::new("cargo");
-    command
-        .args(["bench", "--locked", "--quiet", "--package", PACKAGE, "--bench", suite, "--"])
-        .current_dir(root);
+    if !SUITES.contains(&suite) {
+        return Err(format!("no suite `{suite}`; there are {}, and {DEVICE}", SUITES.join(", ")));
+    }
+    let mut command = cargo_bench(root, suite);
     for option in options {
         match *option {
             "--quick" => {
@@ -41,6 +44,29 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
     }
     print!("{}", table(rows));
     Ok(())
+}
+
+fn cargo_bench(root: &Path, suite: &str) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .args(["bench", "--locked", "--quiet", "--package", PACKAGE, "--bench", suite, "--"])
+        .current_dir(root);
+    command
+}
+
+/// The program knows its options itself; only paths are made independent of where cargo starts it.
+fn device(root: &Path, options: &[&str]) -> Outcome {
+    let mut command = cargo_bench(root, DEVICE);
+    let mut is_path = false;
+    for option in options {
+        if is_path {
+            command.arg(std::path::absolute(option).map_err(|error| format!("{option}: {error}"))?);
+        } else {
+            command.arg(option);
+        }
+        is_path = matches!(*option, "--dir" | "--json");
+    }
+    steps::command(&mut command)
 }
 
 /// One measured function.

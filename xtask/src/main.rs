@@ -40,6 +40,8 @@ cargo xtask <task>
   test                           the tests alone
   bench <wal|lsm|index|hybrid|api> [--quick]
                                  benchmarks of one layer, with ratios to their yardsticks
+  bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
+                                 what a disk charges for commits, reads and space, and a machine for wake-ups
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
   torture [--deep] [--only SUITE]... [--planted] [--ledger]

@@ -10,6 +10,7 @@
 //! - [`clock`]: wall and monotonic time as inputs, never as order.
 //! - [`random`]: the only source of randomness.
 //! - [`tasks`]: background work as resumable steps, on threads or stepped by a simulator.
+//! - [`sync`], [`aligned`]: a gate where threads wait for an event; buffers that a disk can be written from directly.
 //! - [`frame`]: the one record format of every log of the product (journal and manifest).
 //!
 //! An [`Env`] bundles one of each and is cheap to clone.
@@ -17,6 +18,7 @@
 // This crate is where the bans of `clippy.toml` end.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod aligned;
 pub mod clock;
 pub mod error;
 pub mod frame;
@@ -24,10 +26,12 @@ pub mod fs;
 pub mod lsn;
 pub mod planted;
 pub mod random;
+pub mod sync;
 pub mod tasks;
 
 use std::sync::Arc;
 
+pub use aligned::AlignedBuffer;
 pub use clock::{Clock, Micros};
 pub use error::{Error, IoOp, Result};
 pub use fs::{DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space};

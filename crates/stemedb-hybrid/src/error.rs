@@ -76,7 +76,8 @@ pub enum Error {
         /// What failed.
         source: stemedb_wal::Error,
     },
-    /// An earlier failure made the database read-only until it is opened again.
+    /// The disk refuses writes (until it does not any more), or a view could not take an entry (until the database is
+    /// opened again).
     #[error("the database is read-only: {cause}")]
     ReadOnly {
         /// The earlier failure.

@@ -12,7 +12,7 @@ use stemedb_wal::{CommitOptions, CommitQueue, Journal, SegmentedJournal, SubmitE
 
 use crate::{
     Error, Health, Identity, Layout, Result, StateRoot, Stats, ViewSnapshot,
-    commit::Stages,
+    commit::{EndHalt, Halt, Stages, Wakes},
     view::{View, Views},
 };
 
@@ -110,17 +110,19 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
                 }
             })
         };
-        let stages = Stages::new(
-            Arc::clone(&parts.journal),
-            Arc::clone(&views),
-            Arc::clone(&parts.derive),
-            Arc::clone(&parts.env.clock),
-            parts.recorded,
-            wake,
-        );
+        let halt =
+            Arc::new(Halt::new(Arc::clone(&parts.journal), Arc::clone(&views), Arc::clone(&parts.derive)));
+        let ender = parts.env.tasks.spawn("stemedb-resume", Box::new(EndHalt { halt: Arc::clone(&halt) }))?;
+        let wakes = Wakes { after_publish: wake, after_halt: Box::new(move || ender.wake()) };
+        let stages = Stages::new(halt, Arc::clone(&parts.env.clock), parts.recorded, wakes);
         Ok(HybridStore {
             releaser,
-            queue: CommitQueue::new(stages, parts.commit),
+            queue: CommitQueue::new(
+                stages,
+                parts.commit,
+                Some(Arc::clone(&parts.env.clock)),
+                Some(Arc::clone(&parts.env.tasks)),
+            ),
             journal: parts.journal,
             views,
             derive: parts.derive,
@@ -136,7 +138,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// `Indeterminate` means that the request may survive a crash, and that repeating it is safe.
     pub fn commit(&self, request: D::Request) -> Result<D::Reply> {
         let cost_bytes = D::cost_bytes(&request) as u64;
-        match self.queue.submit(request, cost_bytes) {
+        match self.queue.commit(request, cost_bytes) {
             Ok(reply) => reply,
             Err(SubmitError::Overloaded { queued_bytes, .. }) => Err(Error::Overloaded { queued_bytes }),
             Err(SubmitError::Abandoned) => {
@@ -180,7 +182,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
         Health {
             primary: self.views.primary.health(),
             fallback: self.views.fallback.as_ref().map(View::health),
-            read_only: self.queue.stages().read_only(),
+            read_only: self.queue.stages().read_only().or_else(|| self.journal.read_only()),
             durable: self.durable_lsn(),
             published: self.published_lsn(),
             flushed: self.views.flushed(),

@@ -61,8 +61,9 @@ pub enum Error {
         /// The folder.
         dir: PathBuf,
     },
-    /// A write or sync failed: these entries may or may not survive. The next open decides; the journal accepts
-    /// nothing until then.
+    /// A write or sync failed, and so did the attempts to write the group elsewhere: a crash now may leave these
+    /// entries or not. They keep their LSNs and are the first to be written when the disk answers again; until then
+    /// the journal accepts nothing.
     #[error("it is not known whether entries {first_lsn} to {last_lsn} are durable: {cause}")]
     Indeterminate {
         /// First entry of the group.
@@ -102,12 +103,16 @@ pub enum Error {
         durable_lsn: Lsn,
     },
     /// The commit queue is full. No LSN was given; try again later.
-    #[error("the commit queue is full: {queued_bytes} of {limit_bytes} bytes")]
+    #[error(
+        "the commit queue is full: {queued_bytes} of {limit_bytes} bytes, the oldest entry waits for {oldest_ms} ms"
+    )]
     Overloaded {
         /// Bytes in the queue.
         queued_bytes: u64,
         /// Its bound.
         limit_bytes: u64,
+        /// How long the oldest entry has been waiting.
+        oldest_ms: u64,
     },
     /// A commit stage panicked while this entry was in its group or behind it. The outcome is not known.
     #[error("the commit was abandoned after a panic in a commit stage")]
@@ -126,7 +131,7 @@ impl From<stemedb_env::Error> for Error {
 /// Why a journal accepts no entries.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadOnlyCause {
-    /// A write or sync failed earlier; only a reopen can tell what is on disk.
+    /// Writes and syncs fail; the journal goes on by itself when they do not any more.
     #[error("an earlier write failed: {0}")]
     Failed(Arc<stemedb_env::Error>),
     /// It was closed.
@@ -163,6 +168,9 @@ pub enum Damage {
         /// The durable length.
         durable_bytes: u64,
     },
+    /// The compressed form of a segment cannot be unpacked.
+    #[error("the compressed segment cannot be unpacked")]
+    Packed,
     /// Views have flushed entries that the journal does not have.
     #[error("the views have flushed up to LSN {flushed}")]
     BehindViews {

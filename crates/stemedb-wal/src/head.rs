@@ -9,6 +9,7 @@
 //!           8  8  active segment
 //!          16  8  bytes of it that were durable
 //!          24  8  last LSN that was durable
+//!          32  8  last LSN that every view had flushed when its segment was recycled; 0 if none was
 //! ```
 
 use std::{path::PathBuf, sync::Arc};
@@ -33,6 +34,7 @@ pub(crate) struct HeadRecord {
     pub segment: u64,
     pub watermark: u64,
     pub last_lsn: Lsn,
+    pub recycled_lsn: Lsn,
 }
 
 /// The file. Opened by its first write of this process, which replaces it: what an earlier process left behind in
@@ -46,11 +48,12 @@ pub(crate) struct Head {
 
 fn slot(identity: &JournalIdentity, record: &HeadRecord) -> (Vec<u8>, u64) {
     let offset = (record.sequence % 2) * SLOT_BYTES as u64;
-    let mut payload = [0; 32];
+    let mut payload = [0; 40];
     payload[0..8].copy_from_slice(&record.sequence.to_le_bytes());
     payload[8..16].copy_from_slice(&record.segment.to_le_bytes());
     payload[16..24].copy_from_slice(&record.watermark.to_le_bytes());
     payload[24..32].copy_from_slice(&record.last_lsn.0.to_le_bytes());
+    payload[32..40].copy_from_slice(&record.recycled_lsn.0.to_le_bytes());
     let header = FrameHeader {
         kind: KIND_HEAD,
         flags: 0,
@@ -61,7 +64,7 @@ fn slot(identity: &JournalIdentity, record: &HeadRecord) -> (Vec<u8>, u64) {
         chain_prev: Chain::default(),
     };
     let mut bytes = Vec::with_capacity(SLOT_BYTES);
-    // 32 bytes always fit.
+    // 40 bytes always fit.
     let _ = encode(&identity.file(0), &header, &payload, SLOT_BYTES, &mut bytes);
     (bytes, offset)
 }
@@ -81,6 +84,7 @@ fn parse(
         segment: field(8)?,
         watermark: field(16)?,
         last_lsn: Lsn(field(24)?),
+        recycled_lsn: Lsn(field(32)?),
     })
 }
 
@@ -127,20 +131,14 @@ impl Head {
         Head { path: Head::path(dir), file: None, sequence }
     }
 
-    /// Writes and syncs. After an error the file must be taken as lost until the next open.
-    pub fn write(
-        &mut self,
-        dir: &SegmentDir,
-        segment: u64,
-        watermark: u64,
-        last_lsn: Lsn,
-    ) -> stemedb_env::Result<()> {
-        let record = HeadRecord { sequence: self.sequence + 1, segment, watermark, last_lsn };
+    /// Writes and syncs. After an error the file is given up, and the next write makes a new one.
+    pub fn write(&mut self, dir: &SegmentDir, says: HeadRecord) -> stemedb_env::Result<()> {
+        let record = HeadRecord { sequence: self.sequence + 1, ..says };
         let (bytes, offset) = slot(&dir.identity, &record);
-        match &self.file {
+        match self.file.take() {
             Some(file) => {
-                file.write_all_at(&bytes, offset)?;
-                file.sync_data()?;
+                file.write_durable_at(&bytes, offset)?;
+                self.file = Some(file);
             }
             None => {
                 // Both slots at once: one damaged sector must not cost the bound.

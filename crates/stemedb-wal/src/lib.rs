@@ -23,18 +23,20 @@ pub mod commit;
 mod error;
 mod head;
 pub mod histogram;
+pub mod inspect;
 mod journal;
 mod mem;
 mod options;
+pub mod packed;
 mod segment;
 mod segmented;
 
-pub use commit::{CommitOptions, CommitQueue, CommitStages, CommitStats, SubmitError};
+pub use commit::{CommitOptions, CommitQueue, CommitStages, CommitStats, Leader, SubmitError, Ticket};
 pub use error::{Damage, Error, ReadOnlyCause, Result};
 pub use journal::{Entry, Journal, JournalReader};
 pub use mem::{MemJournal, MemReader};
-pub use options::{JournalIdentity, JournalOptions, MAX_ENTRY_BYTES, MAX_GROUP_BYTES};
+pub use options::{JournalIdentity, JournalOptions, MAX_ENTRY_BYTES, MAX_GROUP_BYTES, Prepare, Retention};
 pub use segmented::{
-    Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, SegmentedJournal,
+    AppendTicket, Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, SegmentedJournal,
     SegmentedReader, VerifyReport,
 };

@@ -62,15 +62,15 @@ proptest! {
     fn every_writer_gets_its_own_reply_and_groups_keep_their_order(
         writers in 1u64..9, each in 1u64..40, group_requests in 1usize..6, group_bytes in 1u64..50,
     ) {
-        let options = CommitOptions { queue_bytes: 1 << 20, group_bytes, group_requests };
-        let queue = CommitQueue::new(Numbering::default(), options);
+        let options = CommitOptions { queue_bytes: 1 << 20, group_bytes, group_requests, ..CommitOptions::default() };
+        let queue = CommitQueue::new(Numbering::default(), options, None, None);
         thread::scope(|scope| {
             for writer in 0..writers {
                 let queue = &queue;
                 scope.spawn(move || {
                     let mut last = 0;
                     for at in 0..each {
-                        let (request, number) = queue.submit((writer, at), 1 + at % 20).unwrap();
+                        let (request, number) = queue.commit((writer, at), 1 + at % 20).unwrap();
                         assert_eq!(request, (writer, at));
                         assert!(number > last, "a writer's second entry came before its first");
                         last = number;
@@ -92,9 +92,9 @@ proptest! {
 
 #[test]
 fn a_lone_writer_needs_nobody_and_each_request_is_a_group() {
-    let queue = CommitQueue::new(Numbering::default(), CommitOptions::default());
+    let queue = CommitQueue::new(Numbering::default(), CommitOptions::default(), None, None);
     for at in 0..100 {
-        assert_eq!(queue.submit((0, at), 10).unwrap().1, at + 1);
+        assert_eq!(queue.commit((0, at), 10).unwrap().1, at + 1);
     }
     let stats = queue.stats();
     assert_eq!((stats.groups, stats.requests, stats.largest_group), (100, 100, 1));
@@ -136,17 +136,17 @@ fn gated(
     let (arrived, arrivals) = channel();
     let (open, gate) = channel();
     let stages = Gated { arrived: Mutex::new(arrived), gate: Mutex::new(gate), publish_waits };
-    (CommitQueue::new(stages, options), arrivals, open)
+    (CommitQueue::new(stages, options, None, None), arrivals, open)
 }
 
 #[test]
 fn the_next_group_is_written_while_this_one_is_published() {
     let (queue, arrivals, open) = gated(true, CommitOptions::default());
     thread::scope(|scope| {
-        let first = scope.spawn(|| queue.submit(1, 1));
+        let first = scope.spawn(|| queue.commit(1, 1));
         assert_eq!((arrivals.recv().unwrap(), arrivals.recv().unwrap()), ("write", "publish"));
         // The first group stands in its publication; the second gets through its write.
-        let second = scope.spawn(|| queue.submit(2, 1));
+        let second = scope.spawn(|| queue.commit(2, 1));
         assert_eq!(arrivals.recv().unwrap(), "write");
         open.send(()).unwrap();
         assert_eq!(arrivals.recv().unwrap(), "publish");
@@ -159,13 +159,13 @@ fn the_next_group_is_written_while_this_one_is_published() {
 fn writers_that_come_during_a_write_share_the_next_group() {
     let (queue, arrivals, open) = gated(false, CommitOptions::default());
     thread::scope(|scope| {
-        let first = scope.spawn(|| queue.submit(0, 1));
+        let first = scope.spawn(|| queue.commit(0, 1));
         assert_eq!(arrivals.recv().unwrap(), "write");
         let others: Vec<_> = (1..=8)
             .map(|at| {
                 scope.spawn({
                     let queue = &queue;
-                    move || queue.submit(at, 1)
+                    move || queue.commit(at, 1)
                 })
             })
             .collect();
@@ -189,14 +189,17 @@ fn a_full_queue_refuses_at_once_and_takes_requests_again_when_it_has_drained() {
     let (queue, arrivals, open) = gated(false, options);
     thread::scope(|scope| {
         // Larger than the whole bound, but alone.
-        let first = scope.spawn(|| queue.submit(1, 25));
+        let first = scope.spawn(|| queue.commit(1, 25));
         assert_eq!(arrivals.recv().unwrap(), "write");
-        assert_eq!(queue.submit(2, 1), Err(SubmitError::Overloaded { queued_bytes: 25, limit_bytes: 10 }));
+        assert_eq!(
+            queue.commit(2, 1),
+            Err(SubmitError::Overloaded { queued_bytes: 25, limit_bytes: 10, oldest_ms: 0 })
+        );
         open.send(()).unwrap();
         assert_eq!(first.join().unwrap(), Ok(1));
     });
     open.send(()).unwrap();
-    assert_eq!(queue.submit(3, 1), Ok(3));
+    assert_eq!(queue.commit(3, 1), Ok(3));
     assert_eq!((queue.stats().overloaded, queue.stats().queued_bytes), (1, 0));
 }
 
@@ -241,16 +244,16 @@ fn a_panic_in_a_stage_sets_every_waiter_free_and_closes_the_queue() {
             gate: Mutex::new(gate),
         };
         let options = CommitOptions { group_requests: 2, ..CommitOptions::default() };
-        let queue = CommitQueue::new(stages, options);
-        assert_eq!(queue.submit(1, 1), Ok(1));
+        let queue = CommitQueue::new(stages, options, None, None);
+        assert_eq!(queue.commit(1, 1), Ok(1));
         thread::scope(|scope| {
-            let leader = scope.spawn(|| catch_unwind(AssertUnwindSafe(|| queue.submit(13, 1))).is_err());
+            let leader = scope.spawn(|| catch_unwind(AssertUnwindSafe(|| queue.commit(13, 1))).is_err());
             arrivals.recv().unwrap();
             let others: Vec<_> = (20..27)
                 .map(|at| {
                     scope.spawn({
                         let queue = &queue;
-                        move || queue.submit(at, 1)
+                        move || queue.commit(at, 1)
                     })
                 })
                 .collect();
@@ -263,7 +266,7 @@ fn a_panic_in_a_stage_sets_every_waiter_free_and_closes_the_queue() {
                 assert_eq!(other.join().unwrap(), Err(SubmitError::Abandoned));
             }
         });
-        assert_eq!(queue.submit(30, 1), Err(SubmitError::Abandoned));
+        assert_eq!(queue.commit(30, 1), Err(SubmitError::Abandoned));
         // Nothing behind the broken group became visible.
         assert_eq!(*queue.stages().published.lock().unwrap(), vec![1]);
     }

@@ -280,14 +280,20 @@ fn zeroed_and_exchanged_sectors_are_reported_or_harmless() {
     }
 }
 
+/// End of the frames of a segment whose room was allocated ahead.
+fn written_bytes(fs: &SimFs, file: &Path) -> u64 {
+    let bytes = fs.read_all(file).unwrap();
+    let last = bytes.iter().rposition(|&byte| byte != 0).unwrap() as u64;
+    (last + 1).next_multiple_of(SECTOR)
+}
+
 #[test]
 fn a_torn_tail_is_cut_copied_and_explained() {
     let (fs, last) = journal(Left::Idle);
     let newest = files(&fs).into_keys().rfind(|file| file.to_string_lossy().contains("live.")).unwrap();
-    let len = fs.read_all(&newest).unwrap().len() as u64;
-    let mut torn = fs.read_all(&newest).unwrap();
-    torn.extend_from_slice(b"half a frame");
-    fs.install(&newest, &torn).unwrap();
+    let len = written_bytes(&fs, &newest);
+    fs.overwrite(&newest, len, b"half a frame").unwrap();
+    let torn = fs.read_all(&newest).unwrap();
     let (journal, report) = open(&fs).unwrap();
     let cut = report.cut.unwrap();
     assert_eq!((cut.file, cut.offset, cut.bytes), (newest.clone(), len, 12));
@@ -362,8 +368,7 @@ fn a_journal_that_ends_before_what_the_views_have_is_damaged() {
     ));
     // A last group that nothing else proves, damaged: cut, unless a view has it.
     let newest = files(&fs).into_keys().rfind(|file| file.to_string_lossy().contains("live.")).unwrap();
-    let len = fs.read_all(&newest).unwrap().len() as u64;
-    fs.corrupt(&newest, len - 1, 1).unwrap();
+    fs.corrupt(&newest, written_bytes(&fs, &newest) - 1, 1).unwrap();
     assert!(open_with(last - 1).is_ok());
     assert!(matches!(open_with(last), Err(Error::Corruption { .. })));
 }
@@ -372,13 +377,11 @@ fn a_journal_that_ends_before_what_the_views_have_is_damaged() {
 fn a_stale_frame_of_another_segment_is_never_taken() {
     let (fs, last) = journal(Left::Idle);
     let newest = files(&fs).into_keys().rfind(|file| file.to_string_lossy().contains("live.")).unwrap();
-    let end = fs.read_all(&newest).unwrap().len() as u64;
+    let end = written_bytes(&fs, &newest);
     let older = fs.read_all(&path("live.000002.wal")).unwrap();
     // A whole valid frame of another segment behind the end, at the very offset it had there.
-    let mut bytes = fs.read_all(&newest).unwrap();
-    bytes.extend_from_slice(&older[end as usize..]);
-    assert!(bytes.len() as u64 > end);
-    fs.install(&newest, &bytes).unwrap();
+    assert!(older.len() as u64 > end);
+    fs.overwrite(&newest, end, &older[end as usize..]).unwrap();
     let (journal, report) = open(&fs).unwrap();
     assert_eq!(report.last_lsn, Lsn(last));
     assert_eq!(report.cut.unwrap().offset, end);

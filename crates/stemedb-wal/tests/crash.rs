@@ -13,7 +13,7 @@ use std::{
 };
 
 use stemedb_env::{
-    Clock, Env, Fs, Lsn,
+    Clock, Env, Fs, IoOp, Lsn,
     clock::{Micros, SimClock},
     frame::DatabaseId,
     fs::{
@@ -393,33 +393,81 @@ fn every_failing_call_leaves_each_entry_acknowledged_refused_or_honestly_unknown
     }
 }
 
+fn segment(id: u64) -> std::path::PathBuf {
+    Path::new(DIR).join(format!("live.{id:06}.wal"))
+}
+
 #[test]
-fn after_a_failed_sync_nothing_is_written_until_the_journal_is_opened_again() {
+fn a_group_whose_sync_fails_is_written_to_a_new_segment_and_acknowledged() {
     let mut run = Run::new(SimFs::new());
     run.step(Op::Small);
-    run.fs.fail_next_sync(&Path::new(DIR).join("live.000001.wal")).unwrap();
-    let journal = run.journal.take().unwrap();
-    let Err(Error::Indeterminate { first_lsn: Lsn(2), last_lsn: Lsn(3), .. }) =
-        journal.append_group(&[b"x", b"y"])
-    else {
-        panic!()
-    };
-    let mutations = run.fs.mutations();
-    assert!(matches!(journal.append("z"), Err(Error::ReadOnly { .. })));
-    assert!(matches!(journal.rotate(), Err(Error::ReadOnly { .. })));
-    journal.close().unwrap();
-    assert_eq!(run.fs.mutations(), mutations);
-    // Readers never see what may not be durable, though the file shows it.
-    assert_eq!((read_all(&journal).len(), journal.durable_lsn()), (1, Lsn(1)));
-    drop(journal);
-    // The next process finds the bytes in the page cache; what it adopts it makes durable itself.
-    let (journal, report) = open(&run.env, Lsn::ZERO).unwrap();
-    assert_eq!((report.proven_lsn, report.adopted_entries), (Lsn(1), 2));
-    assert_eq!(read_all(&journal).len(), 3);
-    drop(journal);
-    let (env, ..) = env_over(&run.fs.crash_losing_all());
-    let (journal, _) = open(&env, Lsn::ZERO).unwrap();
-    assert_eq!(read_all(&journal).len(), 3);
+    run.fs.fail_next_sync(&segment(1)).unwrap();
+    // Service goes on within the same call, and nobody is told anything.
+    run.step(Op::GroupOfThree);
+    let journal = run.journal.as_ref().unwrap();
+    let stats = journal.stats();
+    assert_eq!((stats.failed_syncs, stats.rewrites, stats.gave_up), (1, 1, 0));
+    assert_eq!(journal.segments().unwrap().last().unwrap().id, 2);
+    assert!(read_all(journal) == run.submitted);
+    // The failed file is never written to or synced again.
+    let before = run.fs.read_all(&segment(1)).unwrap();
+    run.step(Op::Large);
+    assert!(run.fs.read_all(&segment(1)).unwrap() == before);
+    // What the failed sync has lost is not missed, whatever becomes of the page cache.
+    run.fs.evict(&segment(1)).unwrap();
+    for image in [run.fs.crash_losing_all(), run.fs.crash_keeping_all()] {
+        let (env, ..) = env_over(&image);
+        let (journal, report) = open(&env, Lsn::ZERO).unwrap();
+        assert_eq!(report.last_lsn.0, run.submitted.len() as u64);
+        assert!(read_all(&journal) == run.submitted);
+    }
+}
+
+/// A journal whose disk refuses every write and sync of segments for a while.
+#[test]
+fn a_group_that_cannot_be_written_stays_pending_and_is_written_first_when_the_disk_answers() {
+    for fault in [Fault::Eio, Fault::StorageFull, Fault::SyncFailsThenLies] {
+        let sim = SimFs::new();
+        sim.install_dir(Path::new("/db")).unwrap();
+        let faulty = Arc::new(FaultFs::new(Arc::new(sim.clone()), 1));
+        let (env, clock, tasks) = env_over(&sim);
+        let env = Env { fs: Arc::clone(&faulty) as Arc<dyn Fs>, ..env };
+        let journal =
+            SegmentedJournal::create(&env, Path::new(DIR), IDENTITY, JournalOptions::tiny()).unwrap();
+        assert_eq!(journal.append("one").unwrap(), Lsn(1));
+        faulty.add(FaultRule::new(fault).on(IoOp::SyncData));
+        let Err(Error::Indeterminate { first_lsn: Lsn(2), last_lsn: Lsn(3), .. }) =
+            journal.append_group(&[b"two", b"three"])
+        else {
+            panic!("{fault:?}")
+        };
+        // Nobody sees it, nothing is accepted, and the reason can be read.
+        assert_eq!((read_all(&journal).len(), journal.durable_lsn()), (1, Lsn(1)));
+        assert!(matches!(journal.append("four"), Err(Error::ReadOnly { .. })));
+        assert!(matches!(journal.rotate(), Err(Error::ReadOnly { .. })));
+        let stats = journal.stats();
+        assert_eq!((stats.rewrites, stats.gave_up, stats.resumed), (0, 1, 0));
+        assert!(stats.read_only.is_some());
+        // A crash now: the group is there or not, and everything acknowledged is.
+        for image in [sim.crash_losing_all(), sim.crash_keeping_all()] {
+            let (env, ..) = env_over(&image);
+            let found = read_all(&open(&env, Lsn::ZERO).unwrap().0);
+            assert!(found.len() == 1 || found.len() == 3, "{fault:?}: {}", found.len());
+        }
+        // While the disk refuses, trying again changes nothing.
+        clock.sleep(Duration::from_secs(1));
+        tasks.settle(20);
+        assert_eq!(journal.durable_lsn(), Lsn(1));
+        // When it answers, the journal goes on by itself within its interval, and the LSNs are what was said.
+        faulty.clear();
+        clock.sleep(JournalOptions::tiny().resume_every);
+        tasks.settle(20);
+        assert_eq!((journal.durable_lsn(), journal.stats().resumed), (Lsn(3), 1));
+        assert_eq!(journal.append("four").unwrap(), Lsn(4));
+        let (env, ..) = env_over(&sim.crash_losing_all());
+        let (journal, _) = open(&env, Lsn::ZERO).unwrap();
+        assert_eq!(read_all(&journal), [&b"one"[..], b"two", b"three", b"four"]);
+    }
 }
 
 #[test]

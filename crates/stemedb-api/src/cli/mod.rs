@@ -9,6 +9,7 @@
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
 //! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
 //!
 //! Results go to standard output, everything else (progress, logs, errors) to standard error. Exit codes: 0 done, 1 failed,
 //! 2 called wrongly.
@@ -29,6 +30,7 @@ mod rebuild;
 mod serve;
 mod stats;
 mod verify;
+mod wal;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -73,6 +75,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
+    Wal(wal::WalArgs),
 }
 
 /// Runs the command line of this process.
@@ -122,6 +125,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Wal(args) => wal::run(&args),
     }
 }
 

@@ -94,7 +94,7 @@ codes! {
     Corruption = "corruption", 500, "Damaged data", "Bytes on disk are not what was written. Nothing is answered from them; the log names file and offset.";
     Overloaded = "overloaded", 503, "Overloaded", "Too much is waiting. Nothing was applied; try again after the time given.";
     Indeterminate = "indeterminate", 503, "Outcome unknown", "Writing failed in a way that leaves open whether the request is durable. Repeating it is safe.";
-    ReadOnly = "read_only", 503, "Read-only", "An earlier failure made the database read-only until it is opened again. Nothing was applied.";
+    ReadOnly = "read_only", 503, "Read-only", "The disk refuses writes, or a view is behind. Writes are accepted again by themselves when the disk answers; the health check says which it is. Nothing was applied.";
     Unavailable = "unavailable", 503, "Unavailable", "No view can answer now.";
     StorageFull = "storage_full", 507, "Disk full", "No space is left. Nothing was applied.";
 }

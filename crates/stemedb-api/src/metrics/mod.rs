@@ -227,6 +227,26 @@ impl Metrics {
             1.0,
         );
         out.counter("stemedb_wal_fsyncs_total", "Syncs of the journal", journal.syncs);
+        out.counter(
+            "stemedb_wal_fsync_errors_total",
+            "Syncs of the journal that failed",
+            journal.failed_syncs,
+        );
+        out.counter(
+            "stemedb_wal_rewrites_total",
+            "Groups that were written to a new segment after a failure",
+            journal.rewrites,
+        );
+        out.counter(
+            "stemedb_wal_read_only_total",
+            "Times that the journal accepted nothing until its disk answered again",
+            journal.gave_up,
+        );
+        out.gauge(
+            "stemedb_wal_sync_in_progress_seconds",
+            "How long the sync that is under way has been waiting for the disk",
+            journal.writing_for_us as f64 / 1e6,
+        );
         out.counter("stemedb_wal_written_bytes_total", "Bytes written to the journal", journal.file_bytes);
 
         out.gauge(

@@ -170,32 +170,56 @@ pub fn encode(
     out: &mut Vec<u8>,
 ) -> Result<Chain, FrameError> {
     let total = frame_bytes(payload.len(), sector_bytes).ok_or(FrameError::BadLength)?;
-    let payload_bytes = u32::try_from(payload.len()).map_err(|_| FrameError::BadLength)?;
-    let total_bytes = u32::try_from(total).map_err(|_| FrameError::BadLength)?;
     let start = out.len();
-    out.reserve(total);
-    out.extend_from_slice(&MAGIC);
-    out.push(FORMAT);
-    out.push(header.kind);
-    out.extend_from_slice(&header.flags.to_le_bytes());
-    out.extend_from_slice(&identity.database.0);
-    out.extend_from_slice(&identity.timeline.to_le_bytes());
-    out.extend_from_slice(&[identity.log as u8, 0, 0, 0]);
-    out.extend_from_slice(&identity.file.to_le_bytes());
-    out.extend_from_slice(&header.offset.to_le_bytes());
-    out.extend_from_slice(&payload_bytes.to_le_bytes());
-    out.extend_from_slice(&total_bytes.to_le_bytes());
-    out.extend_from_slice(&header.first_lsn.0.to_le_bytes());
-    out.extend_from_slice(&header.count.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&header.watermark.to_le_bytes());
-    out.extend_from_slice(&header.chain_prev.0);
-    debug_assert_eq!(out.len() - start, HEADER_BYTES);
+    out.resize(start + HEADER_BYTES, 0);
     out.extend_from_slice(payload);
-    let chain = chain_of(&out[start..]);
-    out.resize(start + total - TRAILER_BYTES, 0);
-    let crc = crc32fast::hash(covered(&out[start..], payload.len()));
-    out.extend_from_slice(&crc.to_le_bytes());
+    out.resize(start + total, 0);
+    seal(identity, header, payload.len(), &mut out[start..])
+}
+
+/// Makes a frame of a buffer that has the payload at [`HEADER_BYTES`] already: writes the header, clears the padding,
+/// computes the checksum, and returns the chain value. So a payload is written once, where the disk will take it from.
+///
+/// `frame.len()` is the length on disk, as [`frame_bytes`] gives it for `payload_bytes`. Fails with
+/// [`FrameError::BadLength`] if the payload does not fit. Cost: one CRC-32 and one BLAKE3 pass.
+pub fn seal(
+    identity: &FileIdentity,
+    header: &FrameHeader,
+    payload_bytes: usize,
+    frame: &mut [u8],
+) -> Result<Chain, FrameError> {
+    let total = frame.len();
+    let used = payload_bytes.checked_add(HEADER_BYTES).ok_or(FrameError::BadLength)?;
+    if total > MAX_FRAME_BYTES || used.checked_add(TRAILER_BYTES).is_none_or(|least| least > total) {
+        return Err(FrameError::BadLength);
+    }
+    let payload_field = u32::try_from(payload_bytes).map_err(|_| FrameError::BadLength)?;
+    let total_field = u32::try_from(total).map_err(|_| FrameError::BadLength)?;
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        frame[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    put(&MAGIC);
+    put(&[FORMAT, header.kind]);
+    put(&header.flags.to_le_bytes());
+    put(&identity.database.0);
+    put(&identity.timeline.to_le_bytes());
+    put(&[identity.log as u8, 0, 0, 0]);
+    put(&identity.file.to_le_bytes());
+    put(&header.offset.to_le_bytes());
+    put(&payload_field.to_le_bytes());
+    put(&total_field.to_le_bytes());
+    put(&header.first_lsn.0.to_le_bytes());
+    put(&header.count.to_le_bytes());
+    put(&[0; 4]);
+    put(&header.watermark.to_le_bytes());
+    put(&header.chain_prev.0);
+    debug_assert_eq!(at, HEADER_BYTES);
+    let chain = chain_of(&frame[..used]);
+    let (body, trailer) = frame.split_at_mut(total - TRAILER_BYTES);
+    body[used..].fill(0);
+    trailer.copy_from_slice(&crc32fast::hash(covered(body, payload_bytes)).to_le_bytes());
     Ok(chain)
 }
 

@@ -2,17 +2,25 @@
 
 use std::{
     fs,
-    io::{self, Read, Write},
-    os::unix::fs::FileExt,
+    io::{self, IoSlice, Read, Write},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::UNIX_EPOCH,
 };
 
-use super::{DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space};
-use crate::{Error, Result, clock::Micros, error::IoOp};
+use rustix::{
+    fs::{FallocateFlags, OFlags},
+    io::{Errno, ReadWriteFlags, pwritev2},
+};
 
-/// Real files through `pread`/`pwrite`/`fdatasync`.
+use super::{DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space};
+use crate::{Error, Result, aligned::ALIGNMENT_BYTES, clock::Micros, error::IoOp};
+
+#[allow(clippy::cast_possible_wrap)] // a flag, not a number
+const O_DIRECT: i32 = OFlags::DIRECT.bits() as i32;
+
+/// Real files through `pread`/`pwrite`/`fdatasync`, and `pwritev2` with `O_DIRECT` and `RWF_DSYNC` for commits.
 #[derive(Debug, Default)]
 pub struct RealFs;
 
@@ -47,7 +55,16 @@ impl Fs for RealFs {
             }
         }
         let file = options.open(path).map_err(|source| Error::io(IoOp::Open, path, source))?;
-        Ok(Arc::new(RealFile { file, path: path.to_path_buf() }))
+        Ok(Arc::new(RealFile { file, direct: None, path: path.to_path_buf() }))
+    }
+
+    fn open_for_commits(&self, path: &Path) -> Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true);
+        let file = options.open(path).map_err(|source| Error::io(IoOp::Open, path, source))?;
+        // Refused by tmpfs, by some overlay and network file systems; then commits go through the page cache.
+        let direct = options.custom_flags(O_DIRECT).open(path).ok();
+        Ok(Arc::new(RealFile { file, direct, path: path.to_path_buf() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -148,6 +165,8 @@ impl FileLock for RealLock {}
 #[derive(Debug)]
 struct RealFile {
     file: fs::File,
+    /// The same file past the page cache.
+    direct: Option<fs::File>,
     path: PathBuf,
 }
 
@@ -190,5 +209,52 @@ impl File for RealFile {
 
     fn set_len(&self, len: u64) -> Result<()> {
         self.file.set_len(len).map_err(self.fail(IoOp::SetLen))
+    }
+
+    fn write_durable_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        let aligned = |number: u64| number.is_multiple_of(ALIGNMENT_BYTES as u64);
+        match &self.direct {
+            Some(direct)
+                if aligned(data.as_ptr() as u64) && aligned(data.len() as u64) && aligned(offset) =>
+            {
+                self.write_direct(direct, data, offset)
+            }
+            _ => {
+                self.write_all_at(data, offset)?;
+                self.sync_data()
+            }
+        }
+    }
+
+    fn allocate(&self, len: u64) -> Result<()> {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+            // A file system without it: length alone is better than nothing.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) if self.len()? < len => self.set_len(len),
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(errno) => Err(self.fail(IoOp::SetLen)(errno.into())),
+        }
+    }
+}
+
+impl RealFile {
+    /// Past the page cache, data and flush in one call (`RWF_DSYNC`). A remainder after a short write is aligned again
+    /// in practice; where it is not, it takes the way through the page cache.
+    fn write_direct(&self, direct: &fs::File, data: &[u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while done < data.len() {
+            let rest = &data[done..];
+            match pwritev2(direct, &[IoSlice::new(rest)], offset + done as u64, ReadWriteFlags::DSYNC) {
+                Ok(0) => return Err(self.fail(IoOp::Write)(io::ErrorKind::WriteZero.into())),
+                Ok(n) => done += n,
+                Err(Errno::INTR) => {}
+                Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    self.write_all_at(rest, offset + done as u64)?;
+                    return self.sync_data();
+                }
+                // Which half of the call failed is not known; that the bytes are not durable is.
+                Err(errno) => return Err(self.fail(IoOp::SyncData)(errno.into())),
+            }
+        }
+        Ok(())
     }
 }

@@ -9,35 +9,40 @@
 //! flight. LSNs are given in the first stage and published in the second, both in the same order, so a reader that sees
 //! LSN n sees everything before it.
 
+mod halt;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
+pub(crate) use halt::{EndHalt, Halt};
 use parking_lot::Mutex;
 use stemedb_env::{Clock, Lsn, Micros};
 use stemedb_index::Admit;
-use stemedb_lsm::{KvStore, WriteBatch};
+use stemedb_lsm::KvStore;
 use stemedb_wal::{CommitStages, Journal};
 
-use crate::{Error, Result, view::Views};
+use crate::{Error, Result};
 
 /// The two stages over a journal and its views.
 pub(crate) struct Stages<J, P, F, D: Admit> {
-    pub journal: Arc<J>,
-    pub views: Arc<Views<P, F>>,
-    pub derive: Arc<D>,
+    /// What both stages work on, and why writes are refused.
+    pub halt: Arc<Halt<J, P, F, D>>,
     clock: Arc<dyn Clock>,
-    in_flight: Mutex<D::InFlight>,
     /// Recorded time of the newest entry: the next one is never before it, whatever the wall clock does.
     recorded: Mutex<Micros>,
-    /// Why writes are refused. Set before the first failed request is answered, so that its repetition cannot find
-    /// itself in flight and be told that it was recorded.
-    read_only: Mutex<Option<String>>,
     pub entries: AtomicU64,
     pub refused: AtomicU64,
+    wakes: Wakes,
+}
+
+/// Whom the stages wake.
+pub(crate) struct Wakes {
     /// Called after each group, to look after what has been flushed meanwhile.
-    after_publish: Box<dyn Fn() + Send + Sync>,
+    pub after_publish: Box<dyn Fn() + Send + Sync>,
+    /// Called when writes are refused from now on.
+    pub after_halt: Box<dyn Fn() + Send + Sync>,
 }
 
 /// A group between the stages.
@@ -49,29 +54,23 @@ pub(crate) struct Written<R> {
 
 impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Stages<J, P, F, D> {
     pub fn new(
-        journal: Arc<J>,
-        views: Arc<Views<P, F>>,
-        derive: Arc<D>,
+        halt: Arc<Halt<J, P, F, D>>,
         clock: Arc<dyn Clock>,
         recorded: Micros,
-        after_publish: Box<dyn Fn() + Send + Sync>,
+        wakes: Wakes,
     ) -> Stages<J, P, F, D> {
         Stages {
-            journal,
-            views,
-            derive,
+            halt,
             clock,
-            in_flight: Mutex::new(D::InFlight::default()),
             recorded: Mutex::new(recorded),
-            read_only: Mutex::new(None),
             entries: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            after_publish,
+            wakes,
         }
     }
 
     pub fn read_only(&self) -> Option<String> {
-        self.read_only.lock().clone()
+        self.halt.cause()
     }
 
     fn now(&self) -> Micros {
@@ -84,8 +83,8 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Stages<J, P, F, D> {
         let mut written = Written { replies: Vec::with_capacity(group.len()), entries: Vec::new() };
         // The lock is taken before the snapshot: an entry leaves the list only after it is published, so what is not
         // in the list any more is in the snapshot.
-        let mut in_flight = self.in_flight.lock();
-        let view = match self.views.snapshot() {
+        let mut in_flight = self.halt.in_flight.lock();
+        let view = match self.halt.views.snapshot() {
             Ok(view) => view,
             Err(error) => {
                 let cause = error.to_string();
@@ -94,9 +93,9 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Stages<J, P, F, D> {
             }
         };
         let now = self.now();
-        let mut lsn = self.journal.durable_lsn().next();
+        let mut lsn = self.halt.journal.durable_lsn().next();
         for (index, request) in group.into_iter().enumerate() {
-            match self.derive.admit(request, &view, &mut in_flight, lsn, now) {
+            match self.halt.derive.admit(request, &view, &mut in_flight, lsn, now) {
                 Ok(admitted) => {
                     if let Some(entry) = admitted.entry {
                         written.entries.push((lsn, entry, index));
@@ -114,17 +113,27 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Stages<J, P, F, D> {
     }
 
     /// Answers a whole group with a journal failure.
+    ///
+    /// If its fate is not known, nothing is admitted until it is. Anything else means that nothing was written: as if
+    /// the group had never been.
     fn refuse(&self, mut written: Written<D::Reply>, error: &stemedb_wal::Error) -> Written<D::Reply> {
-        *self.read_only.lock() = Some(error.to_string());
-        tracing::error!(error = ?error, "StorageError: the journal failed; the database is read-only: {error}");
+        use stemedb_wal::Error as Wal;
+        tracing::error!(error = ?error, "StorageError: the journal failed: {error}");
+        let entries = std::mem::take(&mut written.entries);
+        if matches!(error, Wal::Indeterminate { .. } | Wal::Abandoned) {
+            let pending = entries.into_iter().map(|(lsn, entry, _)| (lsn, entry)).collect();
+            self.halt.until_known(error.to_string(), pending);
+            (self.wakes.after_halt)();
+        } else if let Some((first, ..)) = entries.first() {
+            self.halt.derive.abandon(&mut self.halt.in_flight.lock(), *first);
+        }
         for reply in &mut written.replies {
             // Refusals of the admission stay what they are. A "was there already" may lean on an entry of this very
-            // group, so it is not known either.
+            // group, so it shares its fate.
             if reply.is_ok() {
                 *reply = Err(classify(error.clone()));
             }
         }
-        written.entries.clear();
         written
     }
 }
@@ -147,7 +156,8 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P,
     type Written = Written<D::Reply>;
 
     fn write(&self, group: Vec<D::Request>) -> Written<D::Reply> {
-        if let Some(cause) = self.read_only() {
+        if !self.halt.try_end() {
+            let cause = self.read_only().unwrap_or_default();
             let replies = group.iter().map(|_| Err(Error::ReadOnly { cause: cause.clone() })).collect();
             return Written { replies, entries: Vec::new() };
         }
@@ -156,7 +166,7 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P,
             return written;
         }
         let entries: Vec<&[u8]> = written.entries.iter().map(|(_, entry, _)| entry.as_slice()).collect();
-        match self.journal.append_group(&entries) {
+        match self.halt.journal.append_group(&entries) {
             Ok(first) => {
                 // The admission gave these LSNs to the claims; the journal must agree, or positions would be wrong.
                 assert_eq!(
@@ -174,25 +184,14 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P,
     fn publish(&self, written: Written<D::Reply>) -> Vec<Result<D::Reply>> {
         let Written { mut replies, entries } = written;
         let Some(last) = entries.last().map(|(lsn, ..)| *lsn) else { return replies };
-        let mut rows = WriteBatch::new();
         for (lsn, entry, index) in entries {
-            rows.clear();
-            let applied = match self.derive.derive(lsn, &entry, &mut rows) {
-                Ok(()) => self.views.advance(lsn, &rows),
-                Err(error) => {
-                    let cause = error.to_string();
-                    tracing::error!(%lsn, error = ?error, "StorageError: Index update failed: {cause}");
-                    self.views.fail(&cause);
-                    Err(Error::NotReadable { lsn, cause })
-                }
-            };
-            if let (Err(error), Some(reply)) = (applied, replies.get_mut(index)) {
-                *self.read_only.lock() = Some(error.to_string());
+            if let (Err(error), Some(reply)) = (self.halt.apply(lsn, &entry), replies.get_mut(index)) {
+                self.halt.for_good(error.to_string());
                 *reply = Err(error);
             }
         }
-        self.derive.retire(&mut self.in_flight.lock(), last);
-        (self.after_publish)();
+        self.halt.derive.retire(&mut self.halt.in_flight.lock(), last);
+        (self.wakes.after_publish)();
         replies
     }
 }

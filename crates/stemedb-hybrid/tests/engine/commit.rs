@@ -7,7 +7,7 @@ use std::sync::{
 
 use stemedb_core::{AgentId, ClaimId, Command, Nano, Vote};
 use stemedb_env::{
-    Env, IoOp,
+    Clock, Env, IoOp,
     fs::{
         FaultFs,
         fault::{Fault, FaultRule},
@@ -138,14 +138,34 @@ fn recorded_times_never_go_back_even_when_the_clock_does() {
     );
 }
 
-#[test]
-fn after_a_failed_sync_the_outcome_is_unknown_and_nothing_is_pretended() {
-    let (env, sim) = Env::sim(5);
-    let faults = Arc::new(FaultFs::new(Arc::new(sim.fs.clone()), 5));
-    let faulty = Env { fs: Arc::clone(&faults) as _, ..env.clone() };
-    let engine = ClaimEngine::create(&faulty, dir(), Claims, &HybridOptions::tiny()).unwrap();
+/// An engine over a disk that can be told to fail.
+fn faulty(seed: u64) -> (ClaimEngine, Arc<FaultFs>, Env, stemedb_env::SimHandles) {
+    let (env, sim) = Env::sim(seed);
+    let faults = Arc::new(FaultFs::new(Arc::new(sim.fs.clone()), seed));
+    let env = Env { fs: Arc::clone(&faults) as _, ..env };
+    let engine = ClaimEngine::create(&env, dir(), Claims, &HybridOptions::tiny()).unwrap();
     assert_claims(&engine, [1]);
+    (engine, faults, env, sim)
+}
+
+#[test]
+fn a_single_failed_sync_is_noticed_by_nobody_but_the_counters() {
+    let (engine, faults, _env, sim) = faulty(5);
     faults.add(FaultRule::new(Fault::SyncFailsThenLies).on(IoOp::SyncData).path("/wal/").times(1));
+    assert_claims(&engine, [2]);
+    assert_eq!(found(&engine), [1, 2]);
+    let journal = engine.stats().journal;
+    assert_eq!((journal.failed_syncs, journal.rewrites, engine.health().read_only), (1, 1, None));
+    drop(engine);
+    let (machine, _sim) = super::setup::machine(sim.fs.crash_losing_all(), 6);
+    let (engine, _) = open(&machine);
+    assert_eq!(found(&engine), [1, 2]);
+}
+
+#[test]
+fn while_syncs_fail_the_outcome_is_unknown_and_nothing_is_pretended() {
+    let (engine, faults, _env, sim) = faulty(5);
+    faults.add(FaultRule::new(Fault::SyncFailsThenLies).on(IoOp::SyncData).path("/wal/"));
     assert!(matches!(engine.commit(submission([2])), Err(Error::Indeterminate { .. })));
     // The retry must not be told "was there already" from what is in flight: it is not known to be there.
     assert!(matches!(engine.commit(submission([2])), Err(Error::ReadOnly { .. })));
@@ -160,16 +180,59 @@ fn after_a_failed_sync_the_outcome_is_unknown_and_nothing_is_pretended() {
 }
 
 #[test]
-fn a_full_disk_refuses_definitely_and_reads_go_on() {
-    let (env, sim) = Env::sim(8);
-    let faults = Arc::new(FaultFs::new(Arc::new(sim.fs.clone()), 8));
-    let env = Env { fs: Arc::clone(&faults) as _, ..env };
-    let engine = ClaimEngine::create(&env, dir(), Claims, &HybridOptions::default()).unwrap();
-    assert_claims(&engine, [1]);
-    faults.add(FaultRule::new(Fault::StorageFull).on(IoOp::Write).path("/wal/").times(1));
-    let refused = engine.commit(submission([2]));
-    assert!(matches!(refused, Err(Error::StorageFull { .. } | Error::Indeterminate { .. })), "{refused:?}");
-    assert_eq!(found(&engine), [1]);
+fn when_the_disk_answers_again_writes_go_on_and_what_was_unknown_is_there() {
+    for fault in [Fault::Eio, Fault::StorageFull, Fault::SyncFailsThenLies] {
+        let (engine, faults, _env, sim) = faulty(7);
+        faults.add(FaultRule::new(fault).on(IoOp::Write).path("/wal/"));
+        faults.add(FaultRule::new(fault).on(IoOp::SyncData).path("/wal/"));
+        let refused = engine.commit(submission([2]));
+        assert!(matches!(refused, Err(Error::Indeterminate { .. })), "{refused:?}");
+        for _ in 0..3 {
+            sim.clock.sleep(std::time::Duration::from_millis(300));
+            sim.tasks.settle(50);
+            assert!(matches!(engine.commit(submission([3])), Err(Error::ReadOnly { .. })));
+            assert_eq!(found(&engine), [1], "reads go on");
+        }
+        faults.clear();
+        sim.clock.sleep(std::time::Duration::from_millis(300));
+        sim.tasks.settle(50);
+        sim.clock.sleep(std::time::Duration::from_millis(100));
+        sim.tasks.settle(50);
+        // Within a second, without a restart, without a write to push it.
+        assert_eq!(engine.health().read_only, None, "{fault:?}");
+        assert_eq!(found(&engine), [1, 2], "{fault:?}");
+        assert!(!assert_claims(&engine, [2])[0].created, "it is known to be there now");
+        assert_claims(&engine, [3]);
+        drop(engine);
+        let (machine, _sim) = super::setup::machine(sim.fs.crash_losing_all(), 6);
+        assert_eq!(found(&open(&machine).0), [1, 2, 3]);
+    }
+}
+
+#[test]
+fn a_write_for_which_there_is_no_room_is_refused_definitely_and_the_next_one_is_not() {
+    let (engine, faults, _env, sim) = faulty(8);
+    // Rotation needs a new file, and there is no room for one.
+    faults.add(FaultRule::new(Fault::StorageFull).on(IoOp::Open).path("/wal/"));
+    let mut refused = None;
+    for n in 0..60u64 {
+        match engine.commit(submission(n * 50 + 10..n * 50 + 50)) {
+            Ok(_) => {}
+            Err(error) => {
+                refused = Some((n, error));
+                break;
+            }
+        }
+    }
+    let Some((n, Error::StorageFull { .. })) = refused else { panic!("{refused:?}") };
+    let before = found(&engine);
+    assert!(!before.contains(&(n * 50 + 10)));
+    faults.clear();
+    // Nothing of it was left behind in what is in flight: it is new.
+    assert!(assert_claims(&engine, n * 50 + 10..n * 50 + 50)[0].created);
+    drop(engine);
+    let (machine, _sim) = super::setup::machine(sim.fs.crash_losing_all(), 9);
+    assert_eq!(found(&open(&machine).0).len(), before.len() + 40);
 }
 
 #[test]

@@ -67,8 +67,9 @@ impl InFlightClaims {
         }
     }
 
-    fn undo(&mut self, entry: Lsn) {
-        while self.added.back().is_some_and(|(lsn, _)| *lsn == entry) {
+    /// Forgets what the entries from `first` on added: they are the newest ones.
+    fn undo_from(&mut self, first: Lsn) {
+        while self.added.back().is_some_and(|(lsn, _)| *lsn >= first) {
             if let Some((lsn, added)) = self.added.pop_back() {
                 self.forget(lsn, added);
             }
@@ -106,7 +107,7 @@ impl Admit for Claims {
         match decided.and_then(|reply| Ok(Admitted { entry: entry.finish()?, reply })) {
             Ok(admitted) => Ok(admitted),
             Err(error) => {
-                in_flight.undo(lsn);
+                in_flight.undo_from(lsn);
                 Err(error)
             }
         }
@@ -114,6 +115,10 @@ impl Admit for Claims {
 
     fn retire(&self, in_flight: &mut InFlightClaims, lsn: Lsn) {
         in_flight.retire(lsn);
+    }
+
+    fn abandon(&self, in_flight: &mut InFlightClaims, lsn: Lsn) {
+        in_flight.undo_from(lsn);
     }
 }
 

@@ -90,6 +90,8 @@ impl Admit for KeyValues {
     }
 
     fn retire(&self, (): &mut (), _lsn: Lsn) {}
+
+    fn abandon(&self, (): &mut (), _lsn: Lsn) {}
 }
 
 #[cfg(test)]

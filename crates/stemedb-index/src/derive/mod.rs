@@ -67,4 +67,8 @@ pub trait Admit: Derive {
 
     /// Everything up to `lsn` is in the view now, or will never be.
     fn retire(&self, in_flight: &mut Self::InFlight, lsn: Lsn);
+
+    /// The entries from `lsn` on were not journaled: as if they had never been admitted. Their LSNs will be given to
+    /// others.
+    fn abandon(&self, in_flight: &mut Self::InFlight, lsn: Lsn);
 }

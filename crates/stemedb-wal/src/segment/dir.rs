@@ -12,7 +12,12 @@ use stemedb_env::{
 };
 
 use super::{KIND_HEADER, SegmentHeader};
-use crate::{Error, JournalIdentity, Result, error::Damage, options::MAX_GROUP_BYTES};
+use crate::{
+    Error, JournalIdentity, Result,
+    error::Damage,
+    options::MAX_GROUP_BYTES,
+    packed::{PackedError, PackedFile, PackedFormat},
+};
 
 /// No header frame is longer: the payload fits the smallest sector, the sector is at most 64 KiB.
 const MAX_HEADER_FRAME_BYTES: usize = 64 << 10;
@@ -27,10 +32,43 @@ pub(crate) enum Place {
     Released,
 }
 
+/// How a segment's bytes are stored. Only released ones are ever compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    /// As they were written.
+    Plain,
+    /// `.wal.zst`: by the engine, or by an operator.
+    Zstd,
+    /// `.wal.gz`: by an operator.
+    Gzip,
+}
+
+/// Where a segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub place: Place,
+    pub form: Form,
+    /// 0: the journal's folder; n: the n-th of the archive folders.
+    pub folder: usize,
+}
+
+impl Location {
+    pub const LIVE: Location = Location { place: Place::Live, form: Form::Plain, folder: 0 };
+    pub const RELEASED: Location = Location { place: Place::Released, form: Form::Plain, folder: 0 };
+    pub const PACKED: Location = Location { place: Place::Released, form: Form::Zstd, folder: 0 };
+
+    /// Of several files of one segment the first counts: `live` before `segment`, plain before compressed (a `gzip`
+    /// that is still running has written half of its output), the journal's folder before an archive.
+    fn rank(&self) -> (Place, usize, Form) {
+        (self.place, self.folder, self.form)
+    }
+}
+
 /// A segment file that was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listed {
-    pub place: Place,
+    pub location: Location,
+    /// Length of the file, compressed if it is.
     pub bytes: u64,
 }
 
@@ -49,6 +87,8 @@ pub(crate) struct LoadedHeader {
 pub(crate) struct SegmentDir {
     pub fs: Arc<dyn Fs>,
     pub path: PathBuf,
+    /// Other folders with released segments, read-only.
+    pub archives: Vec<PathBuf>,
     pub identity: JournalIdentity,
 }
 
@@ -57,21 +97,39 @@ pub(crate) fn quarantine_default(dir: &Path) -> PathBuf {
     dir.parent().unwrap_or(dir).join("quarantine")
 }
 
-/// The number in `prefix.NNNNNN.wal`.
-fn number(name: &str, prefix: &str) -> Option<u64> {
-    let digits = name.strip_prefix(prefix)?.strip_suffix(".wal")?;
+/// Number and location that a file's name says, if it is a segment's.
+fn parse(name: &str, folder: usize) -> Option<(u64, Location)> {
+    let (place, rest) = match (name.strip_prefix("live."), name.strip_prefix("segment.")) {
+        (Some(rest), _) if folder == 0 => (Place::Live, rest),
+        (_, Some(rest)) => (Place::Released, rest),
+        _ => return None,
+    };
+    let (digits, end) = rest.split_once('.')?;
+    let form = match end {
+        "wal" => Form::Plain,
+        "wal.zst" if place == Place::Released => Form::Zstd,
+        "wal.gz" if place == Place::Released => Form::Gzip,
+        _ => return None,
+    };
     let plain = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
     // Longer numbers have no leading zeros, so that every number has one name.
     let canonical = digits.len() == 6 || !digits.starts_with('0');
-    if plain && canonical { digits.parse().ok().filter(|&id| id > 0) } else { None }
+    let id = digits.parse().ok().filter(|&id| plain && canonical && id > 0)?;
+    Some((id, Location { place, form, folder }))
 }
 
 impl SegmentDir {
-    /// The path of segment `id` under the name of its place.
-    pub fn segment(&self, id: u64, place: Place) -> PathBuf {
-        self.path.join(match place {
-            Place::Live => format!("live.{id:06}.wal"),
-            Place::Released => format!("segment.{id:06}.wal"),
+    /// The path of segment `id` at a location.
+    pub fn segment(&self, id: u64, location: Location) -> PathBuf {
+        let folder = location.folder.checked_sub(1).and_then(|at| self.archives.get(at));
+        let end = match location.form {
+            Form::Plain => "wal",
+            Form::Zstd => "wal.zst",
+            Form::Gzip => "wal.gz",
+        };
+        folder.unwrap_or(&self.path).join(match location.place {
+            Place::Live => format!("live.{id:06}.{end}"),
+            Place::Released => format!("segment.{id:06}.{end}"),
         })
     }
 
@@ -80,37 +138,70 @@ impl SegmentDir {
         self.path.join(format!("next.{id:06}.tmp"))
     }
 
-    /// Every segment in the folder. A `live` name wins over a `segment` name of the same number.
+    /// The name under which segment `id` is compressed.
+    pub fn temporary_packed(&self, id: u64) -> PathBuf {
+        self.path.join(format!("next.{id:06}.zst.tmp"))
+    }
+
+    /// The name of a file that waits to become a segment.
+    pub fn spare(&self, number: u64) -> PathBuf {
+        self.path.join(format!("spare.{number:06}.tmp"))
+    }
+
+    /// The name of the file of segment `id` when it waits to become another one. Not one of those of [`SegmentDir::spare`],
+    /// whose numbers are counted from 1 by each process.
+    pub fn recycled_spare(&self, id: u64) -> PathBuf {
+        self.path.join(format!("spare.of.{id:06}.tmp"))
+    }
+
+    /// Every segment in the folder and in the archive folders.
     pub fn list(&self) -> Result<BTreeMap<u64, Listed>> {
-        let mut found = BTreeMap::new();
-        for entry in self.fs.list(&self.path)? {
-            let listed = |place| Listed { place, bytes: entry.metadata.len };
-            if entry.metadata.is_dir {
+        let mut found: BTreeMap<u64, Listed> = BTreeMap::new();
+        for (folder, path) in std::iter::once(&self.path).chain(&self.archives).enumerate() {
+            if folder > 0 && self.fs.metadata(path)?.is_none() {
+                // Not made yet, or not mounted now.
                 continue;
             }
-            if let Some(id) = number(&entry.name, "live.") {
-                found.insert(id, listed(Place::Live));
-            } else if let Some(id) = number(&entry.name, "segment.") {
-                found.entry(id).or_insert(listed(Place::Released));
+            for entry in self.fs.list(path)? {
+                let Some((id, location)) = parse(&entry.name, folder).filter(|_| !entry.metadata.is_dir)
+                else {
+                    continue;
+                };
+                let listed = Listed { location, bytes: entry.metadata.len };
+                let known = found.entry(id).or_insert(listed);
+                if location.rank() < known.location.rank() {
+                    *known = listed;
+                }
             }
         }
         Ok(found)
     }
 
-    /// Removes what an interrupted build left behind. Nothing ever relied on those files.
+    /// Removes what interrupted work left behind. Nothing ever relied on those files.
     pub fn remove_temporaries(&self) -> Result<()> {
         for entry in self.fs.list(&self.path)? {
-            let ours = entry.name.starts_with("next.") && entry.name.ends_with(".tmp");
-            if ours || entry.name == "HEAD.tmp" {
+            let prefixed = entry.name.starts_with("next.") || entry.name.starts_with("spare.");
+            if (prefixed && entry.name.ends_with(".tmp")) || entry.name == "HEAD.tmp" {
                 self.fs.remove(&self.path.join(&entry.name))?;
             }
         }
         Ok(())
     }
 
-    /// Opens a segment for reading.
-    pub fn open(&self, id: u64, place: Place) -> Result<Arc<dyn File>> {
-        Ok(self.fs.open(&self.segment(id, place), OpenMode::Read)?)
+    /// Opens a segment for reading its plain bytes, however they are stored.
+    pub fn open(&self, id: u64, location: Location) -> Result<Arc<dyn File>> {
+        self.open_packed(&self.segment(id, location), location.form)
+    }
+
+    /// Opens a file of a form for reading its plain bytes.
+    pub fn open_packed(&self, path: &Path, form: Form) -> Result<Arc<dyn File>> {
+        let file = self.fs.open(path, OpenMode::Read)?;
+        let format = match form {
+            Form::Plain => return Ok(file),
+            Form::Zstd => PackedFormat::Zstd,
+            Form::Gzip => PackedFormat::Gzip,
+        };
+        Ok(PackedFile::open(file, format)?)
     }
 
     /// Reads and verifies the header frame of a segment. A segment gets its name only after its header is durable, so
@@ -124,7 +215,10 @@ impl SegmentDir {
             last_lsn: None,
         };
         let identity = self.identity.file(id);
-        let bytes = head_bytes(file, &identity)?;
+        let bytes = match head_bytes(file, &identity) {
+            Err(Error::Env(error)) if is_unpack_damage(&error) => return Err(damaged(Damage::Packed)),
+            bytes => bytes?,
+        };
         let frame = match decode(&bytes, &identity, 0) {
             Ok(frame) => frame,
             Err(FrameError::Foreign) => {
@@ -149,10 +243,15 @@ impl SegmentDir {
     /// Whose files are in a folder, by the header of any readable segment. For rebuilds without an IDENTITY.
     pub fn discover(fs: &Arc<dyn Fs>, path: &Path) -> Result<JournalIdentity> {
         let anybody = JournalIdentity { database: Default::default(), timeline: 0 };
-        let dir = SegmentDir { fs: Arc::clone(fs), path: path.to_path_buf(), identity: anybody };
+        let dir = SegmentDir {
+            fs: Arc::clone(fs),
+            path: path.to_path_buf(),
+            archives: Vec::new(),
+            identity: anybody,
+        };
         let mut first_failure = None;
         for (id, listed) in dir.list()? {
-            let file = dir.open(id, listed.place)?;
+            let file = dir.open(id, listed.location)?;
             match discover(&head_bytes(&file, &anybody.file(id))?, id) {
                 Some(identity) => return Ok(identity),
                 None => {
@@ -168,6 +267,11 @@ impl SegmentDir {
         }
         Err(first_failure.unwrap_or(Error::NoJournal { dir: path.to_path_buf() }))
     }
+}
+
+/// True if it is the compressed form of a segment that cannot be read, and not the disk.
+pub(crate) fn is_unpack_damage(error: &stemedb_env::Error) -> bool {
+    PackedError::of(error).is_some()
 }
 
 /// Enough bytes of the file's start to hold the header frame, if it is one.
@@ -210,15 +314,26 @@ mod tests {
 
     #[test]
     fn only_canonical_names_are_segments() {
-        assert_eq!(number("live.000007.wal", "live."), Some(7));
-        assert_eq!(number("segment.1234567.wal", "segment."), Some(1_234_567));
-        for name in
-            ["live.7.wal", "live.0000007.wal", "live.000000.wal", "live.00000x.wal", "live.000007.wal.gz"]
-        {
-            assert_eq!(number(name, "live."), None, "{name}");
+        assert_eq!(parse("live.000007.wal", 0), Some((7, Location::LIVE)));
+        assert_eq!(parse("segment.1234567.wal", 0), Some((1_234_567, Location::RELEASED)));
+        assert_eq!(parse("segment.000001.wal.zst", 0), Some((1, Location::PACKED)));
+        let gzip = Location { form: Form::Gzip, folder: 2, ..Location::RELEASED };
+        assert_eq!(parse("segment.000001.wal.gz", 2), Some((1, gzip)));
+        let others = [
+            "live.7.wal",
+            "live.0000007.wal",
+            "live.000000.wal",
+            "live.00000x.wal",
+            "live.000007.wal.gz",
+            "live.000007.wal.zst",
+            "segment.000007.wal.tmp",
+            "next.000001.tmp",
+            "spare.000001.tmp",
+            "HEAD",
+        ];
+        for name in others {
+            assert_eq!(parse(name, 0), None, "{name}");
         }
-        for other in ["segment.000001.wal.gz", "next.000001.tmp", "HEAD"] {
-            assert_eq!(number(other, "segment."), None);
-        }
+        assert_eq!(parse("live.000007.wal", 1), None, "an archive has no live segments");
     }
 }

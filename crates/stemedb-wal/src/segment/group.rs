@@ -3,7 +3,10 @@
 //! An LZ4 payload starts with its uncompressed length (u32).
 
 use bytes::Bytes;
-use stemedb_env::frame::Frame;
+use stemedb_env::{
+    AlignedBuffer,
+    frame::{Frame, HEADER_BYTES},
+};
 
 use super::{FLAG_LZ4, KIND_GROUP};
 use crate::options::MAX_GROUP_BYTES;
@@ -18,23 +21,26 @@ pub(crate) enum Encoding {
     Lz4IfSmaller,
 }
 
-/// Writes the payload of a group into `out` (cleared first); returns the frame's flags. The caller has checked the
-/// sizes.
-pub(crate) fn encode_group(entries: &[&[u8]], encoding: Encoding, out: &mut Vec<u8>) -> u16 {
-    out.clear();
-    out.reserve(entries.iter().map(|entry| entry.len() + 4).sum());
+/// Puts the payload of a group into `frame` (cleared first) behind the room for a header; returns the frame's flags and
+/// the payload's length. The caller has checked the sizes.
+pub(crate) fn encode_group(entries: &[&[u8]], encoding: Encoding, frame: &mut AlignedBuffer) -> (u16, usize) {
+    frame.clear();
+    let plain_bytes: usize = entries.iter().map(|entry| entry.len() + 4).sum();
+    frame.reserve_total(HEADER_BYTES + plain_bytes);
+    frame.resize_stale(HEADER_BYTES);
     for entry in entries {
-        out.extend_from_slice(&u32::try_from(entry.len()).unwrap_or(u32::MAX).to_le_bytes());
-        out.extend_from_slice(entry);
+        frame.extend_from_slice(&u32::try_from(entry.len()).unwrap_or(u32::MAX).to_le_bytes());
+        frame.extend_from_slice(entry);
     }
-    if encoding == Encoding::Lz4IfSmaller && out.len() >= COMPRESS_FROM_BYTES {
-        let packed = lz4_flex::block::compress_prepend_size(out);
-        if packed.len() <= out.len() - out.len() / 8 {
-            *out = packed;
-            return FLAG_LZ4;
+    if encoding == Encoding::Lz4IfSmaller && plain_bytes >= COMPRESS_FROM_BYTES {
+        let packed = lz4_flex::block::compress_prepend_size(&frame[HEADER_BYTES..]);
+        if packed.len() <= plain_bytes - plain_bytes / 8 {
+            frame.resize_stale(HEADER_BYTES);
+            frame.extend_from_slice(&packed);
+            return (FLAG_LZ4, packed.len());
         }
     }
-    0
+    (0, plain_bytes)
 }
 
 /// The entries of a verified group frame; `None` if the payload has the wrong shape. One copy for the whole group.
@@ -114,10 +120,11 @@ mod tests {
             compress: bool,
         ) {
             let borrowed: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-            let mut payload = Vec::new();
+            let mut buffer = AlignedBuffer::new();
             let encoding = if compress { Encoding::Lz4IfSmaller } else { Encoding::Plain };
-            let flags = encode_group(&borrowed, encoding, &mut payload);
-            let mut group = decode_group(&frame(&payload, flags, entries.len() as u32)).unwrap();
+            let (flags, len) = encode_group(&borrowed, encoding, &mut buffer);
+            prop_assert_eq!(buffer.len(), HEADER_BYTES + len);
+            let mut group = decode_group(&frame(&buffer[HEADER_BYTES..], flags, entries.len() as u32)).unwrap();
             for entry in &entries {
                 prop_assert_eq!(group.take().unwrap(), &entry[..]);
             }
@@ -139,15 +146,14 @@ mod tests {
     #[test]
     fn a_payload_is_compressed_only_when_it_saves_an_eighth() {
         let zeros = vec![0; 8 << 10];
-        let mut payload = Vec::new();
-        assert_eq!(encode_group(&[&zeros], Encoding::Lz4IfSmaller, &mut payload), FLAG_LZ4);
-        assert!(payload.len() < 200);
-        assert_eq!(encode_group(&[&zeros], Encoding::Plain, &mut payload), 0);
-        assert_eq!(encode_group(&[&zeros[..1000]], Encoding::Lz4IfSmaller, &mut payload), 0);
+        let mut buffer = AlignedBuffer::new();
+        let (flags, len) = encode_group(&[&zeros], Encoding::Lz4IfSmaller, &mut buffer);
+        assert!(flags == FLAG_LZ4 && len < 200);
+        assert_eq!(encode_group(&[&zeros], Encoding::Plain, &mut buffer).0, 0);
+        assert_eq!(encode_group(&[&zeros[..1000]], Encoding::Lz4IfSmaller, &mut buffer).0, 0);
         let mut noise = vec![0; 8 << 10];
         stemedb_env::Random::fill(&stemedb_env::random::SeededRandom::new(1), &mut noise);
-        assert_eq!(encode_group(&[&noise], Encoding::Lz4IfSmaller, &mut payload), 0);
-        assert_eq!(payload.len(), noise.len() + 4);
+        assert_eq!(encode_group(&[&noise], Encoding::Lz4IfSmaller, &mut buffer), (0, noise.len() + 4));
     }
 
     #[test]

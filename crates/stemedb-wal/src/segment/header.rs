@@ -3,7 +3,9 @@
 use stemedb_env::{Lsn, frame::Chain};
 
 /// Size of a header frame's payload.
-pub(crate) const HEADER_PAYLOAD_BYTES: usize = 64;
+pub(crate) const HEADER_PAYLOAD_BYTES: usize = 80;
+/// Flag of a header: the file had been a segment before, so what stands behind the end may be anything.
+const FLAG_RECYCLED: u32 = 1;
 /// Size of a seal frame's payload.
 pub(crate) const SEAL_PAYLOAD_BYTES: usize = 16;
 
@@ -18,6 +20,9 @@ pub(crate) const SEAL_PAYLOAD_BYTES: usize = 16;
 /// 48  4  sector bytes
 /// 52  4  zero
 /// 56  8  built bytes            durable before the file had its name
+/// 64  8  allocated bytes        the file's length before it had its name: a shorter one has been cut
+/// 72  4  flags                  1: a recycled file, what follows the end may be anything
+/// 76  4  zero
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
@@ -27,6 +32,8 @@ pub(crate) struct SegmentHeader {
     pub predecessor_last_lsn: Lsn,
     pub sector_bytes: u32,
     pub built_bytes: u64,
+    pub allocated_bytes: u64,
+    pub recycled: bool,
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -48,6 +55,8 @@ impl SegmentHeader {
         out[40..48].copy_from_slice(&self.base_lsn().0.to_le_bytes());
         out[48..52].copy_from_slice(&self.sector_bytes.to_le_bytes());
         out[56..64].copy_from_slice(&self.built_bytes.to_le_bytes());
+        out[64..72].copy_from_slice(&self.allocated_bytes.to_le_bytes());
+        out[72..76].copy_from_slice(&(u32::from(self.recycled) * FLAG_RECYCLED).to_le_bytes());
         out
     }
 
@@ -63,10 +72,13 @@ impl SegmentHeader {
             predecessor_last_lsn: Lsn(u64_at(payload, 32)?),
             sector_bytes: u32::from_le_bytes(payload.get(48..52)?.try_into().ok()?),
             built_bytes: u64_at(payload, 56)?,
+            allocated_bytes: u64_at(payload, 64)?,
+            recycled: u64_at(payload, 72)? == u64::from(FLAG_RECYCLED),
         };
         let consistent = header.base_lsn().0 == u64_at(payload, 40)?
             && header.sector_bytes.is_power_of_two()
-            && (512..=65_536).contains(&header.sector_bytes);
+            && (512..=65_536).contains(&header.sector_bytes)
+            && u64_at(payload, 72)? <= u64::from(FLAG_RECYCLED);
         consistent.then_some(header)
     }
 }

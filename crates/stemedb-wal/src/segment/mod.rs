@@ -14,7 +14,9 @@ mod group;
 mod header;
 
 pub(crate) use cursor::{Cursor, Next};
-pub(crate) use dir::{Listed, LoadedHeader, Place, SegmentDir, quarantine_default};
+pub(crate) use dir::{
+    Form, Listed, LoadedHeader, Location, Place, SegmentDir, is_unpack_damage, quarantine_default,
+};
 pub(crate) use group::{Encoding, GroupEntries, decode_group, encode_group};
 pub(crate) use header::{HEADER_PAYLOAD_BYTES, Seal, SegmentHeader};
 
@@ -29,5 +31,7 @@ pub(crate) const KIND_SEAL: u8 = 4;
 /// A slot of `HEAD`.
 pub(crate) const KIND_HEAD: u8 = 5;
 
+/// Flag of a marker frame: the journal was closed here, so the file may end behind it.
+pub(crate) const FLAG_CLOSED: u16 = 1;
 /// Flag of a group frame: the payload is LZ4.
 pub(crate) const FLAG_LZ4: u16 = 1;

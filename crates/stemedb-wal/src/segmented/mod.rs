@@ -1,41 +1,52 @@
 //! The journal of one machine: segment files in a folder.
 
-mod marker;
+mod birth;
 mod reader;
 mod recover;
+mod release;
 mod report;
+mod rescue;
+mod spares;
 mod table;
+mod upkeep;
+mod watch;
 mod writer;
 
 use std::{
     fmt,
+    future::Future,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use stemedb_env::{Env, Lsn, TaskHandle, frame::Chain};
+use stemedb_env::{Env, Lsn, TaskHandle, frame::Chain, sync::Gate};
 
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
 
 use self::{
-    marker::IdleMarker,
     reader::Limit,
     recover::{Found, Purpose, quarantine, recover},
     report::Counters,
+    spares::Spares,
     table::Table,
+    upkeep::Upkeep,
+    watch::Watch,
     writer::{Tail, Writer},
 };
 use crate::{
     CommitQueue, CommitStages, Error, Journal, JournalIdentity, JournalOptions, JournalReader, ReadOnlyCause,
-    Result, SubmitError,
+    Result, SubmitError, Ticket,
     head::Head,
-    segment::{Cursor, LoadedHeader, Place, SegmentDir, quarantine_default},
+    segment::{Cursor, LoadedHeader, Location, Place, SegmentDir, quarantine_default},
 };
 
 /// A journal in segment files. Cheap to share behind an `Arc`; all methods take `&self`.
@@ -44,8 +55,21 @@ use crate::{
 pub struct SegmentedJournal {
     inner: Arc<Inner>,
     queue: CommitQueue<AppendStages>,
-    /// Writes the idle marker; stops when the journal is dropped. `None` if markers are off.
-    marker: Option<TaskHandle>,
+}
+
+impl Drop for SegmentedJournal {
+    fn drop(&mut self) {
+        // They hold the other half of this cycle. Not under the lock: a job that is being stopped may want to wake
+        // the other one.
+        let jobs = self.inner.jobs.lock().take();
+        drop(jobs);
+    }
+}
+
+/// The background jobs: they stop when these are dropped.
+struct Jobs {
+    watch: TaskHandle,
+    upkeep: TaskHandle,
 }
 
 impl fmt::Debug for SegmentedJournal {
@@ -64,9 +88,17 @@ pub(crate) struct Inner {
     /// Up to where readers may read: segment and bytes. Moves after a sync, never before.
     readable: Mutex<Readable>,
     durable_lsn: AtomicU64,
+    /// Opened when `durable_lsn` moves.
+    durable_moved: Gate,
     first_lsn: AtomicU64,
     counters: Counters,
-    marker_sleeps: AtomicBool,
+    /// Released segments that are there and could not be read at the open.
+    unreadable: Vec<Error>,
+    spares: Mutex<Spares>,
+    /// How full the active segment is.
+    active_per_mille: AtomicU64,
+    jobs: Mutex<Option<Jobs>>,
+    watch_sleeps: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,16 +122,23 @@ impl Inner {
             Purpose::Serve { .. } => (found.tail.bytes, found.tail.last_lsn),
         };
         let head = Head::after(&dir, found.head);
+        // What was cut is evidence; what is blank is only room.
+        let old_end_bytes = found.cut.is_none().then_some(found.end_bytes);
         Inner {
             env: env.clone(),
             options,
-            writer: Mutex::new(Writer::new(found.tail, head, refused)),
+            writer: Mutex::new(Writer::new(found.tail, head, found.recycled_lsn, old_end_bytes, refused)),
             table: Mutex::new(found.table),
             readable: Mutex::new(Readable { segment: found.tail.segment, bytes }),
             durable_lsn: AtomicU64::new(lsn.0),
             first_lsn: AtomicU64::new(found.first_lsn.0),
+            durable_moved: Gate::new(),
             counters: Counters::default(),
-            marker_sleeps: AtomicBool::new(false),
+            unreadable: found.unreadable,
+            spares: Mutex::new(Spares::default()),
+            active_per_mille: AtomicU64::new(0),
+            jobs: Mutex::new(None),
+            watch_sleeps: AtomicBool::new(false),
             dir,
         }
     }
@@ -108,15 +147,50 @@ impl Inner {
     fn publish(&self, tail: &Tail) {
         *self.readable.lock() = Readable { segment: tail.segment, bytes: tail.bytes };
         self.durable_lsn.store(tail.last_lsn.0, Ordering::Release);
+        self.durable_moved.open();
+    }
+
+    fn durable_lsn(&self) -> Lsn {
+        Lsn(self.durable_lsn.load(Ordering::Acquire))
+    }
+
+    fn first_lsn(&self) -> Lsn {
+        Lsn(self.first_lsn.load(Ordering::Acquire))
+    }
+
+    /// True if the file of a segment that was there has been used again.
+    fn is_recycled(&self, id: u64) -> bool {
+        !self.table.lock().segments.contains_key(&id)
+    }
+
+    fn wake_upkeep(&self) {
+        if let Some(jobs) = &*self.jobs.lock() {
+            jobs.upkeep.wake();
+        }
+    }
+
+    fn wake_watch(&self) {
+        if let Some(jobs) = &*self.jobs.lock() {
+            jobs.watch.wake();
+        }
+    }
+
+    /// Called after a group: the marker that would prove it is due in a while.
+    fn wake_sleeping_watch(&self) {
+        if self.watch_sleeps.load(Ordering::SeqCst) && self.watch_sleeps.swap(false, Ordering::SeqCst) {
+            self.wake_watch();
+        }
     }
 
     fn append_group(&self, entries: &[&[u8]]) -> Result<Lsn> {
-        self.writer.lock().append_group(self, entries)
+        let first = self.writer.lock().append_group(self, entries);
+        self.wake_sleeping_watch();
+        first
     }
 
     fn segment_path(&self, id: u64) -> PathBuf {
-        let place = self.table.lock().segments.get(&id).map_or(Place::Live, |segment| segment.place);
-        self.dir.segment(id, place)
+        let location = self.table.lock().location(id).unwrap_or(Location::LIVE);
+        self.dir.segment(id, location)
     }
 
     fn header(&self, id: u64) -> Result<LoadedHeader> {
@@ -182,7 +256,7 @@ impl SegmentedJournal {
         if let Some(parent) = dir.parent() {
             env.fs.sync_dir(parent)?;
         }
-        let dir = SegmentDir { fs: Arc::clone(&env.fs), path: dir.to_path_buf(), identity };
+        let dir = segment_dir(env, dir, identity, &options);
         if !dir.list()?.is_empty() || env.fs.metadata(&Head::path(&dir))?.is_some() {
             return Err(Error::AlreadyExists { dir: dir.path });
         }
@@ -198,7 +272,9 @@ impl SegmentedJournal {
             cut: None,
             first_lsn: Lsn(1),
             missing: Vec::new(),
+            unreadable: Vec::new(),
             tail_frames: 0,
+            recycled_lsn: Lsn::ZERO,
         };
         let inner = Inner::new(env, dir, options, found, Purpose::Serve { flushed: Lsn::ZERO });
         inner.writer.lock().begin(&inner, &[])?;
@@ -217,7 +293,7 @@ impl SegmentedJournal {
         flushed: Lsn,
         options: JournalOptions,
     ) -> Result<(SegmentedJournal, RecoveryReport)> {
-        let dir = SegmentDir { fs: Arc::clone(&env.fs), path: dir.to_path_buf(), identity };
+        let dir = segment_dir(env, dir, identity, &options);
         let purpose = Purpose::Serve { flushed };
         let mut found = recover(&dir, purpose)?;
         let mut report = report_of(&found);
@@ -244,32 +320,42 @@ impl SegmentedJournal {
     /// refused; nothing is written. For rebuilds and inspection.
     pub fn open_read_only(env: &Env, dir: &Path) -> Result<(SegmentedJournal, RecoveryReport)> {
         let identity = SegmentDir::discover(&env.fs, dir)?;
-        let dir = SegmentDir { fs: Arc::clone(&env.fs), path: dir.to_path_buf(), identity };
+        let options = JournalOptions::default();
+        let dir = segment_dir(env, dir, identity, &options);
         let found = recover(&dir, Purpose::ReadOnly)?;
         let report = report_of(&found);
-        let options = JournalOptions { idle_marker: std::time::Duration::ZERO, ..JournalOptions::default() };
         Ok((SegmentedJournal::start(Inner::new(env, dir, options, found, Purpose::ReadOnly))?, report))
     }
 
     fn start(inner: Inner) -> Result<SegmentedJournal> {
         let inner = Arc::new(inner);
-        let pause = inner.options.idle_marker;
-        let marker = if pause.is_zero() {
-            None
-        } else {
-            let job = IdleMarker::new(Arc::clone(&inner), pause);
-            Some(inner.env.tasks.spawn("journal-marker", Box::new(job))?)
-        };
+        let writes = inner.writer.lock().refused.is_none();
+        if writes {
+            let (watch, upkeep) = (Watch::new(Arc::clone(&inner)), Upkeep::new(Arc::clone(&inner)));
+            let jobs = Jobs {
+                watch: inner.env.tasks.spawn("journal-watch", Box::new(watch))?,
+                upkeep: inner.env.tasks.spawn("journal-upkeep", Box::new(upkeep))?,
+            };
+            *inner.jobs.lock() = Some(jobs);
+        }
         let stages = AppendStages { inner: Arc::clone(&inner) };
-        let queue =
-            CommitQueue::new(stages, inner.options.queue.clone()).with_clock(Arc::clone(&inner.env.clock));
-        Ok(SegmentedJournal { inner, queue, marker })
+        let (clock, tasks) = (Arc::clone(&inner.env.clock), Arc::clone(&inner.env.tasks));
+        let queue = CommitQueue::new(stages, inner.options.queue.clone(), Some(clock), Some(tasks));
+        Ok(SegmentedJournal { inner, queue })
     }
 
     /// Appends one entry and returns when it is durable. Concurrent callers share writes and syncs.
     ///
     /// Errors: those of [`Journal::append_group`], and [`Error::Overloaded`] before an LSN is given.
     pub fn append(&self, entry: impl Into<Bytes>) -> Result<Lsn> {
+        self.submit(entry)?.wait()
+    }
+
+    /// Puts one entry in the commit queue. The ticket can be waited for or polled; a thread can have many in flight,
+    /// and they share writes and syncs. Entries get their LSNs in the order of the calls.
+    ///
+    /// Errors: [`Error::TooLarge`], [`Error::Overloaded`]: the entry was not taken in.
+    pub fn submit(&self, entry: impl Into<Bytes>) -> Result<AppendTicket> {
         let entry = entry.into();
         if entry.len() > crate::MAX_ENTRY_BYTES {
             // Alone it is refused; in a group it would refuse its neighbours.
@@ -280,22 +366,21 @@ impl SegmentedJournal {
             });
         }
         let cost_bytes = entry.len() as u64 + 4;
-        let reply = self.queue.submit(entry, cost_bytes).map_err(|error| match error {
-            SubmitError::Overloaded { queued_bytes, limit_bytes } => {
-                Error::Overloaded { queued_bytes, limit_bytes }
-            }
-            SubmitError::Abandoned => Error::Abandoned,
-        })?;
-        self.wake_marker();
-        reply
+        Ok(AppendTicket { ticket: self.queue.submit(entry, cost_bytes)? })
     }
 
-    fn wake_marker(&self) {
-        if self.inner.marker_sleeps.load(Ordering::SeqCst)
-            && self.inner.marker_sleeps.swap(false, Ordering::SeqCst)
-            && let Some(marker) = &self.marker
-        {
-            marker.wake();
+    /// Waits until something behind `seen` is durable, at most for `limit`. Returns [`Journal::durable_lsn`]. With a
+    /// reader this follows a journal without polling it.
+    pub fn wait_durable(&self, seen: Lsn, limit: Duration) -> Lsn {
+        let clock = &self.inner.env.clock;
+        let start = clock.monotonic();
+        loop {
+            let generation = self.inner.durable_moved.now();
+            let durable = self.durable_lsn();
+            let left = limit.saturating_sub(clock.monotonic().saturating_sub(start));
+            if durable > seen || left.is_zero() || !self.inner.durable_moved.wait_for(generation, left) {
+                return self.durable_lsn();
+            }
         }
     }
 
@@ -313,13 +398,13 @@ impl SegmentedJournal {
     pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
         let active = self.inner.writer.lock().active();
         let mut table = self.inner.table.lock();
-        let places: Vec<(u64, Place)> =
-            table.segments.iter().map(|(&id, segment)| (id, segment.place)).collect();
+        let places: Vec<(u64, Location)> =
+            table.segments.iter().map(|(&id, segment)| (id, segment.location)).collect();
         let newest = table.newest();
         let mut infos = Vec::with_capacity(places.len());
-        for (id, place) in places {
+        for (id, location) in places {
             let last_lsn = if Some(id) == newest {
-                Some(Lsn(self.inner.durable_lsn.load(Ordering::Acquire)))
+                Some(self.inner.durable_lsn())
             } else if table.segments.contains_key(&(id + 1)) {
                 Some(table.header(&self.inner.dir, id + 1)?.header.predecessor_last_lsn)
             } else {
@@ -327,8 +412,8 @@ impl SegmentedJournal {
             };
             infos.push(SegmentInfo {
                 id,
-                path: self.inner.dir.segment(id, place),
-                state: match place {
+                path: self.inner.dir.segment(id, location),
+                state: match location.place {
                     Place::Released => SegmentState::Released,
                     Place::Live if Some(id) == active => SegmentState::Active,
                     Place::Live => SegmentState::Sealed,
@@ -340,14 +425,21 @@ impl SegmentedJournal {
         Ok(infos)
     }
 
+    /// Why entries are refused, if they are. (While a group is being written none are.)
+    pub fn read_only(&self) -> Option<String> {
+        let refused = self.inner.writer.try_lock().and_then(|writer| writer.refused.clone());
+        refused.map(|cause| cause.to_string())
+    }
+
     /// Counters since this open.
     pub fn stats(&self) -> JournalStats {
-        self.inner.counters.snapshot(self.queue.stats())
+        let now = self.inner.env.clock.monotonic();
+        self.inner.counters.snapshot(now, self.read_only(), self.queue.stats())
     }
 
     /// Reads every entry of every segment and lists what is wrong. Cost: the whole journal, sequentially.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let mut report = VerifyReport::default();
+        let mut report = VerifyReport { damage: self.inner.unreadable.clone(), ..VerifyReport::default() };
         let mut next = self.inner.table.lock().segments.keys().next().copied();
         while let Some(segment) = next {
             next = None;
@@ -386,6 +478,51 @@ impl SegmentedJournal {
     }
 }
 
+/// The folder of a journal with these options.
+fn segment_dir(env: &Env, path: &Path, identity: JournalIdentity, options: &JournalOptions) -> SegmentDir {
+    let archives = options.archive_dirs.clone();
+    SegmentDir { fs: Arc::clone(&env.fs), path: path.to_path_buf(), archives, identity }
+}
+
+/// An entry on its way: see [`SegmentedJournal::submit`]. A [`Future`] of its LSN; or wait for it.
+///
+/// Errors, of both: [`Error::Indeterminate`], [`Error::ReadOnly`], [`Error::Env`], [`Error::Abandoned`].
+#[derive(Debug)]
+pub struct AppendTicket {
+    ticket: Ticket<AppendStages>,
+}
+
+impl AppendTicket {
+    /// Waits until the entry is durable, doing the work of its group if nobody else does.
+    pub fn wait(self) -> Result<Lsn> {
+        self.ticket.wait()?
+    }
+
+    /// The outcome, if it is there already. Not to be called again, or waited for, after it was given.
+    pub fn try_take(&mut self) -> Option<Result<Lsn>> {
+        self.ticket.try_take().map(|reply| reply?)
+    }
+}
+
+impl Future for AppendTicket {
+    type Output = Result<Lsn>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Lsn>> {
+        Pin::new(&mut self.ticket).poll(context).map(|reply| reply?)
+    }
+}
+
+impl From<SubmitError> for Error {
+    fn from(error: SubmitError) -> Error {
+        match error {
+            SubmitError::Overloaded { queued_bytes, limit_bytes, oldest_ms } => {
+                Error::Overloaded { queued_bytes, limit_bytes, oldest_ms }
+            }
+            SubmitError::Abandoned => Error::Abandoned,
+        }
+    }
+}
+
 fn report_of(found: &Found) -> RecoveryReport {
     RecoveryReport {
         first_lsn: found.first_lsn,
@@ -409,17 +546,15 @@ impl Journal for SegmentedJournal {
     type Reader = SegmentedReader;
 
     fn append_group(&self, entries: &[&[u8]]) -> Result<Lsn> {
-        let first = self.inner.append_group(entries)?;
-        self.wake_marker();
-        Ok(first)
+        self.inner.append_group(entries)
     }
 
     fn durable_lsn(&self) -> Lsn {
-        Lsn(self.inner.durable_lsn.load(Ordering::Acquire))
+        self.inner.durable_lsn()
     }
 
     fn first_lsn(&self) -> Lsn {
-        Lsn(self.inner.first_lsn.load(Ordering::Acquire))
+        self.inner.first_lsn()
     }
 
     fn read_from(&self, from: Lsn) -> Result<SegmentedReader> {
@@ -434,32 +569,6 @@ impl Journal for SegmentedJournal {
     }
 
     fn release(&self, flushed: Lsn) -> Result<()> {
-        let mut table = self.inner.table.lock();
-        let live: Vec<u64> = table
-            .segments
-            .iter()
-            .filter(|(_, segment)| segment.place == Place::Live)
-            .map(|(&id, _)| id)
-            .collect();
-        let mut renamed = false;
-        for id in live {
-            // The newest segment has no successor, so it stays.
-            if !table.segments.contains_key(&(id + 1))
-                || table.header(&self.inner.dir, id + 1)?.header.predecessor_last_lsn > flushed
-            {
-                break;
-            }
-            let (from, to) =
-                (self.inner.dir.segment(id, Place::Live), self.inner.dir.segment(id, Place::Released));
-            self.inner.env.fs.rename(&from, &to)?;
-            if let Some(segment) = table.segments.get_mut(&id) {
-                segment.place = Place::Released;
-            }
-            renamed = true;
-        }
-        if renamed {
-            self.inner.env.fs.sync_dir(&self.inner.dir.path)?;
-        }
-        Ok(())
+        self.inner.release(flushed)
     }
 }

@@ -8,7 +8,7 @@ use super::Inner;
 use crate::{
     Entry, Error, JournalReader, Result,
     error::Damage,
-    segment::{Cursor, GroupEntries, KIND_GROUP, Next, decode_group},
+    segment::{Cursor, GroupEntries, KIND_GROUP, Next, decode_group, is_unpack_damage},
 };
 
 /// A reader of a [`crate::SegmentedJournal`]. Holds one group and at most 256 KiB of read-ahead in memory.
@@ -25,6 +25,8 @@ pub struct SegmentedReader {
     group_lsn: Lsn,
     /// Next entry to give out.
     wanted: Lsn,
+    /// Last entry to give out.
+    until: Lsn,
 }
 
 /// How far a segment may be read, and what follows.
@@ -49,7 +51,15 @@ impl SegmentedReader {
             group: GroupEntries::default(),
             group_lsn: from,
             wanted,
+            until: Lsn::MAX,
         })
+    }
+
+    /// Ends the reader behind `last`, so that it reads a range: `next_entry` then gives `None` for ever.
+    #[must_use]
+    pub fn up_to(mut self, last: Lsn) -> SegmentedReader {
+        self.until = last;
+        self
     }
 
     /// LSN of the next entry.
@@ -80,7 +90,11 @@ impl SegmentedReader {
                 Limit::BeforeHole { .. } => u64::MAX,
             };
             let first_lsn = self.cursor.next_lsn;
-            match self.cursor.next(bytes)? {
+            let next = match self.cursor.next(bytes) {
+                Err(error) if is_unpack_damage(&error) => Next::Bad(Damage::Packed),
+                next => next?,
+            };
+            match next {
                 Next::Frame(frame) if frame.header.kind == KIND_GROUP => {
                     let Some(group) = decode_group(&frame) else {
                         let offset = frame.header.offset;
@@ -101,6 +115,14 @@ impl SegmentedReader {
                     Limit::Newest { .. } | Limit::BeforeHole { .. } => return Ok(false),
                     Limit::Succeeded { successor, .. } => self.enter(successor)?,
                 },
+                // Its file has become another segment while it was being read.
+                Next::Bad(_) if self.journal.is_recycled(self.segment) => {
+                    return Err(Error::OutOfRange {
+                        lsn: self.wanted,
+                        first_lsn: self.journal.first_lsn(),
+                        durable_lsn: self.journal.durable_lsn(),
+                    });
+                }
                 Next::Bad(damage) => match limit {
                     // How long it was is written in a file that is gone: its frames are all there is to go by.
                     Limit::BeforeHole { next } => self.cross_hole(next)?,
@@ -149,6 +171,9 @@ impl SegmentedReader {
 impl JournalReader for SegmentedReader {
     fn next_entry(&mut self) -> Result<Option<Entry>> {
         loop {
+            if self.wanted > self.until {
+                return Ok(None);
+            }
             while let Some(bytes) = self.group.take() {
                 let lsn = self.group_lsn;
                 self.group_lsn = lsn.next();

@@ -13,8 +13,9 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use stemedb_env::{
-    File, Lsn,
+    AlignedBuffer, File, Lsn,
     frame::{FileIdentity, FrameError, HEADER_BYTES, MAGIC, claimed_bytes, decode},
+    planted::{Bug, planted},
 };
 
 use super::{
@@ -26,7 +27,9 @@ use crate::{
     Error, Result,
     error::Damage,
     head::{Head, HeadRecord},
-    segment::{Cursor, KIND_GROUP, KIND_SEAL, Listed, Next, Place, Seal, SegmentDir},
+    segment::{
+        Cursor, FLAG_CLOSED, KIND_GROUP, KIND_MARKER, KIND_SEAL, Listed, Next, Place, Seal, SegmentDir,
+    },
 };
 
 /// Frames start on multiples of this in every segment.
@@ -59,7 +62,11 @@ pub(crate) struct Found {
     /// Oldest LSN from which everything is readable.
     pub first_lsn: Lsn,
     pub missing: Vec<LsnRange>,
+    /// Released segments that are there and cannot be read.
+    pub unreadable: Vec<Error>,
     pub tail_frames: u64,
+    /// Entries up to here were recycled after every view had flushed them.
+    pub recycled_lsn: Lsn,
 }
 
 /// Whether losses are errors (to serve) or findings (to rebuild what is left).
@@ -78,27 +85,25 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
         return Err(nothing_left(dir));
     }
     let head = Head::read(dir)?;
+    let recycled_lsn = head.map_or(Lsn::ZERO, |head| head.recycled_lsn);
     let mut table = Table::new(&listed);
     let newest = listed.last_key_value().map_or(0, |(&id, _)| id);
-    let flushed = match purpose {
-        Purpose::Serve { flushed } => flushed,
-        Purpose::ReadOnly => Lsn::ZERO,
-    };
-    let mut missing = Vec::new();
+    let (mut missing, mut unreadable) = (Vec::new(), Vec::new());
     let first_lsn = loop {
         missing.clear();
-        match check_history(dir, &mut table, &listed, purpose, &mut missing)? {
+        match check_history(dir, &mut table, &listed, purpose, recycled_lsn, &mut missing)? {
             History::From(first_lsn) => break first_lsn,
-            History::Unreadable(id) => {
-                tracing::warn!(segment = id, "an unreadable released segment counts as missing");
+            History::Unreadable(id, error) => {
+                tracing::warn!(segment = id, %error, "an unreadable released segment counts as missing");
                 table.segments.remove(&id);
+                unreadable.push(error);
             }
         }
     };
-    let scan = scan_tail(dir, &mut table, newest, head, flushed)?;
+    let scan = scan_tail(dir, &mut table, newest, head, purpose)?;
     let successor_lost = if let Some(seal) = scan.seal {
         Some(seal.successor)
-    } else if listed.get(&newest).is_some_and(|listed| listed.place == Place::Released) {
+    } else if listed.get(&newest).is_some_and(|listed| listed.location.place == Place::Released) {
         // Only a segment with a successor is ever released.
         Some(newest + 1)
     } else {
@@ -125,7 +130,9 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
         cut: scan.cut,
         first_lsn,
         missing,
+        unreadable,
         tail_frames: scan.frames,
+        recycled_lsn,
     })
 }
 
@@ -155,7 +162,7 @@ enum History {
     /// The oldest LSN behind which there is no hole.
     From(Lsn),
     /// A released segment whose header cannot be read. Opening needs none of those, so it is to be taken as missing.
-    Unreadable(u64),
+    Unreadable(u64, Error),
 }
 
 /// Looks for holes before the newest segment.
@@ -167,31 +174,34 @@ fn check_history(
     table: &mut Table,
     listed: &BTreeMap<u64, Listed>,
     purpose: Purpose,
+    recycled_lsn: Lsn,
     missing: &mut Vec<LsnRange>,
 ) -> Result<History> {
     let newest_released =
-        listed.iter().filter(|(_, listed)| listed.place == Place::Released).map(|(&id, _)| id).max();
+        listed.iter().filter(|(_, listed)| listed.location.place == Place::Released).map(|(&id, _)| id).max();
     let mut first_lsn = None;
     let mut holes = Vec::new();
     let ids: Vec<u64> = table.segments.keys().copied().collect();
     for (at, &id) in ids.iter().enumerate().rev() {
         let before = at.checked_sub(1).and_then(|at| ids.get(at).copied());
-        let live = listed.get(&id).is_some_and(|listed| listed.place == Place::Live);
+        let live = listed.get(&id).is_some_and(|listed| listed.location.place == Place::Live);
         let hole = before.map_or(id > 1, |before| before + 1 < id);
         if !live && !hole && at > 0 {
             continue;
         }
         let header = match table.header(dir, id) {
-            Err(Error::Corruption { .. }) if !live && ids.len() > 1 => return Ok(History::Unreadable(id)),
+            Err(error @ Error::Corruption { .. }) if !live && ids.len() > 1 => {
+                return Ok(History::Unreadable(id, error));
+            }
             loaded => loaded?.header,
         };
-        let needed = |listed: &&Listed| live && !hole && listed.place == Place::Live;
+        let needed = |listed: &&Listed| live && !hole && listed.location.place == Place::Live;
         if let Some(listed) = before.and_then(|before| listed.get(&before)).filter(needed)
             && listed.bytes < header.predecessor_bytes
         {
-            let place = listed.place;
+            let location = listed.location;
             return Err(Error::Corruption {
-                file: dir.segment(id - 1, place),
+                file: dir.segment(id - 1, location),
                 offset: listed.bytes,
                 damage: Damage::EndsEarly { durable_bytes: header.predecessor_bytes },
                 first_lsn: table.header(dir, id - 1)?.header.base_lsn(),
@@ -201,7 +211,7 @@ fn check_history(
         if hole {
             let first = match before {
                 Some(before) => match end_of(dir, table, before) {
-                    Err(Error::Corruption { .. }) => return Ok(History::Unreadable(before)),
+                    Err(error @ Error::Corruption { .. }) => return Ok(History::Unreadable(before, error)),
                     end => end?.next(),
                 },
                 None => Lsn(1),
@@ -209,11 +219,15 @@ fn check_history(
             let last = header.predecessor_last_lsn;
             if first <= last {
                 first_lsn.get_or_insert(header.base_lsn());
+                if last <= recycled_lsn {
+                    // Gone on purpose, and nothing to report.
+                    continue;
+                }
                 // Segments are released in order, so a released one speaks for all before it, readable or not.
                 let released = newest_released.is_some_and(|released| released + 1 >= id);
                 let harmless = match purpose {
                     Purpose::ReadOnly => true,
-                    Purpose::Serve { flushed } => released || last <= flushed,
+                    Purpose::Serve { flushed } => released || last <= flushed.max(recycled_lsn),
                 };
                 if !harmless {
                     return Err(Error::MissingSegment {
@@ -276,7 +290,7 @@ fn scan_tail(
     table: &mut Table,
     id: u64,
     head: Option<HeadRecord>,
-    flushed: Lsn,
+    purpose: Purpose,
 ) -> Result<TailScan> {
     let loaded = table.header(dir, id)?;
     let header = loaded.header;
@@ -284,6 +298,8 @@ fn scan_tail(
     let len = file.len()?;
     let identity = dir.identity.file(id);
     let head_here = head.filter(|head| head.segment == id);
+    // Then a file is missing, and that is what has to be said.
+    let successor_known = head.is_some_and(|head| head.segment > id);
     let mut proven = header.built_bytes.max(head_here.map_or(0, |head| head.watermark));
     let mut tail = Tail {
         segment: id,
@@ -293,6 +309,8 @@ fn scan_tail(
     };
     let mut unproven = Unproven::default();
     let mut seal = None;
+    // Behind the marker of a close the file may end.
+    let mut closed_at = None;
     let mut frames = 0;
     let start = Mark { offset: loaded.frame_bytes, chain: loaded.chain, next_lsn: header.base_lsn() };
     let mut cursor = Cursor::new(Arc::clone(&file), identity, start.offset, start.chain, start.next_lsn);
@@ -327,17 +345,21 @@ fn scan_tail(
             KIND_SEAL => seal = Seal::decode(frame.payload),
             _ => {}
         }
+        let closes = frame.header.kind == KIND_MARKER && frame.header.flags & FLAG_CLOSED != 0;
+        closed_at = closes.then_some(after.bytes);
         unproven.prove(proven, &mut tail);
         let next_lsn = cursor.next_lsn;
         table.mark(id, Mark { offset: cursor.offset, chain: cursor.chain, next_lsn });
     };
     let end_bytes = cursor.offset;
     let last_lsn = cursor.next_lsn.prev();
-    if bad.is_some() {
-        // Frames behind the bad one cannot be used, but what they say about durability is true.
-        proven = proven.max(proof_behind(&file, &identity, end_bytes, len)?);
-        unproven.prove(proven.min(end_bytes), &mut tail);
-    }
+    let behind = match bad {
+        Some(_) => look_behind(&file, &identity, end_bytes, len)?,
+        None => Behind::default(),
+    };
+    // Frames behind the bad one cannot be used, but what they say about durability is true.
+    proven = proven.max(behind.proven_bytes);
+    unproven.prove(proven.min(end_bytes), &mut tail);
     let corrupt = |damage| Error::Corruption {
         file: file.path().to_path_buf(),
         offset: end_bytes,
@@ -351,49 +373,81 @@ fn scan_tail(
             _ => Damage::EndsEarly { durable_bytes: proven },
         }));
     }
-    if last_lsn < flushed {
-        return Err(corrupt(Damage::BehindViews { flushed }));
+    if let Purpose::Serve { flushed } = purpose {
+        if last_lsn < flushed {
+            return Err(corrupt(Damage::BehindViews { flushed }));
+        }
+        // The length was durable before the file had its name.
+        let allocated = header.allocated_bytes;
+        let may_be_short = seal.is_some() || closed_at == Some(end_bytes) || successor_known;
+        if len < allocated && !may_be_short {
+            return Err(corrupt(Damage::EndsEarly { durable_bytes: allocated }));
+        }
     }
-    let cut = bad.filter(|_| seal.is_none()).map(|damage| CutTail {
+    // Zeros were written ahead, and the rest of a recycled file may be anything; neither is a torn write.
+    let torn = behind.begins_frame || (behind.end_bytes > end_bytes && !header.recycled);
+    let cut = bad.filter(|_| seal.is_none() && torn).map(|damage| CutTail {
         file: file.path().to_path_buf(),
         offset: end_bytes,
-        bytes: len - end_bytes.min(len),
+        bytes: behind.end_bytes.saturating_sub(end_bytes),
         damage,
     });
+    if planted(Bug::DropTornTailsPredecessor) && cut.is_some() {
+        unproven.groups.pop();
+        let (end_bytes, last_lsn) = unproven
+            .groups
+            .last()
+            .map_or((tail.bytes, tail.last_lsn), |(after, _)| (after.bytes, after.last_lsn));
+        let adopted = unproven.groups.into_iter().map(|(_, group)| group).collect();
+        return Ok(TailScan { tail, adopted, last_lsn, end_bytes, cut, seal, frames });
+    }
     let adopted = unproven.groups.into_iter().map(|(_, group)| group).collect();
     Ok(TailScan { tail, adopted, last_lsn, end_bytes, cut, seal, frames })
 }
 
-/// The highest watermark of any whole frame of this file from `from` on, wherever the frame claims to be: a frame that
-/// stands in the wrong place cannot be used, but what it says about durability is true.
-fn proof_behind(file: &Arc<dyn File>, identity: &FileIdentity, from: u64, len: u64) -> Result<u64> {
-    let mut proven = 0;
-    let mut chunk = vec![0; CHUNK_BYTES];
+/// What stands behind the end of the frames.
+#[derive(Debug, Default)]
+struct Behind {
+    /// The highest watermark of any whole frame of this file, wherever the frame claims to be: one that stands in the
+    /// wrong place cannot be used, but what it says about durability is true.
+    proven_bytes: u64,
+    /// End of the last byte that is not zero.
+    end_bytes: u64,
+    /// The first bytes are the beginning of a frame of this file at this place.
+    begins_frame: bool,
+}
+
+fn look_behind(file: &Arc<dyn File>, identity: &FileIdentity, from: u64, len: u64) -> Result<Behind> {
+    let mut behind = Behind::default();
+    let mut chunk = AlignedBuffer::new();
     let mut at = from;
     while at < len {
-        let want = usize::try_from(len - at).unwrap_or(usize::MAX).min(chunk.len());
-        let Some(bytes) = chunk.get_mut(..want) else { break };
-        file.read_exact_at(bytes, at)?;
-        for (index, sector) in bytes.chunks(MIN_SECTOR_BYTES).enumerate() {
+        let want = usize::try_from(len - at).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        chunk.resize_stale(want);
+        file.read_exact_at(&mut chunk, at)?;
+        for (index, sector) in chunk.chunks(MIN_SECTOR_BYTES).enumerate() {
+            let Some(last) = sector.iter().rposition(|&byte| byte != 0) else { continue };
+            let start = at + (index * MIN_SECTOR_BYTES) as u64;
+            behind.end_bytes = start + last as u64 + 1;
             if !sector.starts_with(&MAGIC) || sector.len() < HEADER_BYTES {
                 continue;
             }
             let claimed = sector.get(40..48).and_then(|field| field.try_into().ok()).map(u64::from_le_bytes);
             let Some(offset) = claimed else { continue };
             let Ok(total) = claimed_bytes(sector, identity, offset) else { continue };
-            let start = at + (index * MIN_SECTOR_BYTES) as u64;
+            behind.begins_frame |= start == from && offset == from;
             if start.saturating_add(total as u64) > len {
                 continue;
             }
             let mut whole = vec![0; total];
             file.read_exact_at(&mut whole, start)?;
             if let Ok(frame) = decode(&whole, identity, offset) {
-                proven = proven.max(frame.header.watermark);
+                behind.proven_bytes = behind.proven_bytes.max(frame.header.watermark);
             }
         }
         at += want as u64;
     }
-    Ok(proven)
+    Ok(behind)
 }
 
 /// Copies the bytes of a cut tail, chunk by chunk, with a note beside them. Idempotent: a second recovery of the same

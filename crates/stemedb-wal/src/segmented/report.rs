@@ -109,19 +109,37 @@ pub struct JournalStats {
     pub compressed_groups: u64,
     /// Bytes written to segments, headers and padding included.
     pub file_bytes: u64,
-    /// Writes to active segments.
-    pub writes: u64,
-    /// Syncs of active segments.
+    /// Durable writes to active segments: each is one write and one sync.
     pub syncs: u64,
+    /// Those that failed.
+    pub failed_syncs: u64,
     /// Marker frames.
     pub markers: u64,
     /// Rotations.
     pub rotations: u64,
+    /// Segments that were started in a file which had been made ready.
+    pub spares_used: u64,
+    /// Those of them that had been segments before.
+    pub recycled: u64,
+    /// Groups (and markers) whose file was given up after a failure, and which a new segment took.
+    pub rewrites: u64,
+    /// Times that the journal gave up and became read-only.
+    pub gave_up: u64,
+    /// Times that it went on by itself.
+    pub resumed: u64,
+    /// Segments that were compressed; their bytes before and after.
+    pub packed_segments: u64,
+    /// Bytes of those before.
+    pub packed_from_bytes: u64,
+    /// Bytes of those after.
+    pub packed_to_bytes: u64,
+    /// How long the write that is under way has been waiting for the disk, in microseconds. 0 if none is.
+    pub writing_for_us: u64,
+    /// Why no entries are accepted, if so.
+    pub read_only: Option<String>,
     /// Entries per group.
     pub group_entries: HistogramSnapshot,
-    /// Microseconds per write.
-    pub write_us: HistogramSnapshot,
-    /// Microseconds per sync.
+    /// Microseconds per durable write: the write and its sync.
     pub sync_us: HistogramSnapshot,
     /// The queue behind `append`.
     pub queue: CommitStats,
@@ -134,17 +152,30 @@ pub(crate) struct Counters {
     entry_bytes: AtomicU64,
     compressed_groups: AtomicU64,
     file_bytes: AtomicU64,
-    writes: AtomicU64,
     syncs: AtomicU64,
+    failed_syncs: AtomicU64,
     markers: AtomicU64,
     rotations: AtomicU64,
+    spares_used: AtomicU64,
+    recycled: AtomicU64,
+    rewrites: AtomicU64,
+    gave_up: AtomicU64,
+    resumed: AtomicU64,
+    packed_segments: AtomicU64,
+    packed_from_bytes: AtomicU64,
+    packed_to_bytes: AtomicU64,
+    /// Monotonic start of the write that is under way, microseconds plus one; 0 if none is.
+    writing_since_us: AtomicU64,
     group_entries: Histogram,
-    write_us: Histogram,
     sync_us: Histogram,
 }
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 impl Counters {
@@ -160,15 +191,24 @@ impl Counters {
         self.groups.fetch_add(1, Ordering::Release);
     }
 
-    pub fn wrote(&self, bytes: usize, took: Duration) {
-        self.file_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.writes.fetch_add(1, Ordering::Relaxed);
-        self.write_us.add(micros(took));
+    pub fn write_begins(&self, now: Duration) {
+        self.writing_since_us.store(micros(now).saturating_add(1), Ordering::Release);
     }
 
-    pub fn synced(&self, took: Duration) {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
+    pub fn write_ends(&self, bytes: usize, took: Duration, ok: bool) {
+        self.writing_since_us.store(0, Ordering::Release);
+        self.file_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        count(&self.syncs);
         self.sync_us.add(micros(took));
+        if !ok {
+            count(&self.failed_syncs);
+        }
+    }
+
+    /// How long the write that is under way has taken so far.
+    pub fn writing_for(&self, now: Duration) -> Option<Duration> {
+        let since = self.writing_since_us.load(Ordering::Acquire).checked_sub(1)?;
+        Some(now.saturating_sub(Duration::from_micros(since)))
     }
 
     pub fn built(&self, bytes: usize) {
@@ -176,14 +216,37 @@ impl Counters {
     }
 
     pub fn marked(&self) {
-        self.markers.fetch_add(1, Ordering::Relaxed);
+        count(&self.markers);
     }
 
     pub fn rotated(&self) {
-        self.rotations.fetch_add(1, Ordering::Relaxed);
+        count(&self.rotations);
     }
 
-    pub fn snapshot(&self, queue: CommitStats) -> JournalStats {
+    pub fn spare_used(&self, recycled: bool) {
+        count(&self.spares_used);
+        self.recycled.fetch_add(u64::from(recycled), Ordering::Relaxed);
+    }
+
+    pub fn rewritten(&self) {
+        count(&self.rewrites);
+    }
+
+    pub fn gave_up(&self) {
+        count(&self.gave_up);
+    }
+
+    pub fn resumed(&self) {
+        count(&self.resumed);
+    }
+
+    pub fn packed(&self, from_bytes: u64, to_bytes: u64) {
+        count(&self.packed_segments);
+        self.packed_from_bytes.fetch_add(from_bytes, Ordering::Relaxed);
+        self.packed_to_bytes.fetch_add(to_bytes, Ordering::Relaxed);
+    }
+
+    pub fn snapshot(&self, now: Duration, read_only: Option<String>, queue: CommitStats) -> JournalStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         JournalStats {
             groups: get(&self.groups),
@@ -191,12 +254,21 @@ impl Counters {
             entry_bytes: get(&self.entry_bytes),
             compressed_groups: get(&self.compressed_groups),
             file_bytes: get(&self.file_bytes),
-            writes: get(&self.writes),
             syncs: get(&self.syncs),
+            failed_syncs: get(&self.failed_syncs),
             markers: get(&self.markers),
             rotations: get(&self.rotations),
+            spares_used: get(&self.spares_used),
+            recycled: get(&self.recycled),
+            rewrites: get(&self.rewrites),
+            gave_up: get(&self.gave_up),
+            resumed: get(&self.resumed),
+            packed_segments: get(&self.packed_segments),
+            packed_from_bytes: get(&self.packed_from_bytes),
+            packed_to_bytes: get(&self.packed_to_bytes),
+            writing_for_us: self.writing_for(now).map_or(0, micros),
+            read_only,
             group_entries: self.group_entries.snapshot(),
-            write_us: self.write_us.snapshot(),
             sync_us: self.sync_us.snapshot(),
             queue,
         }

@@ -6,7 +6,8 @@ use stemedb_env::{File, Lsn, frame::Chain};
 
 use crate::{
     Error, Result,
-    segment::{Listed, LoadedHeader, Place, SegmentDir},
+    error::Damage,
+    segment::{Form, Listed, LoadedHeader, Location, SegmentDir, is_unpack_damage},
 };
 
 /// Bytes between two marks of a segment: what a reader that starts in the middle may have to skip.
@@ -23,7 +24,9 @@ pub(crate) struct Mark {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
-    pub place: Place,
+    pub location: Location,
+    /// It cannot be compressed: how long it counts is not known.
+    pub unpackable: bool,
     /// Loaded when first needed, so that opening does not touch the whole history.
     pub header: Option<LoadedHeader>,
     /// Positions where a reader may start, ascending.
@@ -38,13 +41,19 @@ pub(crate) struct Table {
 
 impl Table {
     pub fn new(listed: &BTreeMap<u64, Listed>) -> Table {
-        let segment = |listed: &Listed| Segment { place: listed.place, header: None, marks: Vec::new() };
+        let segment = |listed: &Listed| Segment {
+            location: listed.location,
+            unpackable: false,
+            header: None,
+            marks: Vec::new(),
+        };
         Table { segments: listed.iter().map(|(&id, listed)| (id, segment(listed))).collect() }
     }
 
     /// A segment that this process has built.
     pub fn insert_built(&mut self, id: u64, header: LoadedHeader) {
-        let segment = Segment { place: Place::Live, header: Some(header), marks: Vec::new() };
+        let segment =
+            Segment { location: Location::LIVE, unpackable: false, header: Some(header), marks: Vec::new() };
         self.segments.insert(id, segment);
     }
 
@@ -68,14 +77,51 @@ impl Table {
         self.segments.range((Bound::Excluded(id), Bound::Unbounded)).next().map(|(&id, _)| id)
     }
 
-    /// Opens a segment that the table has.
-    pub fn open(&self, dir: &SegmentDir, id: u64) -> Result<Arc<dyn File>> {
-        let place = self.segments.get(&id).map_or(Place::Live, |segment| segment.place);
-        dir.open(id, place).map_err(|error| match error {
-            // Listed before, gone now.
+    /// Where a segment is.
+    pub fn location(&self, id: u64) -> Option<Location> {
+        self.segments.get(&id).map(|segment| segment.location)
+    }
+
+    /// A segment has another name now.
+    pub fn moved(&mut self, id: u64, location: Location) {
+        if let Some(segment) = self.segments.get_mut(&id) {
+            segment.location = location;
+        }
+    }
+
+    /// A segment is not to be compressed.
+    pub fn leave_plain(&mut self, id: u64) {
+        if let Some(segment) = self.segments.get_mut(&id) {
+            segment.unpackable = true;
+        }
+    }
+
+    /// Opens a segment that the table has. One that is not where it was is looked for once: an operator may have
+    /// compressed or moved it.
+    pub fn open(&mut self, dir: &SegmentDir, id: u64) -> Result<Arc<dyn File>> {
+        let location = self.location(id).unwrap_or(Location::LIVE);
+        let not_found = |error: &Error| matches!(error, Error::Env(env) if env.is_not_found());
+        let opened = match dir.open(id, location) {
+            Err(error) if not_found(&error) => match dir.list()?.get(&id) {
+                Some(listed) if listed.location != location => {
+                    self.moved(id, listed.location);
+                    dir.open(id, listed.location)
+                }
+                _ => Err(error),
+            },
+            opened => opened,
+        };
+        opened.map_err(|error| match error {
             Error::Env(env) if env.is_not_found() => Error::MissingSegment {
                 dir: dir.path.clone(),
                 segment: id,
+                first_lsn: self.loaded(id).map_or(Lsn::ZERO, |header| header.header.base_lsn()),
+                last_lsn: self.loaded(id + 1).map(|header| header.header.predecessor_last_lsn),
+            },
+            Error::Env(env) if location.form != Form::Plain && is_unpack_damage(&env) => Error::Corruption {
+                file: dir.segment(id, location),
+                offset: 0,
+                damage: Damage::Packed,
                 first_lsn: self.loaded(id).map_or(Lsn::ZERO, |header| header.header.base_lsn()),
                 last_lsn: self.loaded(id + 1).map(|header| header.header.predecessor_last_lsn),
             },

@@ -1,34 +1,24 @@
-//! The one place that writes to segments: groups, markers, rotation, close.
-//!
-//! Rotation from segment k to k+1, and every other birth of a segment:
+//! What is appended to the active segment: groups, markers, seals.
 //!
 //! ```text
-//! next.k+1.tmp   create ─ header (names k, its length, chain, last LSN) ─ sync
-//!                rename to live.k+1 ─ sync directory
-//! live.k         seal (names k+1) ─ sync                  (not after an open: old files stay untouched)
-//! HEAD           active k+1 ─ sync
-//! live.k+1       first group ─ sync ─ first acknowledgement
+//! append   room? ─ no ─▶ rotate (birth.rs)
+//!          frame in one aligned buffer ─ one durable write ─ publish
+//!                                            └─ failed ─▶ the group goes to a new segment (rescue.rs)
 //! ```
-//!
-//! So a segment with its name has a durable header, and a sealed segment has a successor. Whatever fails before the
-//! rename is a clean refusal; whatever fails after it stops the journal until the next open, because nobody knows
-//! then which of the two segments a crash would leave as the newest.
 
 use std::sync::Arc;
 
 use stemedb_env::{
-    File, Lsn, OpenMode,
-    frame::{Chain, FrameHeader, encode, frame_bytes},
+    AlignedBuffer, File, Lsn,
+    frame::{Chain, FrameHeader, HEADER_BYTES, frame_bytes, seal},
+    planted::{Bug, planted},
 };
 
 use super::{Inner, table::Mark};
 use crate::{
     Error, MAX_ENTRY_BYTES, MAX_GROUP_BYTES, ReadOnlyCause, Result,
-    head::Head,
-    segment::{
-        Encoding, HEADER_PAYLOAD_BYTES, KIND_GROUP, KIND_HEADER, KIND_MARKER, KIND_SEAL, LoadedHeader, Seal,
-        SegmentHeader, encode_group,
-    },
+    head::{Head, HeadRecord},
+    segment::{Encoding, FLAG_CLOSED, KIND_GROUP, KIND_MARKER, KIND_SEAL, Seal, encode_group},
 };
 
 /// Buffers larger than this are given back after the group that needed them.
@@ -43,7 +33,7 @@ pub(crate) struct Tail {
     pub last_lsn: Lsn,
 }
 
-/// A group that recovery read from the old tail and must write again.
+/// A group that must be written again: recovery read it from an old tail, or its write failed.
 #[derive(Clone, Debug)]
 pub(crate) struct Adopted {
     pub flags: u16,
@@ -52,42 +42,51 @@ pub(crate) struct Adopted {
     pub payload: Vec<u8>,
 }
 
+impl Adopted {
+    pub fn last_lsn(&self) -> Lsn {
+        Lsn(self.first_lsn.prev().0 + u64::from(self.count))
+    }
+}
+
 /// The segment that is being written.
 #[derive(Debug)]
-struct Active {
-    file: Arc<dyn File>,
-    id: u64,
+pub(super) struct Active {
+    pub file: Arc<dyn File>,
+    pub id: u64,
     /// End of the header frame (and of re-written groups): a segment that ends here has nothing to rotate.
-    built_bytes: u64,
-    /// End of what was written. Beyond the durable end there is at most one marker.
-    written_bytes: u64,
-    written_chain: Chain,
+    pub built_bytes: u64,
+    /// End of what was written, all of it durable.
+    pub written_bytes: u64,
+    pub written_chain: Chain,
     /// The highest watermark in any frame of this segment.
-    proven_bytes: u64,
+    pub proven_bytes: u64,
+    /// Groups in this segment, to know how large they are.
+    pub groups: u64,
+    /// For [`Bug::SyncTheOldSegment`] alone.
+    pub wrongly_synced: Option<Arc<dyn File>>,
 }
 
 /// State behind the append lock.
 #[derive(Debug)]
 pub(crate) struct Writer {
     /// `None` after an open whose tail was provably durable: the next segment is built by the first append.
-    active: Option<Active>,
+    pub(super) active: Option<Active>,
     pub tail: Tail,
-    head: Head,
-    /// Set once; nothing is written after it.
+    pub(super) head: Head,
+    pub(super) recycled_lsn: Lsn,
+    /// After an open: how long the old newest segment is, if what stands behind that is blank.
+    pub(super) old_end_bytes: Option<u64>,
+    /// Nothing is written while this is set. [`ReadOnlyCause::Failed`] goes away by itself (rescue.rs).
     pub refused: Option<ReadOnlyCause>,
-    payload: Vec<u8>,
-    frame: Vec<u8>,
+    /// The group whose writers were told that its fate is not known: written first when the journal goes on.
+    pub(super) pending: Option<Adopted>,
+    /// A segment of this number may stand on disk, or not: an attempt to start it failed late. The next attempt
+    /// replaces it.
+    pub(super) unsettled: Option<u64>,
+    pub(super) frame: AlignedBuffer,
 }
 
-/// A segment could not be built.
-enum BuildError {
-    /// It has no name yet: as if it had never been tried.
-    Unnamed(stemedb_env::Error),
-    /// It may or may not have its name.
-    Named(stemedb_env::Error),
-}
-
-fn plain_header(kind: u8, offset: u64, watermark: u64, chain_prev: Chain) -> FrameHeader {
+pub(super) fn plain_header(kind: u8, offset: u64, watermark: u64, chain_prev: Chain) -> FrameHeader {
     FrameHeader { kind, flags: 0, offset, first_lsn: Lsn::ZERO, count: 0, watermark, chain_prev }
 }
 
@@ -118,8 +117,24 @@ fn check_sizes(entries: &[&[u8]]) -> Result<()> {
 }
 
 impl Writer {
-    pub fn new(tail: Tail, head: Head, refused: Option<ReadOnlyCause>) -> Writer {
-        Writer { active: None, tail, head, refused, payload: Vec::new(), frame: Vec::new() }
+    pub fn new(
+        tail: Tail,
+        head: Head,
+        recycled_lsn: Lsn,
+        old_end_bytes: Option<u64>,
+        refused: Option<ReadOnlyCause>,
+    ) -> Writer {
+        Writer {
+            old_end_bytes,
+            active: None,
+            tail,
+            head,
+            recycled_lsn,
+            refused,
+            pending: None,
+            unsettled: None,
+            frame: AlignedBuffer::new(),
+        }
     }
 
     /// Number of the segment that is being written, if there is one.
@@ -127,17 +142,11 @@ impl Writer {
         self.active.as_ref().map(|active| active.id)
     }
 
-    fn check_writable(&self) -> Result<()> {
+    pub(super) fn check_writable(&self) -> Result<()> {
         match &self.refused {
             Some(cause) => Err(Error::ReadOnly { cause: cause.clone() }),
             None => Ok(()),
         }
-    }
-
-    /// Stops the journal: no file may be written to, or synced again, after a failure.
-    fn refuse(&mut self, cause: &Arc<stemedb_env::Error>) {
-        tracing::error!(%cause, "the journal stops accepting entries until it is opened again");
-        self.refused = Some(ReadOnlyCause::Failed(Arc::clone(cause)));
     }
 
     /// See [`crate::Journal::append_group`].
@@ -145,11 +154,11 @@ impl Writer {
         check_sizes(entries)?;
         self.check_writable()?;
         let encoding = if journal.options.compress { Encoding::Lz4IfSmaller } else { Encoding::Plain };
-        let mut payload = std::mem::take(&mut self.payload);
-        let flags = encode_group(entries, encoding, &mut payload);
-        let result = self.append_payload(journal, entries.len(), flags, &payload);
-        if payload.capacity() <= KEEP_BUFFER_BYTES {
-            self.payload = payload;
+        let mut frame = std::mem::take(&mut self.frame);
+        let (flags, payload_bytes) = encode_group(entries, encoding, &mut frame);
+        let result = self.append_payload(journal, entries.len(), flags, payload_bytes, &mut frame);
+        if frame.capacity() <= KEEP_BUFFER_BYTES {
+            self.frame = frame;
         }
         if result.is_ok() {
             let bytes: usize = entries.iter().map(|entry| entry.len()).sum();
@@ -158,151 +167,136 @@ impl Writer {
         result
     }
 
-    fn append_payload(&mut self, journal: &Inner, entries: usize, flags: u16, payload: &[u8]) -> Result<Lsn> {
-        let total = frame_bytes(payload.len(), journal.options.sector_bytes())
-            .ok_or_else(|| too_large(payload.len()))? as u64;
-        let full = |active: &Active| {
-            active.written_bytes > active.built_bytes
-                && active.written_bytes + total > journal.options.target_bytes(active.id)
-        };
-        match &self.active {
-            None => self.begin(journal, &[])?,
-            Some(active) if full(active) => self.rotate(journal)?,
-            Some(_) => {}
-        }
-        let Some(active) = &self.active else { return Err(Error::ReadOnly { cause: ReadOnlyCause::Closed }) };
-        let count = u32::try_from(entries).map_err(|_| too_large(payload.len()))?;
+    fn append_payload(
+        &mut self,
+        journal: &Inner,
+        entries: usize,
+        flags: u16,
+        payload_bytes: usize,
+        frame: &mut AlignedBuffer,
+    ) -> Result<Lsn> {
+        let total = frame_bytes(payload_bytes, journal.options.sector_bytes())
+            .ok_or_else(|| too_large(payload_bytes))?;
+        let count = u32::try_from(entries).map_err(|_| too_large(payload_bytes))?;
+        self.make_room(journal, total as u64)?;
         let first_lsn = self.tail.last_lsn.next();
         let last_lsn = Lsn(self.tail.last_lsn.0 + u64::from(count));
-        let watermark = self.tail.bytes;
+        let Some(active) = &self.active else { return Err(Error::ReadOnly { cause: ReadOnlyCause::Closed }) };
         let header = FrameHeader {
             first_lsn,
             count,
             flags,
-            ..plain_header(KIND_GROUP, active.written_bytes, watermark, active.written_chain)
+            ..plain_header(
+                KIND_GROUP,
+                active.written_bytes,
+                self.watermark(active, total),
+                active.written_chain,
+            )
         };
-        self.frame.clear();
+        frame.resize_stale(total);
         let identity = journal.dir.identity.file(active.id);
-        let chain = encode(&identity, &header, payload, journal.options.sector_bytes(), &mut self.frame)
-            .map_err(|_| too_large(payload.len()))?;
-        let written = self.write_frame(journal, chain, watermark, true);
-        if self.frame.capacity() > KEEP_BUFFER_BYTES {
-            self.frame = Vec::new();
+        let chain = seal(&identity, &header, payload_bytes, frame).map_err(|_| too_large(payload_bytes))?;
+        if planted(Bug::ReadBeforeDurable) {
+            let bytes = active.written_bytes + total as u64;
+            let _ = active.file.write_all_at(frame, active.written_bytes);
+            journal.publish(&Tail { segment: active.id, bytes, chain, last_lsn });
         }
-        if let Err(cause) = written {
-            let cause = Arc::new(cause);
-            self.refuse(&cause);
-            return Err(Error::Indeterminate { first_lsn, last_lsn, cause });
+        if let Err(cause) = self.write_frame(journal, frame, chain, header.watermark) {
+            let payload = frame.get(HEADER_BYTES..HEADER_BYTES + payload_bytes).unwrap_or_default().to_vec();
+            return self.rescue(journal, Adopted { flags, first_lsn, count, payload }, cause);
+        }
+        if let Some(active) = &mut self.active {
+            active.groups += 1;
         }
         self.tail.last_lsn = last_lsn;
         self.publish(journal);
+        self.ask_for_spare(journal);
         Ok(first_lsn)
     }
 
-    /// Writes `self.frame` at the end of the active segment in one call; syncs it if asked to. The durable end moves
-    /// only after a sync.
+    /// Up to where everything had been durable when a frame of this length is built.
+    fn watermark(&self, active: &Active, frame_bytes: usize) -> u64 {
+        if planted(Bug::WatermarkStuckAtZero) {
+            return 0;
+        }
+        if planted(Bug::WatermarkOneFrameTooHigh) {
+            return active.written_bytes + frame_bytes as u64;
+        }
+        self.tail.bytes
+    }
+
+    /// Writes a frame at the end of the active segment and makes it durable, in one call. The durable end moves only
+    /// after it has returned.
     fn write_frame(
         &mut self,
         journal: &Inner,
+        frame: &[u8],
         chain: Chain,
         watermark: u64,
-        sync: bool,
     ) -> stemedb_env::Result<()> {
         let Some(active) = &mut self.active else { return Ok(()) };
         let clock = &journal.env.clock;
         let started = clock.monotonic();
-        active.file.write_all_at(&self.frame, active.written_bytes)?;
-        let written = clock.monotonic();
-        active.written_bytes += self.frame.len() as u64;
+        journal.counters.write_begins(started);
+        let written = write_durably(active, frame);
+        journal.counters.write_ends(frame.len(), clock.monotonic().saturating_sub(started), written.is_ok());
+        written?;
+        active.written_bytes += frame.len() as u64;
         active.written_chain = chain;
         active.proven_bytes = active.proven_bytes.max(watermark);
-        journal.counters.wrote(self.frame.len(), written.saturating_sub(started));
-        if sync {
-            active.file.sync_data()?;
-            journal.counters.synced(clock.monotonic().saturating_sub(written));
-            self.tail.segment = active.id;
-            self.tail.bytes = active.written_bytes;
-            self.tail.chain = active.written_chain;
-        }
+        self.tail.segment = active.id;
+        self.tail.bytes = active.written_bytes;
+        self.tail.chain = chain;
         Ok(())
     }
 
+    /// Writes a frame with this payload and without entries.
+    fn write_plain(
+        &mut self,
+        journal: &Inner,
+        kind: u8,
+        flags: u16,
+        payload: &[u8],
+    ) -> stemedb_env::Result<()> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let watermark = self.tail.bytes;
+        let header = FrameHeader {
+            flags,
+            ..plain_header(kind, active.written_bytes, watermark, active.written_chain)
+        };
+        let identity = journal.dir.identity.file(active.id);
+        let mut frame = std::mem::take(&mut self.frame);
+        frame.clear();
+        frame.resize_stale(HEADER_BYTES);
+        frame.extend_from_slice(payload);
+        frame.resize_stale(frame_bytes(payload.len(), journal.options.sector_bytes()).unwrap_or_default());
+        // A few bytes always fit.
+        let written = match seal(&identity, &header, payload.len(), &mut frame) {
+            Ok(chain) => self.write_frame(journal, &frame, chain, watermark),
+            Err(_) => Ok(()),
+        };
+        self.frame = frame;
+        written
+    }
+
     /// Lets readers see up to the durable end.
-    fn publish(&self, journal: &Inner) {
+    pub(super) fn publish(&self, journal: &Inner) {
         let tail = &self.tail;
         let mark = Mark { offset: tail.bytes, chain: tail.chain, next_lsn: tail.last_lsn.next() };
         journal.table.lock().mark(tail.segment, mark);
         journal.publish(tail);
     }
 
-    /// Builds the next segment with `adopted` groups in it, and makes it the active one. The old file is not touched.
-    pub fn begin(&mut self, journal: &Inner, adopted: &[Adopted]) -> Result<()> {
-        self.check_writable()?;
-        let (active, header, tail) = self.build(journal, adopted)?;
-        self.install(journal, active, header, tail)
-    }
-
-    /// Ends the active segment and starts the next. Nothing to do if no group has been written to it.
-    pub fn rotate(&mut self, journal: &Inner) -> Result<()> {
-        self.check_writable()?;
-        match &self.active {
-            Some(active) if active.written_bytes > active.built_bytes => {}
-            _ => return Ok(()),
+    /// Ends the active segment with a frame that names its successor, which is durable already. If that fails nothing
+    /// is lost: the successor's header says how long this one is.
+    pub(super) fn write_seal(&mut self, journal: &Inner, successor: u64) {
+        let durable = self.tail;
+        let seal = Seal { successor, last_lsn: self.tail.last_lsn };
+        if let Err(error) = self.write_plain(journal, KIND_SEAL, 0, &seal.encode()) {
+            tracing::warn!(%error, "a segment got no seal");
         }
-        let (next, header, tail) = self.build(journal, &[])?;
-        if let Some(active) = &self.active {
-            let seal = Seal { successor: next.id, last_lsn: self.tail.last_lsn };
-            let durable = self.tail.bytes;
-            let head = plain_header(KIND_SEAL, active.written_bytes, durable, active.written_chain);
-            let identity = journal.dir.identity.file(active.id);
-            self.frame.clear();
-            // 16 bytes always fit.
-            let encoded =
-                encode(&identity, &head, &seal.encode(), journal.options.sector_bytes(), &mut self.frame);
-            let sealed = match encoded {
-                Ok(chain) => self.write_frame(journal, chain, durable, true),
-                Err(_) => Ok(()),
-            };
-            self.or_refuse(sealed)?;
-        }
-        journal.counters.rotated();
-        self.install(journal, next, header, tail)
-    }
-
-    /// From here on appends go to `active`, durably known to `HEAD`.
-    fn install(&mut self, journal: &Inner, active: Active, header: LoadedHeader, tail: Tail) -> Result<()> {
-        let written = self.head.write(&journal.dir, tail.segment, tail.bytes, tail.last_lsn);
-        self.or_refuse(written)?;
-        journal.table.lock().insert_built(active.id, header);
-        self.active = Some(active);
-        self.tail = tail;
-        journal.publish(&self.tail);
-        Ok(())
-    }
-
-    /// After a failure here it is not known what a crash would leave, so the journal stops. The caller's entries have
-    /// not been written.
-    fn or_refuse(&mut self, result: stemedb_env::Result<()>) -> Result<()> {
-        result.map_err(|error| {
-            let cause = Arc::new(error);
-            self.refuse(&cause);
-            Error::ReadOnly { cause: ReadOnlyCause::Failed(cause) }
-        })
-    }
-
-    fn build(&mut self, journal: &Inner, adopted: &[Adopted]) -> Result<(Active, LoadedHeader, Tail)> {
-        build(journal, self.tail, adopted).map_err(|error| match error {
-            BuildError::Unnamed(error) => {
-                // A leftover is removed by the next try or the next open; removing it now frees its space.
-                let _ = journal.env.fs.remove(&journal.dir.temporary(self.tail.segment + 1));
-                Error::from(error)
-            }
-            BuildError::Named(error) => {
-                let cause = Arc::new(error);
-                self.refuse(&cause);
-                Error::ReadOnly { cause: ReadOnlyCause::Failed(cause) }
-            }
-        })
+        // The seal is behind the accepted length.
+        self.tail = durable;
     }
 
     /// True when the last group is durable but no frame says so yet.
@@ -311,106 +305,70 @@ impl Writer {
             && self.active.as_ref().is_some_and(|active| active.proven_bytes < self.tail.bytes)
     }
 
-    /// Writes an empty frame that carries the newest watermark. Its own durability does not matter: it is synced with
-    /// the next group, or never.
-    pub fn write_marker(&mut self, journal: &Inner, sync: bool) -> Result<()> {
-        let Some(active) = &self.active else { return Ok(()) };
-        let watermark = self.tail.bytes;
-        let header = plain_header(KIND_MARKER, active.written_bytes, watermark, active.written_chain);
-        self.frame.clear();
-        let identity = journal.dir.identity.file(active.id);
-        let encoded = encode(&identity, &header, &[], journal.options.sector_bytes(), &mut self.frame);
-        let written = match encoded {
-            Ok(chain) => self.write_frame(journal, chain, watermark, sync),
-            Err(_) => Ok(()),
-        };
-        self.or_refuse(written)?;
+    /// Writes an empty frame that carries the newest watermark, durably.
+    pub fn write_marker(&mut self, journal: &Inner, flags: u16) -> Result<()> {
+        if self.active.is_none() {
+            return Ok(());
+        }
+        while let Err(cause) = self.write_plain(journal, KIND_MARKER, flags, &[]) {
+            self.abandon_file(journal, cause)?;
+            if flags == 0 {
+                // A fresh segment has nothing to prove.
+                return Ok(());
+            }
+        }
+        self.publish(journal);
         journal.counters.marked();
         Ok(())
     }
 
-    /// Makes everything provable and refuses what comes after. Idempotent.
+    /// What `HEAD` is to say.
+    pub(super) fn head_record(&self) -> HeadRecord {
+        HeadRecord {
+            sequence: 0,
+            segment: self.tail.segment,
+            watermark: self.tail.bytes,
+            last_lsn: self.tail.last_lsn,
+            recycled_lsn: self.recycled_lsn,
+        }
+    }
+
+    /// Makes everything provable, gives back what was allocated ahead, and refuses what comes after. Idempotent.
     pub fn close(&mut self, journal: &Inner) -> Result<()> {
         if self.refused.is_some() {
             return Ok(());
         }
         if self.active.is_some() {
-            self.write_marker(journal, true)?;
-            let tail = self.tail;
-            let written = self.head.write(&journal.dir, tail.segment, tail.bytes, tail.last_lsn);
-            self.or_refuse(written)?;
-            journal.publish(&tail);
+            self.write_marker(journal, FLAG_CLOSED)?;
+            let record = self.head_record();
+            if self.head.write(&journal.dir, record).is_err() {
+                // The failed file is given up; a second one is another file.
+                self.head.write(&journal.dir, record)?;
+            }
+            if let Some(active) = &self.active
+                && let Err(error) = active.file.set_len(active.written_bytes)
+            {
+                tracing::warn!(%error, "room that was allocated ahead is not given back");
+            }
         }
         self.refused = Some(ReadOnlyCause::Closed);
         Ok(())
     }
 }
 
-/// Writes a whole segment under a temporary name and gives it its own. One write, one sync, one directory sync.
-fn build(
-    journal: &Inner,
-    before: Tail,
-    adopted: &[Adopted],
-) -> std::result::Result<(Active, LoadedHeader, Tail), BuildError> {
-    use BuildError::{Named, Unnamed};
-    let id = before.segment + 1;
-    let sector = journal.options.sector_bytes();
-    let identity = journal.dir.identity.file(id);
-    let header_bytes = frame_bytes(HEADER_PAYLOAD_BYTES, sector).unwrap_or(sector) as u64;
-    let adopted_bytes: u64 =
-        adopted.iter().filter_map(|group| frame_bytes(group.payload.len(), sector)).map(|n| n as u64).sum();
-    let built_bytes = header_bytes + adopted_bytes;
-    let header = SegmentHeader {
-        predecessor: before.segment,
-        predecessor_bytes: before.bytes,
-        predecessor_chain: before.chain,
-        predecessor_last_lsn: before.last_lsn,
-        sector_bytes: u32::try_from(sector).unwrap_or(4096),
-        built_bytes,
-    };
-    let too_long = |_| {
-        let kind = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
-        Unnamed(stemedb_env::Error::io(stemedb_env::IoOp::Write, journal.dir.temporary(id), kind))
-    };
-    let mut bytes = Vec::new();
-    let first = plain_header(KIND_HEADER, 0, 0, before.chain);
-    let header_chain = encode(&identity, &first, &header.encode(), sector, &mut bytes).map_err(too_long)?;
-    let mut tail = Tail { segment: id, bytes: built_bytes, chain: header_chain, last_lsn: before.last_lsn };
-    for group in adopted {
-        let header = FrameHeader {
-            flags: group.flags,
-            first_lsn: group.first_lsn,
-            count: group.count,
-            ..plain_header(KIND_GROUP, bytes.len() as u64, 0, tail.chain)
-        };
-        tail.chain = encode(&identity, &header, &group.payload, sector, &mut bytes).map_err(too_long)?;
-        tail.last_lsn = Lsn(tail.last_lsn.0 + u64::from(group.count));
+/// One write and one sync, as one call where the system has one.
+fn write_durably(active: &Active, frame: &[u8]) -> stemedb_env::Result<()> {
+    let (file, offset) = (&active.file, active.written_bytes);
+    if planted(Bug::AckBeforeSync) {
+        return file.write_all_at(frame, offset);
     }
-    let (fs, path) = (&journal.env.fs, journal.dir.temporary(id));
-    let name = journal.dir.segment(id, crate::segment::Place::Live);
-    if fs.metadata(&path).map_err(Unnamed)?.is_some() {
-        fs.remove(&path).map_err(Unnamed)?;
+    if let Some(old) = &active.wrongly_synced {
+        file.write_all_at(frame, offset)?;
+        return old.sync_data();
     }
-    if fs.metadata(&name).map_err(Unnamed)?.is_some() {
-        let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-        return Err(Unnamed(stemedb_env::Error::io(stemedb_env::IoOp::Rename, name, exists)));
+    let written = file.write_durable_at(frame, offset);
+    if planted(Bug::RetryFailedSync) && written.is_err() {
+        return file.sync_data();
     }
-    let file = fs.open(&path, OpenMode::CreateNew).map_err(Unnamed)?;
-    file.write_all_at(&bytes, 0).map_err(Unnamed)?;
-    file.sync_data().map_err(Unnamed)?;
-    journal.counters.built(bytes.len());
-    fs.rename(&path, &name).map_err(Named)?;
-    fs.sync_dir(&journal.dir.path).map_err(Named)?;
-    // Opened again only so that messages name the file as it is called now.
-    let file = fs.open(&name, OpenMode::ReadWrite).map_err(Named)?;
-    let active = Active {
-        file,
-        id,
-        built_bytes,
-        written_bytes: built_bytes,
-        written_chain: tail.chain,
-        proven_bytes: built_bytes,
-    };
-    let loaded = LoadedHeader { header, frame_bytes: header_bytes, chain: header_chain };
-    Ok((active, loaded, tail))
+    written
 }

@@ -309,6 +309,11 @@ impl File for FaultFile {
         self.inner.set_len(len)
     }
 
+    fn allocate(&self, len: u64) -> Result<()> {
+        self.fs.enter(&Call::new(IoOp::SetLen, self.path()))?;
+        self.inner.allocate(len)
+    }
+
     fn lose_unsynced(&self) -> bool {
         self.inner.lose_unsynced()
     }
