@@ -28,7 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that only check, measure or show the others; they may use any of them.
-const OBSERVERS: &[&str] = &["stemedb-sim", "stemedb-torture", "stemedb-benches", "stemedb-examples"];
+const OBSERVERS: &[&str] =
+    &["stemedb-sim", "stemedb-torture", "stemedb-rig", "stemedb-benches", "stemedb-examples"];
 
 /// Tests may also use these, whatever their layer.
 const FOR_TESTS: &[&str] = &["stemedb-oracle", "stemedb-core"];

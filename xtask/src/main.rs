@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`.
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `rig`, `interleavings`.
 //!
 //! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
 //! command line that it prints before running it, so that a failed step can be repeated by hand.
@@ -8,7 +8,8 @@
 //! - [`layers`]: arrows between crates point down only.
 //! - [`machine_paths`]: nothing committed names a path of the machine it was written on.
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
-//! - [`mod@bench`], [`sim`]: the benchmarks with a table of ratios; the seeded simulation.
+//! - [`interleavings`]: the commit queue under shuttle.
+//! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
 //! - [`torture`]: the suites that try to make the journal lie, and the ledger of their runs.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
@@ -20,9 +21,11 @@ mod deny;
 mod dependencies;
 mod door;
 mod examples;
+mod interleavings;
 mod layers;
 mod machine_paths;
 mod readme;
+mod rig;
 mod sim;
 mod source;
 mod steps;
@@ -42,8 +45,10 @@ cargo xtask <task>
                                  benchmarks of one layer, with ratios to their yardsticks
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
+  interleavings                  the commit queue under a scheduler that explores interleavings (shuttle)
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
+  rig [--deep] [--require]       the journal on a real kernel: power cuts, full disks (as root, on Linux)
   torture [--deep] [--only SUITE]... [--planted] [--ledger]
                                  try to make the journal lie: crash, liar, swarm, errors, damage;
                                  --planted: each planted defect must be noticed; --ledger: keep the result
@@ -58,6 +63,8 @@ fn main() -> ExitCode {
         ["test"] => ci::run(&root, &["--only", "tests", "--only", "doc tests"]),
         ["bench", suite, options @ ..] => bench::run(&root, suite, options),
         ["sim", options @ ..] => sim::run(&root, options),
+        ["interleavings"] => interleavings::run(&root),
+        ["rig", options @ ..] => rig::run(&root, options),
         ["torture", options @ ..] => torture::run(&root, options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -217,9 +217,9 @@ pub fn seal(
     put(&header.chain_prev.0);
     debug_assert_eq!(at, HEADER_BYTES);
     let chain = chain_of(&frame[..used]);
-    let (body, trailer) = frame.split_at_mut(total - TRAILER_BYTES);
-    body[used..].fill(0);
-    trailer.copy_from_slice(&crc32fast::hash(covered(body, payload_bytes)).to_le_bytes());
+    let (content, trailer) = frame.split_at_mut(total - TRAILER_BYTES);
+    content[used..].fill(0);
+    trailer.copy_from_slice(&crc32fast::hash(covered(content, payload_bytes)).to_le_bytes());
     Ok(chain)
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -47,7 +47,7 @@ pub(super) struct Shared<S: CommitStages> {
     clock: Option<Arc<dyn Clock>>,
     tasks: Option<Arc<dyn Tasks>>,
     /// Leads for tickets that are polled; started when one first needs it.
-    job: OnceLock<Option<TaskHandle>>,
+    job: Mutex<Option<Arc<TaskHandle>>>,
     histograms: Histograms,
 }
 
@@ -114,7 +114,7 @@ impl<S: CommitStages> CommitQueue<S> {
             write_us: AtomicU64::new(0),
             clock,
             tasks,
-            job: OnceLock::new(),
+            job: Mutex::new(None),
             histograms: Histograms::default(),
         };
         CommitQueue { shared: Arc::new(shared) }
@@ -249,14 +249,21 @@ impl<S: CommitStages> Shared<S> {
     }
 
     fn wake_job(self: &Arc<Self>) {
-        let job = self.job.get_or_init(|| {
-            let job = LeadJob { shared: Arc::downgrade(self) };
-            self.tasks.as_ref()?.spawn("journal-commit", Box::new(job)).ok()
-        });
-        match job {
+        match self.job() {
             Some(job) => job.wake(),
             None => self.lead_all(),
         }
+    }
+
+    /// The background job, started by whoever needs it first; `None` without tasks, or if it cannot be started.
+    fn job(self: &Arc<Self>) -> Option<Arc<TaskHandle>> {
+        let mut slot = self.job.lock();
+        if slot.is_none() {
+            let job = LeadJob { shared: Arc::downgrade(self) };
+            let handle = self.tasks.as_ref()?.spawn("journal-commit", Box::new(job)).ok()?;
+            *slot = Some(Arc::new(handle));
+        }
+        slot.clone()
     }
 
     /// Writes whatever waits, if nobody else does.
