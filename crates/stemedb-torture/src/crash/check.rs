@@ -40,7 +40,7 @@ fn open(
         .map_err(|refusal| recovery::unopenable(&refusal))?;
     let open = !ledger.open().is_empty();
     let before = ledger.settled();
-    recovery::learn(&subject, &facts, ledger)?;
+    recovery::learn(&subject, &facts, shape.floor(promised.flushed), ledger)?;
     let shorter = open && ledger.settled() == before;
     Ok((subject, Found { torn: facts.torn, adopted: facts.adopted > 0, shorter }))
 }

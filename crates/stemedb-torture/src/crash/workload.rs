@@ -7,11 +7,11 @@ use stemedb_env::{
     fs::{
         SimFs,
         fault::{Fault, FaultRule},
-        sim::{CrashPoint, Profile, Selection},
+        sim::{CrashPoint, Selection},
     },
 };
 
-use super::Op;
+use super::{Ground, Op};
 use crate::{
     entries::entry,
     ledger::Ledger,
@@ -53,7 +53,8 @@ const ROOM_BYTES: u64 = 1500;
 
 impl Workload {
     /// A new, empty journal.
-    pub fn new(profile: Profile, shape: Shape) -> Result<Workload, Violation> {
+    pub fn new(ground: Ground) -> Result<Workload, Violation> {
+        let Ground { profile, shape } = ground;
         let machine = Machine::faulty(Machine::disk(profile), Machine::clock(), 1);
         let now = Promised { ledger: Ledger::default(), flushed: 0, weaker: false };
         let subject = Subject::create(&machine.env, OURS, &shape)
@@ -238,7 +239,8 @@ impl Workload {
         self.subject = None;
         let (subject, facts) = Subject::open(&self.machine.env, OURS, self.now.flushed, &self.shape)
             .map_err(|refusal| recovery::unopenable(&refusal))?;
-        recovery::learn(&subject, &facts, &mut self.now.ledger)?;
+        let floor = self.shape.floor(self.now.flushed);
+        recovery::learn(&subject, &facts, floor, &mut self.now.ledger)?;
         self.subject = Some(subject);
         self.promise(false);
         Ok(())

@@ -85,12 +85,13 @@ fn open_and_read(scene: &Scene, disk: &SimFs, other_past: bool, depth: Depth) ->
         let detail = format!("silently {} entries of {last}, {floor} can be proven", facts.last);
         return wrong(Promise::NeverSilent, detail);
     }
-    let named = facts.missing.iter().any(|gap| *gap == (1, Some(facts.first.saturating_sub(1))));
+    let oldest = scene.facts.first;
+    let named = facts.missing.iter().any(|gap| *gap == (oldest, Some(facts.first.saturating_sub(1))));
     let released_hit = scene.files.iter().any(|(path, bytes)| {
         matches!(FileKind::of(path), FileKind::Released(_) | FileKind::Packed)
             && harmed.get(path) != Some(bytes)
     });
-    if facts.first > 1 && !(named && released_hit) {
+    if facts.first > oldest && !(named && released_hit) {
         let detail = format!("entries before {} are gone without a word: {:?}", facts.first, facts.missing);
         return wrong(Promise::NeverSilent, detail);
     }
@@ -123,7 +124,7 @@ fn open_and_read(scene: &Scene, disk: &SimFs, other_past: bool, depth: Depth) ->
     if depth == Depth::GoesOn {
         goes_on(scene, disk, subject, &facts)?;
     }
-    Ok(match (facts.first > 1, facts.last < last, noticed) {
+    Ok(match (facts.first > oldest, facts.last < last, noticed) {
         (true, ..) => Verdict::FloorRaised,
         (_, true, _) => Verdict::Shorter,
         (_, _, true) => Verdict::RightAndNoticed,
@@ -216,10 +217,11 @@ fn goes_on(scene: &Scene, disk: &SimFs, subject: Subject, facts: &Facts) -> Resu
         return Err(Violation::new(Promise::Live, format!("an append was answered {answer:?}")));
     }
     drop(subject);
+    let first = facts.first;
     let machine = Machine::plain(disk.crash_losing_all());
     match Subject::open(&machine.env, OURS, 0, &scene.shape) {
         // Older files are looked at as far as an open needs them: what it did not need before it may need now.
-        Ok((subject, facts)) => recovery::learn(&subject, &facts, &mut ledger),
+        Ok((subject, facts)) => recovery::learn(&subject, &facts, first, &mut ledger),
         Err(refusal) => Err(recovery::unopenable(&refusal)),
     }
     .map_err(|violation| violation.at(&Path::new("opened again").display()))

@@ -26,11 +26,6 @@ pub enum Left {
     Busy,
 }
 
-impl Left {
-    /// All of them.
-    pub const ALL: [Left; 3] = [Left::Closed, Left::Idle, Left::Busy];
-}
-
 /// A journal that is whole, and everything that is known about it.
 #[derive(Debug)]
 pub struct Scene {
@@ -96,7 +91,7 @@ impl Builder {
         self.subject = None;
         let opened = Subject::open(&self.machine.env, self.owner, self.flushed, &self.shape);
         let (subject, facts) = opened.map_err(|refusal| recovery::unopenable(&refusal))?;
-        recovery::learn(&subject, &facts, &mut self.ledger)?;
+        recovery::learn(&subject, &facts, 1, &mut self.ledger)?;
         self.subject = Some(subject);
         Ok(())
     }

@@ -186,6 +186,7 @@ impl<'a> Round<'a> {
         // The views' own files are durable before they say so.
         story.flushed += story.dice.below(story.ledger.settled() + 1 - story.flushed);
         let released = self.subject.release(story.flushed);
+        story.floor = story.floor.max(story.shape.floor(story.flushed));
         self.must_work("release", released).map(drop)
     }
 
@@ -205,8 +206,8 @@ impl<'a> Round<'a> {
         }
         let which = self.story.dice.size(self.followers.len());
         let (mut follower, mut next) = self.followers.swap_remove(which);
-        if self.archived && next < self.story.floor {
-            // It may stand in a file that is gone.
+        if next < self.story.floor {
+            // It may stand in a file that is gone, or is another one's by now.
             return Ok(());
         }
         for _ in 0..=self.story.dice.below(30) {
@@ -259,7 +260,8 @@ impl<'a> Round<'a> {
     /// Moves the oldest released segment away, as the README allows. Once per process: a running journal goes on to list
     /// what is gone.
     fn archive(&mut self) -> Result<(), Violation> {
-        if !self.story.dice.one_in(4) || self.story.is_off() || self.archived {
+        let keeps = !self.story.shape.recycles;
+        if !self.story.dice.one_in(4) || self.story.is_off() || self.archived || !keeps {
             return Ok(());
         }
         let end = self.subject.end_of_oldest_segment();

@@ -63,6 +63,9 @@ impl Story {
             sector_bytes: dice.pick(&[512, 4096]),
             compress: dice.one_in(2),
             marker_ms: dice.pick(&[0, 5]),
+            prepares: dice.one_in(2),
+            recycles: dice.one_in(3),
+            packs: dice.one_in(2),
         };
         let classes = Class::choose(&mut dice);
         let profile = dice.pick(&[
@@ -256,13 +259,10 @@ impl Story {
     }
 
     fn learn(&mut self, subject: &Subject, facts: &Facts) -> Result<(), Violation> {
-        if facts.first > self.floor {
-            let detail = format!("entries {} to {} are gone", self.floor, facts.first - 1);
-            return Err(Violation::new(Promise::Durable, detail));
-        }
+        self.floor = self.floor.max(self.shape.floor(self.flushed));
         let open = self.ledger.open().len() as u64;
         let settled = self.ledger.settled();
-        recovery::learn(subject, facts, &mut self.ledger)?;
+        recovery::learn(subject, facts, self.floor, &mut self.ledger)?;
         self.report.did("opens", 1);
         self.report.did("torn", u64::from(facts.torn));
         self.report.did("adopted", u64::from(facts.adopted > 0));
