@@ -62,7 +62,10 @@ fn a_segment_whose_name_is_only_in_the_page_cache_is_not_relied_upon() {
     disk.record(true);
     drop(opened(&disk, 0, &SHAPE));
     let named = disk.take_crash_points().into_iter().find(|point| {
-        point.operation.as_ref().is_some_and(|done| done.op == IoOp::Rename && done.path.ends_with("next.000002.tmp"))
+        point
+            .operation
+            .as_ref()
+            .is_some_and(|done| done.op == IoOp::Rename && done.path.ends_with("next.000002.tmp"))
     });
     let disk = named.unwrap().fs.process_killed();
     let (_, subject, last) = opened(&disk, 0, &SHAPE);
@@ -154,7 +157,8 @@ fn a_damaged_compressed_segment_is_damage_for_a_read_only_open_too() {
     machine.idle(20, Duration::from_secs(1));
     drop(subject);
     machine.disk.settle();
-    let packed = machine.disk.paths().into_iter().find(|path| path.to_string_lossy().ends_with(".zst")).unwrap();
+    let packed =
+        machine.disk.paths().into_iter().find(|path| path.to_string_lossy().ends_with(".zst")).unwrap();
     assert!(packed.starts_with(Path::new(DIR)));
     machine.disk.truncate(&packed, 100).unwrap();
     match Subject::open_read_only(&Machine::plain(machine.disk).env) {

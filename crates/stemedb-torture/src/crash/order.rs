@@ -3,18 +3,33 @@
 //! Sequences are numbered by length, and within a length in an order that is fixed but scattered, so that a run that ends
 //! early has seen every kind of beginning, every ground and every kind of end.
 
+use std::fmt;
+
 use stemedb_env::fs::sim::{CrashOptions, Profile};
 
 use super::{OPS, Op};
 use crate::subject::Shape;
 
-/// A disk, and a journal's habits on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A disk, a journal's habits on it, and what has happened before.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Ground {
     /// The disk.
     pub profile: Profile,
     /// Sizes and habits of the journal.
     pub shape: Shape,
+    /// Operations before the first one of each sequence.
+    pub before: &'static [Op],
+}
+
+/// Two segments that may be released, one of them full, and a third with a group in it: what can happen to old segments
+/// is then within reach of short sequences.
+const AGED: &[Op] = &[Op::Large, Op::Large, Op::Group, Op::Rotate, Op::Small];
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let age = if self.before.is_empty() { "new" } else { "aged" };
+        write!(f, "{:?} ({:?}, {age})", self.profile, self.shape)
+    }
 }
 
 /// A sequence, and the ground that it runs on.
@@ -47,22 +62,25 @@ impl Plan {
     pub fn honest(length: u32) -> Plan {
         const RECYCLES: Shape = Shape { recycles: true, ..Shape::TINY };
         const GROWS: Shape = Shape { prepares: false, packs: false, ..Shape::TINY };
-        let ground = |profile, shape| Ground { profile, shape };
+        let new = |profile, shape| Ground { profile, shape, before: &[] };
+        let aged = |profile, shape| Ground { profile, shape, before: AGED };
         let grounds = vec![
-            ground(Profile::Adversarial, Shape::TINY),
-            ground(Profile::Adversarial, RECYCLES),
-            ground(Profile::Adversarial, GROWS),
-            ground(Profile::Ext4Like, Shape::TINY),
-            ground(Profile::FourKn, Shape { recycles: true, ..GROWS }),
-            ground(Profile::Prefix, RECYCLES),
+            new(Profile::Adversarial, Shape::TINY),
+            aged(Profile::Adversarial, Shape::TINY),
+            aged(Profile::Adversarial, RECYCLES),
+            new(Profile::Adversarial, GROWS),
+            aged(Profile::Ext4Like, Shape::TINY),
+            new(Profile::FourKn, Shape { recycles: true, ..GROWS }),
+            aged(Profile::FourKn, Shape::TINY),
+            aged(Profile::Prefix, RECYCLES),
         ];
         Plan { grounds, length, nested_every: 120 }
     }
 
     /// Every sequence up to this length on a disk whose syncs do nothing.
     pub fn lying(length: u32) -> Plan {
-        let ground = Ground { profile: Profile::Liar, shape: Shape::TINY };
-        Plan { grounds: vec![ground], length, nested_every: u64::MAX }
+        let ground = |before| Ground { profile: Profile::Liar, shape: Shape::TINY, before };
+        Plan { grounds: vec![ground(&[]), ground(AGED)], length, nested_every: u64::MAX }
     }
 
     /// Is it about disks that lie?
@@ -138,7 +156,7 @@ mod tests {
     #[test]
     fn every_sequence_has_one_number() {
         let plan = Plan::honest(2);
-        assert_eq!(plan.len(), 6 * (14 + 196));
+        assert_eq!(plan.len(), 8 * (14 + 196));
         let all: BTreeSet<String> =
             (0..plan.len()).map(|n| format!("{:?}", plan.sequence(n).unwrap())).collect();
         assert_eq!(all.len() as u64, plan.len());

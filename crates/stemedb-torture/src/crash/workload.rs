@@ -52,14 +52,14 @@ pub struct Workload {
 const ROOM_BYTES: u64 = 1500;
 
 impl Workload {
-    /// A new, empty journal.
+    /// A journal as old as the ground says.
     pub fn new(ground: Ground) -> Result<Workload, Violation> {
-        let Ground { profile, shape } = ground;
+        let Ground { profile, shape, before } = ground;
         let machine = Machine::faulty(Machine::disk(profile), Machine::clock(), 1);
         let now = Promised { ledger: Ledger::default(), flushed: 0, weaker: false };
         let subject = Subject::create(&machine.env, OURS, &shape)
             .map_err(|refusal| Violation::new(Promise::Live, format!("cannot create: {refusal}")))?;
-        Ok(Workload {
+        let mut workload = Workload {
             shape,
             machine,
             subject: Some(subject),
@@ -68,7 +68,9 @@ impl Workload {
             points: Vec::new(),
             recording: false,
             submitted: 0,
-        })
+        };
+        before.iter().try_for_each(|op| workload.step(*op))?;
+        Ok(workload)
     }
 
     /// From now on every moment is kept.

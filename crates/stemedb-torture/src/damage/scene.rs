@@ -91,7 +91,8 @@ impl Builder {
         self.subject = None;
         let opened = Subject::open(&self.machine.env, self.owner, self.flushed, &self.shape);
         let (subject, facts) = opened.map_err(|refusal| recovery::unopenable(&refusal))?;
-        recovery::learn(&subject, &facts, 1, &mut self.ledger)?;
+        let floor = self.shape.floor(self.flushed);
+        recovery::learn(&subject, &facts, floor, &mut self.ledger)?;
         self.subject = Some(subject);
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! Sizes and habits of the journals under test.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use stemedb_wal::{JournalOptions, Prepare, Retention};
 
 /// The options that a suite varies; everything else is [`JournalOptions::tiny`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Size at which a segment is rotated.
     pub segment_bytes: u64,
@@ -21,6 +21,20 @@ pub struct Shape {
     pub recycles: bool,
     /// Released segments that are kept are compressed.
     pub packs: bool,
+}
+
+/// Short, because it stands in front of every failure: `8192/512 +prepares -recycles …`.
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} marker {} ms", self.segment_bytes, self.sector_bytes, self.marker_ms)?;
+        let habits = [
+            ("compress", self.compress),
+            ("prepares", self.prepares),
+            ("recycles", self.recycles),
+            ("packs", self.packs),
+        ];
+        habits.iter().filter(|(_, on)| *on).try_for_each(|(name, _)| write!(f, " {name}"))
+    }
 }
 
 impl Shape {
