@@ -95,8 +95,19 @@ struct Work {
 }
 
 struct Generation {
-    journal: SegmentedJournal,
+    /// `None` only between a close and the open that follows it.
+    journal: Option<SegmentedJournal>,
     number: u64,
+}
+
+impl Generation {
+    fn new(journal: SegmentedJournal, number: u64) -> Generation {
+        Generation { journal: Some(journal), number }
+    }
+
+    fn journal(&self) -> &SegmentedJournal {
+        self.journal.as_ref().unwrap_or_else(|| wrong("used while it was closed"))
+    }
 }
 
 impl Work {
@@ -114,7 +125,7 @@ impl Work {
         say(&Line::Open { last_lsn });
         Ok(Work {
             env,
-            journal: RwLock::new(Generation { journal, number: 0 }),
+            journal: RwLock::new(Generation::new(journal, 0)),
             flushed: AtomicU64::new(options.flushed),
             gone: AtomicU64::new(options.gone),
             bytes: AtomicU64::new(0),
@@ -137,7 +148,7 @@ impl Work {
                 continue;
             }
             match dice.below(1000) {
-                0..10 => self.tolerate("rotate", self.journal.read().journal.rotate()),
+                0..10 => self.tolerate("rotate", self.journal.read().journal().rotate()),
                 10..30 => self.release(&mut dice),
                 30..60 => thread::sleep(Duration::from_micros(dice.below(12_000))),
                 60..65 if !self.options.stubborn => self.reopen(&mut dice),
@@ -158,9 +169,9 @@ impl Work {
         let (outcome, generation) = {
             let held = self.journal.read();
             let outcome = match entries.as_slice() {
-                [one] => held.journal.append(one.clone()),
+                [one] => held.journal().append(one.clone()),
                 many => {
-                    held.journal.append_group(&many.iter().map(|entry| &entry[..]).collect::<Vec<&[u8]>>())
+                    held.journal().append_group(&many.iter().map(|entry| &entry[..]).collect::<Vec<&[u8]>>())
                 }
             };
             (outcome, held.number)
@@ -205,7 +216,7 @@ impl Work {
         let sizes = journal_options(self.options.seed, self.options.life);
         match SegmentedJournal::open(&self.env, &self.options.dir, identity, flushed, sizes) {
             Ok((journal, report)) => {
-                *held = Generation { journal, number: generation + 1 };
+                *held = Generation::new(journal, generation + 1);
                 say(&Line::Open { last_lsn: report.last_lsn.0 });
             }
             // The disk is still full.
@@ -220,10 +231,12 @@ impl Work {
     fn reopen(&self, dice: &mut Dice) {
         let mut held = self.journal.write();
         let closes = dice.one_in(2);
-        let durable_lsn = held.journal.durable_lsn();
-        if closes && let Err(error) = held.journal.close() {
+        let durable_lsn = held.journal().durable_lsn();
+        if closes && let Err(error) = held.journal().close() {
             wrong(format!("close: {error}"));
         }
+        // Waits for its background work: there are never two journals on one folder.
+        held.journal = None;
         let identity = crate::identity(self.options.seed);
         let flushed = if dice.one_in(2) { self.flushed.load(Ordering::SeqCst) } else { 0 };
         let sizes = journal_options(self.options.seed, self.options.life);
@@ -233,21 +246,21 @@ impl Work {
             wrong(format!("durable to {durable_lsn}, closed: {closes}, then opened as {report:?}"));
         }
         let number = held.number + 1;
-        *held = Generation { journal, number };
+        *held = Generation::new(journal, number);
         say(&Line::Open { last_lsn: report.last_lsn.0 });
     }
 
     /// The views flush, and sometimes old history is removed.
     fn release(&self, dice: &mut Dice) {
         let held = self.journal.read();
-        let durable = held.journal.durable_lsn().0;
+        let durable = held.journal().durable_lsn().0;
         let flushed = durable.saturating_sub(dice.below(300)).max(self.flushed.load(Ordering::SeqCst));
         say(&Line::Flushed { lsn: flushed });
         self.flushed.fetch_max(flushed, Ordering::SeqCst);
-        self.tolerate("release", held.journal.release(Lsn(flushed)));
+        self.tolerate("release", held.journal().release(Lsn(flushed)));
         drop(held);
         let held = self.journal.write();
-        if let Err(error) = self.remove_old(&held.journal, dice) {
+        if let Err(error) = self.remove_old(held.journal(), dice) {
             self.tolerate("remove old segments", Err(error));
         }
     }
@@ -286,11 +299,11 @@ impl Work {
             thread::sleep(Duration::from_millis(4));
             let held = self.journal.read();
             let from = seen.max(self.gone.load(Ordering::SeqCst));
-            let last = held.journal.durable_lsn().0.min(from + 500);
+            let last = held.journal().durable_lsn().0.min(from + 500);
             if last <= from {
                 continue;
             }
-            match self.read(&held.journal, from, last) {
+            match self.read(held.journal(), from, last) {
                 Ok(entries) => {
                     seen = from + entries.len() as u64;
                     say(&Line::Seen { lsn: seen });
@@ -329,7 +342,7 @@ impl Work {
         let acked = self.acked.lock().clone();
         let held = self.journal.read();
         let gone = self.gone.load(Ordering::SeqCst);
-        let found = match self.read(&held.journal, gone, held.journal.durable_lsn().0) {
+        let found = match self.read(held.journal(), gone, held.journal().durable_lsn().0) {
             Ok(found) => found,
             Err(what) => wrong(format!("verify: {what}")),
         };

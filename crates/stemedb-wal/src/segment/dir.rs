@@ -251,17 +251,25 @@ impl SegmentDir {
         };
         let mut first_failure = None;
         for (id, listed) in dir.list()? {
-            let file = dir.open(id, listed.location)?;
-            match discover(&head_bytes(&file, &anybody.file(id))?, id) {
+            let damaged = |damage| Error::Corruption {
+                file: dir.segment(id, listed.location),
+                offset: 0,
+                damage,
+                first_lsn: stemedb_env::Lsn::ZERO,
+                last_lsn: None,
+            };
+            let head = dir.open(id, listed.location).and_then(|file| head_bytes(&file, &anybody.file(id)));
+            let head = match head {
+                Err(Error::Env(error)) if is_unpack_damage(&error) => {
+                    first_failure.get_or_insert(damaged(Damage::Packed));
+                    continue;
+                }
+                head => head?,
+            };
+            match discover(&head, id) {
                 Some(identity) => return Ok(identity),
                 None => {
-                    first_failure.get_or_insert(Error::Corruption {
-                        file: file.path().to_path_buf(),
-                        offset: 0,
-                        damage: Damage::Payload,
-                        first_lsn: stemedb_env::Lsn::ZERO,
-                        last_lsn: None,
-                    });
+                    first_failure.get_or_insert(damaged(Damage::Payload));
                 }
             }
         }

@@ -129,6 +129,7 @@ impl Writer {
         self.tail = born.tail;
         let record = self.head_record();
         if let Err(error) = self.head.write(&journal.dir, record) {
+            journal.names_in_doubt.store(true, Ordering::SeqCst);
             self.tail = before;
             self.unsettled = Some(id);
             return Err(BirthError::Unsettled(error));
@@ -200,10 +201,10 @@ fn build(
     };
     fs.rename(&room.path, &name).map_err(Unsettled)?;
     if planted(Bug::RenameBeforeSync) {
-        fs.sync_dir(&journal.dir.path).map_err(Unsettled)?;
+        journal.sync_names().map_err(Unsettled)?;
         room.file.sync_data().map_err(Unsettled)?;
     } else if !planted(Bug::SkipDirSyncAfterRotate) {
-        fs.sync_dir(&journal.dir.path).map_err(Unsettled)?;
+        journal.sync_names().map_err(Unsettled)?;
     }
     // Opened again only so that messages name the file as it is called now.
     let file = fs.open_for_commits(&name).map_err(Unsettled)?;

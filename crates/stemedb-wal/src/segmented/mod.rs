@@ -95,6 +95,9 @@ pub(crate) struct Inner {
     /// Released segments that are there and could not be read at the open.
     unreadable: Vec<Error>,
     spares: Mutex<Spares>,
+    /// A sync of the folder has failed: some name of this process may be seen and not be durable, and an old name of the
+    /// same file be durable and not seen. No file is used for another segment from then on.
+    names_in_doubt: AtomicBool,
     /// How full the active segment is.
     active_per_mille: AtomicU64,
     jobs: Mutex<Option<Jobs>>,
@@ -123,11 +126,14 @@ impl Inner {
         };
         let head = Head::after(&dir, found.head);
         // What was cut is evidence; what is blank is only room.
-        let old_end_bytes = found.cut.is_none().then_some(found.end_bytes);
+        let blank = found.cut.is_none() && found.unsettled.is_none();
+        let old_end_bytes = blank.then_some(found.end_bytes);
+        let mut writer = Writer::new(found.tail, head, found.recycled_lsn, old_end_bytes, refused);
+        writer.unsettled = found.unsettled;
         Inner {
             env: env.clone(),
             options,
-            writer: Mutex::new(Writer::new(found.tail, head, found.recycled_lsn, old_end_bytes, refused)),
+            writer: Mutex::new(writer),
             table: Mutex::new(found.table),
             readable: Mutex::new(Readable { segment: found.tail.segment, bytes }),
             durable_lsn: AtomicU64::new(lsn.0),
@@ -136,6 +142,7 @@ impl Inner {
             counters: Counters::default(),
             unreadable: found.unreadable,
             spares: Mutex::new(Spares::default()),
+            names_in_doubt: AtomicBool::new(false),
             active_per_mille: AtomicU64::new(0),
             jobs: Mutex::new(None),
             watch_sleeps: AtomicBool::new(false),
@@ -156,6 +163,22 @@ impl Inner {
 
     fn first_lsn(&self) -> Lsn {
         Lsn(self.first_lsn.load(Ordering::Acquire))
+    }
+
+    /// Makes the names in the folder durable, and remembers if that has failed once.
+    fn sync_names(&self) -> stemedb_env::Result<()> {
+        let synced = self.env.fs.sync_dir(&self.dir.path);
+        if synced.is_err() {
+            self.names_in_doubt.store(true, Ordering::SeqCst);
+        }
+        synced
+    }
+
+    /// True if the file of a segment has no other durable name than the one it is known by: all of them were given by
+    /// this process, and no sync of the folder has failed.
+    fn has_one_name(&self, id: u64) -> bool {
+        let born = self.table.lock().segments.get(&id).is_some_and(|segment| segment.born);
+        born && !self.names_in_doubt.load(Ordering::SeqCst)
     }
 
     /// True if the file of a segment that was there has been used again.
@@ -252,9 +275,16 @@ impl SegmentedJournal {
         identity: JournalIdentity,
         options: JournalOptions,
     ) -> Result<SegmentedJournal> {
+        let existed = env.fs.metadata(dir)?.is_some();
         env.fs.create_dir(dir)?;
-        if let Some(parent) = dir.parent() {
-            env.fs.sync_dir(parent)?;
+        if let Some(parent) = dir.parent()
+            && let Err(error) = env.fs.sync_dir(parent)
+        {
+            if !existed {
+                // Its name may be lost for good, however often the parent is synced later: the next try makes a new one.
+                let _ = env.fs.remove_dir(dir);
+            }
+            return Err(error.into());
         }
         let dir = segment_dir(env, dir, identity, &options);
         if !dir.list()?.is_empty() || env.fs.metadata(&Head::path(&dir))?.is_some() {
@@ -273,6 +303,7 @@ impl SegmentedJournal {
             first_lsn: Lsn(1),
             missing: Vec::new(),
             unreadable: Vec::new(),
+            unsettled: None,
             tail_frames: 0,
             recycled_lsn: Lsn::ZERO,
         };
@@ -307,7 +338,7 @@ impl SegmentedJournal {
             }
         }
         let adopted = std::mem::take(&mut found.adopted);
-        let eager = !adopted.is_empty() || found.cut.is_some();
+        let eager = !adopted.is_empty() || found.cut.is_some() || found.unsettled.is_some();
         let inner = Inner::new(env, dir, options, found, purpose);
         if eager {
             // Entries whose durability nothing proves must be durable before anybody can see them.

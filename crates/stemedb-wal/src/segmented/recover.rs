@@ -64,6 +64,8 @@ pub(crate) struct Found {
     pub missing: Vec<LsnRange>,
     /// Released segments that are there and cannot be read.
     pub unreadable: Vec<Error>,
+    /// The newest segment, if its *name* may not be durable: it is built again under the same name.
+    pub unsettled: Option<u64>,
     pub tail_frames: u64,
     /// Entries up to here were recycled after every view had flushed them.
     pub recycled_lsn: Lsn,
@@ -120,7 +122,13 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
         }
         missing.push(lost);
     }
+    let scan = match doubtful_name(&mut table, dir, newest, head, purpose, &scan)? {
+        Some(before) => TailScan { tail: before, adopted: scan.built, built: Vec::new(), ..scan },
+        None => scan,
+    };
+    let unsettled = (scan.tail.segment < newest).then_some(newest);
     Ok(Found {
+        unsettled,
         table,
         head,
         tail: scan.tail,
@@ -261,11 +269,40 @@ fn end_of(dir: &SegmentDir, table: &mut Table, id: u64) -> Result<Lsn> {
 struct TailScan {
     tail: Tail,
     adopted: Vec<Adopted>,
+    /// The groups that the segment was built with; kept only while there are no others.
+    built: Vec<Adopted>,
     last_lsn: Lsn,
     end_bytes: u64,
     cut: Option<CutTail>,
     seal: Option<Seal>,
     frames: u64,
+}
+
+/// Where the journal ends before the newest segment, if the name of that one may not be durable.
+///
+/// The name is made durable before `HEAD` speaks of the segment, and `HEAD` is written before the first group. So a segment
+/// of which `HEAD` does not know, and that holds nothing but what it was built with, may have a name that is only seen: its
+/// process was killed before the folder was synced, or that sync failed. Syncing the folder again proves nothing in the
+/// second case. What it holds is few, and is written again.
+fn doubtful_name(
+    table: &mut Table,
+    dir: &SegmentDir,
+    newest: u64,
+    head: Option<HeadRecord>,
+    purpose: Purpose,
+    scan: &TailScan,
+) -> Result<Option<Tail>> {
+    let header = table.header(dir, newest)?.header;
+    let known = head.is_some_and(|head| head.segment >= newest);
+    if purpose == Purpose::ReadOnly || known || scan.end_bytes > header.built_bytes {
+        return Ok(None);
+    }
+    Ok(Some(Tail {
+        segment: header.predecessor,
+        bytes: header.predecessor_bytes,
+        chain: header.predecessor_chain,
+        last_lsn: header.predecessor_last_lsn,
+    }))
 }
 
 /// Groups that are whole; those that a watermark has covered are dropped again.
@@ -308,6 +345,7 @@ fn scan_tail(
         last_lsn: header.predecessor_last_lsn,
     };
     let mut unproven = Unproven::default();
+    let mut built = Vec::new();
     let mut seal = None;
     // Behind the marker of a close the file may end.
     let mut closed_at = None;
@@ -340,6 +378,11 @@ fn scan_tail(
                     count: frame.header.count,
                     payload: frame.payload.to_vec(),
                 };
+                if after.bytes <= header.built_bytes {
+                    built.push(group.clone());
+                } else {
+                    built.clear();
+                }
                 unproven.groups.push((after, group));
             }
             KIND_SEAL => seal = Seal::decode(frame.payload),
@@ -399,10 +442,10 @@ fn scan_tail(
             .last()
             .map_or((tail.bytes, tail.last_lsn), |(after, _)| (after.bytes, after.last_lsn));
         let adopted = unproven.groups.into_iter().map(|(_, group)| group).collect();
-        return Ok(TailScan { tail, adopted, last_lsn, end_bytes, cut, seal, frames });
+        return Ok(TailScan { tail, adopted, built, last_lsn, end_bytes, cut, seal, frames });
     }
     let adopted = unproven.groups.into_iter().map(|(_, group)| group).collect();
-    Ok(TailScan { tail, adopted, last_lsn, end_bytes, cut, seal, frames })
+    Ok(TailScan { tail, adopted, built, last_lsn, end_bytes, cut, seal, frames })
 }
 
 /// What stands behind the end of the frames.

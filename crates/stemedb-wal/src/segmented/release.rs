@@ -57,7 +57,7 @@ impl Inner {
             self.env.fs.rename(&from, &to)?;
             table.moved(id, Location::RELEASED);
         }
-        Ok(self.env.fs.sync_dir(&self.dir.path)?)
+        Ok(self.sync_names()?)
     }
 
     /// First `HEAD` says that these entries are gone on purpose; then the files lose their names, durably; only then
@@ -73,30 +73,34 @@ impl Inner {
         }
         let mut freed = Vec::new();
         for &id in ids {
+            let has_one_name = self.has_one_name(id);
             let mut table = self.table.lock();
             let (from, to) = (self.dir.segment(id, Location::LIVE), self.dir.recycled_spare(id));
             self.env.fs.rename(&from, &to)?;
             table.segments.remove(&id);
-            freed.push(to);
+            freed.push((to, has_one_name));
         }
         self.first_lsn.fetch_max(last_lsn.next().0, std::sync::atomic::Ordering::AcqRel);
         if !planted(Bug::ReuseBeforeDirSync) {
-            self.env.fs.sync_dir(&self.dir.path)?;
+            self.sync_names()?;
         }
-        freed.into_iter().try_for_each(|path| self.offer_spare(path))
+        freed.into_iter().try_for_each(|(path, has_one_name)| {
+            if has_one_name { self.offer_spare(path) } else { Ok(self.env.fs.remove(&path)?) }
+        })
     }
 
     /// A file whose segment is stored elsewhere now, durably, becomes a spare: its blocks exist already. One that has
     /// been trimmed is too short for that and is removed.
     pub(super) fn make_spare(&self, plain: &Path, id: u64) -> Result<()> {
         let Some(metadata) = self.env.fs.metadata(plain)? else { return Ok(()) };
-        if self.options.prepare == Prepare::Off || metadata.len < self.options.segment_bytes {
+        let usable = metadata.len >= self.options.segment_bytes && self.has_one_name(id);
+        if self.options.prepare == Prepare::Off || !usable {
             return Ok(self.env.fs.remove(plain)?);
         }
         let path = self.dir.recycled_spare(id);
         self.env.fs.rename(plain, &path)?;
         if !planted(Bug::ReuseBeforeDirSync) {
-            self.env.fs.sync_dir(&self.dir.path)?;
+            self.sync_names()?;
         }
         self.offer_spare(path)
     }

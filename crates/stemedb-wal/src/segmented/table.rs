@@ -25,6 +25,8 @@ pub(crate) struct Mark {
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub location: Location,
+    /// This process has made it.
+    pub born: bool,
     /// It cannot be compressed: how long it counts is not known.
     pub unpackable: bool,
     /// Loaded when first needed, so that opening does not touch the whole history.
@@ -43,6 +45,7 @@ impl Table {
     pub fn new(listed: &BTreeMap<u64, Listed>) -> Table {
         let segment = |listed: &Listed| Segment {
             location: listed.location,
+            born: false,
             unpackable: false,
             header: None,
             marks: Vec::new(),
@@ -53,7 +56,13 @@ impl Table {
     /// A segment that this process has built.
     pub fn insert_built(&mut self, id: u64, header: LoadedHeader) {
         let segment =
-            Segment { location: Location::LIVE, unpackable: false, header: Some(header), marks: Vec::new() };
+            Segment {
+            location: Location::LIVE,
+            born: true,
+            unpackable: false,
+            header: Some(header),
+            marks: Vec::new(),
+        };
         self.segments.insert(id, segment);
     }
 

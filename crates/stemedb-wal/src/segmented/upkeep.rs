@@ -185,12 +185,12 @@ impl Upkeep {
         let (plain, packed) = (dir.segment(id, Location::RELEASED), dir.segment(id, Location::PACKED));
         if planted(Bug::RemoveBeforePackedIsDurable) {
             fs.remove(&plain)?;
-            fs.sync_dir(&dir.path)?;
+            self.journal.sync_names()?;
         }
         fs.open(&temporary, OpenMode::ReadWrite)?.sync_data()?;
         same_content(&source, &dir.open_packed(&temporary, Form::Zstd)?, bytes)?;
         fs.rename(&temporary, &packed)?;
-        fs.sync_dir(&dir.path)?;
+        self.journal.sync_names()?;
         self.journal.table.lock().moved(id, Location::PACKED);
         match self.journal.make_spare(&plain, id) {
             Ok(()) => {}
