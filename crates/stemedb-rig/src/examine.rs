@@ -54,7 +54,7 @@ pub fn read_only(root: &Path, history: &History) -> Verdict {
 
 fn look(root: &Path, history: &History, seed: u64, life: u32, examined: &mut Examined) -> Result<(), String> {
     let (env, dir, identity) = (Env::real(), root.join(JOURNAL_DIR), crate::identity(seed));
-    let options = journal_options(seed, life);
+    let options = journal_options(seed, life, true);
     // Views that know what they have flushed, and none.
     let flushed = Lsn(if life.is_multiple_of(2) { history.flushed() } else { 0 });
     let (journal, report) = match SegmentedJournal::open(&env, &dir, identity, flushed, options.clone()) {

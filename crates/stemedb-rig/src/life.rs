@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::Args;
-use stemedb_wal::JournalOptions;
+use stemedb_wal::{JournalOptions, Prepare};
 
 use crate::dice::Dice;
 
@@ -55,6 +55,11 @@ pub struct WriterOptions {
 }
 
 impl WriterOptions {
+    /// The journal's options in this life.
+    pub fn journal(&self) -> JournalOptions {
+        journal_options(self.seed, self.life, self.keep_bytes == u64::MAX)
+    }
+
     /// As they stand on the command line.
     pub fn arguments(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["--dir".into(), self.dir.clone().into()];
@@ -89,9 +94,14 @@ pub fn threads(seed: u64, life: u32) -> u16 {
 }
 
 /// The journal's sizes in a life. They differ from one life to the next, as they may.
-pub fn journal_options(seed: u64, life: u32) -> JournalOptions {
+///
+/// On a file system whose check may put blocks of removed files into files that are there (`keeps_all`), nothing is removed:
+/// neither originals of compressed segments nor files that were made ahead.
+pub fn journal_options(seed: u64, life: u32, keeps_all: bool) -> JournalOptions {
     let mut dice = Dice::of(!seed, u64::from(life));
     JournalOptions {
+        prepare: if keeps_all { Prepare::Off } else { Prepare::default() },
+        pack_level: if keeps_all { None } else { JournalOptions::default().pack_level },
         segment_bytes: 64 << (10 + 2 * dice.below(3)),
         sector_bytes: if dice.one_in(2) { 512 } else { 4096 },
         compress: dice.one_in(2),

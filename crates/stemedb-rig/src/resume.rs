@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// Whether a writer may open its journal again after a failed write, when nothing else is said. The journal stops at a
-/// failed write today; once it goes on by itself this becomes `false`.
-pub const REOPEN_ALLOWED: bool = true;
+/// Whether a writer may open its journal again after a failed write, when nothing else is said. It may not: the journal
+/// goes on by itself.
+pub const REOPEN_ALLOWED: bool = false;
 
 /// How soon after the space was freed every thread of the writer must have had an append acknowledged.
 pub const RESUME_WITHIN: Duration = Duration::from_secs(1);

@@ -21,7 +21,7 @@ use stemedb_wal::{Error, Journal, JournalReader, ReadOnlyCause, SegmentState, Se
 use crate::{
     content::{self, OpId},
     dice::Dice,
-    life::{WriterOptions, journal_options, threads},
+    life::{WriterOptions, threads},
     protocol::Line,
     slow_fs::{Habits, SlowFs},
 };
@@ -113,7 +113,7 @@ impl Generation {
 impl Work {
     fn begin(env: Env, options: WriterOptions) -> Result<Work, Error> {
         let (dir, identity) = (&options.dir, crate::identity(options.seed));
-        let sizes = journal_options(options.seed, options.life);
+        let sizes = options.journal();
         let flushed = Lsn(options.flushed);
         let (journal, last_lsn) = match SegmentedJournal::open(&env, dir, identity, flushed, sizes.clone()) {
             Ok((journal, report)) => (journal, report.last_lsn.0),
@@ -213,7 +213,7 @@ impl Work {
         }
         let identity = crate::identity(self.options.seed);
         let flushed = Lsn(self.flushed.load(Ordering::SeqCst));
-        let sizes = journal_options(self.options.seed, self.options.life);
+        let sizes = self.options.journal();
         match SegmentedJournal::open(&self.env, &self.options.dir, identity, flushed, sizes) {
             Ok((journal, report)) => {
                 *held = Generation::new(journal, generation + 1);
@@ -239,7 +239,7 @@ impl Work {
         held.journal = None;
         let identity = crate::identity(self.options.seed);
         let flushed = if dice.one_in(2) { self.flushed.load(Ordering::SeqCst) } else { 0 };
-        let sizes = journal_options(self.options.seed, self.options.life);
+        let sizes = self.options.journal();
         let opened = SegmentedJournal::open(&self.env, &self.options.dir, identity, Lsn(flushed), sizes);
         let (journal, report) = opened.unwrap_or_else(|error| wrong(format!("reopen: {error}")));
         if report.last_lsn != durable_lsn || report.cut.is_some() || (closes && report.adopted_entries > 0) {

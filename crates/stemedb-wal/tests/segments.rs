@@ -169,6 +169,25 @@ fn length(fs: &SimFs, path: &Path) -> u64 {
 }
 
 #[test]
+fn views_may_release_from_many_threads_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = JournalOptions { pack_level: None, ..JournalOptions::tiny() };
+    let journal =
+        SegmentedJournal::create(&Env::real(), &folder.path().join("wal"), IDENTITY, options).unwrap();
+    for round in 0..20 {
+        append(&journal, round * 20 + 1..=round * 20 + 20);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| journal.release(journal.durable_lsn()).unwrap());
+            }
+        });
+    }
+    let segments = journal.segments().unwrap();
+    assert!(segments[..segments.len() - 1].iter().all(|segment| segment.state == SegmentState::Released));
+    assert_eq!(read_all(&journal, 1), 400);
+}
+
+#[test]
 fn a_power_cut_while_a_segment_is_compressed_costs_nothing() {
     let (env, sim) = machine(4);
     let journal = SegmentedJournal::create(&env, Path::new(DIR), IDENTITY, JournalOptions::tiny()).unwrap();
@@ -234,6 +253,12 @@ fn recycled_files_carry_new_segments_and_their_old_frames_are_never_taken() {
             assert!(report.last_lsn >= Lsn(lsn) && report.last_lsn <= Lsn(lsn + 18), "{}", what());
             assert!(report.missing.is_empty(), "{}: {report:?}", what());
             assert_eq!(read_all(&journal, report.first_lsn.0), report.last_lsn.0, "{}", what());
+            assert!(journal.verify().unwrap().damage.is_empty(), "{}", what());
+            // Recycling goes on where the crash left it.
+            let last = report.last_lsn.0;
+            append(&journal, last + 1..=last + 30);
+            journal.release(Lsn(last + 30)).unwrap();
+            assert!(journal.segments().unwrap().len() <= 2, "{}", what());
         }
     }
     assert!(states > 100, "{states}");

@@ -94,6 +94,8 @@ pub(crate) struct Inner {
     counters: Counters,
     /// Released segments that are there and could not be read at the open.
     unreadable: Vec<Error>,
+    /// Held by one release from its look at the table to its last rename.
+    releasing: Mutex<()>,
     spares: Mutex<Spares>,
     /// A sync of the folder has failed: some name of this process may be seen and not be durable, and an old name of the
     /// same file be durable and not seen. No file is used for another segment from then on.
@@ -141,6 +143,7 @@ impl Inner {
             durable_moved: Gate::new(),
             counters: Counters::default(),
             unreadable: found.unreadable,
+            releasing: Mutex::new(()),
             spares: Mutex::new(Spares::default()),
             names_in_doubt: AtomicBool::new(false),
             active_per_mille: AtomicU64::new(0),
@@ -303,6 +306,7 @@ impl SegmentedJournal {
             first_lsn: Lsn(1),
             missing: Vec::new(),
             unreadable: Vec::new(),
+            stale: Vec::new(),
             unsettled: None,
             tail_frames: 0,
             recycled_lsn: Lsn::ZERO,
@@ -329,6 +333,9 @@ impl SegmentedJournal {
         let mut found = recover(&dir, purpose)?;
         let mut report = report_of(&found);
         dir.remove_temporaries()?;
+        for &id in &found.stale {
+            dir.fs.remove(&dir.segment(id, Location::LIVE))?;
+        }
         if let Some(cut) = &found.cut {
             let place = options.quarantine_dir.clone().unwrap_or_else(|| quarantine_default(&dir.path));
             let copy = quarantine(&dir, &place, cut)?;

@@ -28,7 +28,7 @@ use crate::{
     error::Damage,
     head::{Head, HeadRecord},
     segment::{
-        Cursor, FLAG_CLOSED, KIND_GROUP, KIND_MARKER, KIND_SEAL, Listed, Next, Place, Seal, SegmentDir,
+        Cursor, FLAG_CLOSED, KIND_GROUP, KIND_MARKER, KIND_SEAL, Listed, Location, Next, Place, Seal, SegmentDir,
     },
 };
 
@@ -64,6 +64,8 @@ pub(crate) struct Found {
     pub missing: Vec<LsnRange>,
     /// Released segments that are there and cannot be read.
     pub unreadable: Vec<Error>,
+    /// Live segments whose entries were recycled on purpose; a crash kept their names.
+    pub stale: Vec<u64>,
     /// The newest segment, if its *name* may not be durable: it is built again under the same name.
     pub unsettled: Option<u64>,
     pub tail_frames: u64,
@@ -127,7 +129,15 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
         None => scan,
     };
     let unsettled = (scan.tail.segment < newest).then_some(newest);
+    let stale = listed
+        .iter()
+        .filter(|(id, listed)| {
+            listed.location == Location::LIVE && !table.segments.contains_key(id) && **id < newest
+        })
+        .map(|(&id, _)| id)
+        .collect();
     Ok(Found {
+        stale,
         unsettled,
         table,
         head,
@@ -228,8 +238,11 @@ fn check_history(
             if first <= last {
                 first_lsn.get_or_insert(header.base_lsn());
                 if last <= recycled_lsn {
-                    // Gone on purpose, and nothing to report.
-                    continue;
+                    // Gone on purpose, and nothing to report. What is older was to go too, and a crash kept its name.
+                    for &id in ids.iter().take(at) {
+                        table.segments.remove(&id);
+                    }
+                    break;
                 }
                 // Segments are released in order, so a released one speaks for all before it, readable or not.
                 let released = newest_released.is_some_and(|released| released + 1 >= id);

@@ -16,6 +16,7 @@ use crate::{
 impl Inner {
     /// See [`crate::Journal::release`].
     pub(super) fn release(&self, flushed: Lsn) -> Result<()> {
+        let _one = self.releasing.lock();
         let ids = self.releasable(flushed)?;
         if ids.is_empty() {
             return Ok(());
