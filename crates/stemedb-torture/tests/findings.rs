@@ -133,6 +133,23 @@ fn a_reader_in_a_released_segment_is_not_disturbed_when_its_file_is_used_again()
 }
 
 #[test]
+fn a_reader_at_the_end_of_a_recycled_segment_goes_on_in_the_next_one() {
+    let shape = Shape { recycles: true, packs: false, ..Shape::TINY };
+    let (machine, subject) = created(&shape);
+    append(&subject, 1..=2, 3000);
+    let mut reader = subject.follow(1).unwrap();
+    while reader.next(|_, _| {}) == Ok(true) {}
+    // A marker ends the segment: the reader has not read it, and need not.
+    machine.idle(3, Duration::from_millis(6));
+    append(&subject, 3..=4, 3000);
+    subject.release(2).unwrap();
+    append(&subject, 5..=9, 3000);
+    let mut next = 0;
+    assert_eq!((reader.next(|lsn, _| next = lsn), subject.first()), (Ok(true), 3));
+    assert_eq!(next, 3);
+}
+
+#[test]
 fn verify_says_nothing_about_entries_that_are_gone_on_purpose() {
     let shape = Shape { recycles: true, ..SHAPE };
     let (machine, subject) = created(&shape);

@@ -13,6 +13,7 @@ use stemedb_env::{
 
 use super::{Ground, Op};
 use crate::{
+    client,
     entries::entry,
     ledger::Ledger,
     machine::Machine,
@@ -131,7 +132,7 @@ impl Workload {
             }
             Op::TornAppend => {
                 // The write is done, its sync is not.
-                self.machine.disk.stop_after(Some(self.machine.disk.mutations() + 1));
+                self.machine.arm_stop(1);
                 self.submit(&[5, 1400, EMPTY])?;
                 self.power_cut(|unit| unit % 2 == 0);
                 self.reopen()
@@ -181,11 +182,9 @@ impl Workload {
         self.promise(true);
         let borrowed: Vec<&[u8]> = group.iter().map(Vec::as_slice).collect();
         let answer = self.subject()?.append_group(&borrowed);
-        let Some(subject) = &self.subject else { return Ok(answer) };
-        let ledger = &self.now.ledger;
-        let earlier =
-            if ledger.open().len() > 1 { recovery::read_back(subject, ledger) } else { Ok(Vec::new()) };
-        self.now.ledger.answered(&answer, || earlier)?;
+        if let Some(subject) = &self.subject {
+            client::settle(&self.machine, subject, &mut self.now.ledger, &answer)?;
+        }
         self.promise(false);
         Ok(answer)
     }

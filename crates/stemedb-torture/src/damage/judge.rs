@@ -122,7 +122,7 @@ fn open_and_read(scene: &Scene, disk: &SimFs, other_past: bool, depth: Depth) ->
         );
     }
     if depth == Depth::GoesOn {
-        goes_on(scene, disk, subject, &facts)?;
+        goes_on(scene, &machine, subject, &facts)?;
     }
     Ok(match (facts.first > oldest, facts.last < last, noticed) {
         (true, ..) => Verdict::FloorRaised,
@@ -204,7 +204,7 @@ fn only_right_entries(subject: &Subject, ledger: &Ledger) -> Result<(), Violatio
 }
 
 /// What opened goes on: it accepts an entry, and everything is there after a power cut.
-fn goes_on(scene: &Scene, disk: &SimFs, subject: Subject, facts: &Facts) -> Result<(), Violation> {
+fn goes_on(scene: &Scene, machine: &Machine, subject: Subject, facts: &Facts) -> Result<(), Violation> {
     let mut ledger = Ledger::default();
     for lsn in 1..=facts.last {
         let entry = scene.ledger.entry(lsn).map(<[u8]>::to_vec).unwrap_or_default();
@@ -212,13 +212,13 @@ fn goes_on(scene: &Scene, disk: &SimFs, subject: Subject, facts: &Facts) -> Resu
         ledger.answered(&Answer::Acknowledged(lsn), || Ok(Vec::new()))?;
     }
     let group = vec![crate::entries::entry(u64::MAX, 30, false)];
-    let answer = client::append(&subject, &mut ledger, group, false, None)?;
+    let answer = client::append(machine, &subject, &mut ledger, group, false)?;
     if !matches!(answer, Answer::Acknowledged(_)) {
         return Err(Violation::new(Promise::Live, format!("an append was answered {answer:?}")));
     }
     drop(subject);
     let first = facts.first;
-    let machine = Machine::plain(disk.crash_losing_all());
+    let machine = Machine::plain(machine.disk.crash_losing_all());
     match Subject::open(&machine.env, OURS, 0, &scene.shape) {
         // Older files are looked at as far as an open needs them: what it did not need before it may need now.
         Ok((subject, facts)) => recovery::learn(&subject, &facts, first, &mut ledger),

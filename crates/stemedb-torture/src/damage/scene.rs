@@ -75,7 +75,7 @@ impl Builder {
             let number = self.ledger.settled() + 1;
             let bytes = if dull { 5000 } else { usize::try_from(number * 53 % 400).unwrap_or(0) };
             let group = vec![entry(number + self.past.0, bytes, dull)];
-            match client::append(subject, &mut self.ledger, group, false, None)? {
+            match client::append(&self.machine, subject, &mut self.ledger, group, false)? {
                 Answer::Acknowledged(_) => {}
                 answer => return Err(Violation::new(Promise::Live, format!("building: {answer:?}"))),
             }

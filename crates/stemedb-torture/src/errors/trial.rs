@@ -193,8 +193,7 @@ impl Trial {
             group.push(entry(self.submitted, bytes, false));
         }
         let Some(subject) = &self.subject else { return Ok(false) };
-        let faults = self.machine.faults.as_ref();
-        let answer = client::append(subject, &mut self.ledger, group, true, faults)?;
+        let answer = client::append(&self.machine, subject, &mut self.ledger, group, true)?;
         match &answer {
             Answer::Acknowledged(_) => {}
             Answer::Refused(refusal) => {
@@ -219,7 +218,7 @@ impl Trial {
             return Err(Violation::new(Promise::Durable, detail));
         }
         if durable > settled {
-            client::observe(subject, &mut self.ledger, self.machine.faults.as_ref())?;
+            client::observe(&self.machine, subject, &mut self.ledger)?;
         }
         Ok(())
     }
@@ -249,10 +248,10 @@ impl Trial {
         let opened = Subject::open(&self.machine.env, OURS, self.flushed, &self.shape);
         match opened {
             Ok((subject, facts)) => {
-                self.machine.faults.iter().for_each(|faults| faults.pause(true));
-                let learned =
-                    recovery::learn(&subject, &facts, self.shape.floor(self.flushed), &mut self.ledger);
-                self.machine.faults.iter().for_each(|faults| faults.pause(false));
+                let floor = self.shape.floor(self.flushed);
+                let ledger = &mut self.ledger;
+                let learn = || recovery::learn(&subject, &facts, floor, ledger);
+                let learned = self.machine.undisturbed(learn);
                 self.subject = Some(subject);
                 learned
             }

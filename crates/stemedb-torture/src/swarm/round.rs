@@ -40,11 +40,11 @@ impl<'a> Round<'a> {
     pub fn run(mut self, steps: u64) -> Result<Subject, Violation> {
         for _ in 0..steps {
             self.step()?;
-            if self.story.is_off() {
+            if self.story.machine.is_off() {
                 break;
             }
         }
-        let outcome = if self.story.is_off() { "stopped" } else { self.outcome };
+        let outcome = if self.story.machine.is_off() { "stopped" } else { self.outcome };
         self.story.count(outcome);
         Ok(self.subject)
     }
@@ -57,7 +57,7 @@ impl<'a> Round<'a> {
                 let detail = format!("{what}: nothing is damaged, but: {refusal}");
                 Err(Violation::new(Promise::NeverSilent, detail))
             }
-            Err(_) if self.story.is_off() => Ok(None),
+            Err(_) if self.story.machine.is_off() => Ok(None),
             Err(refusal) if self.story.noticeable() > 0 => {
                 self.story.note(&format!("{what}: {refusal}"));
                 self.worse("failed");
@@ -142,8 +142,7 @@ impl<'a> Round<'a> {
         let entries = group.len();
         let queued = self.story.dice.one_in(2);
         let story = &mut *self.story;
-        let faults = story.machine.faults.as_ref();
-        let answer = client::append(&self.subject, &mut story.ledger, group, queued, faults)?;
+        let answer = client::append(&story.machine, &self.subject, &mut story.ledger, group, queued)?;
         self.story.note(&format!("append {entries}: {answer:?}"));
         self.story.report.did("appends", 1);
         match answer {
@@ -174,11 +173,8 @@ impl<'a> Round<'a> {
 
     /// Somebody has seen more than was acknowledged.
     fn observe(&mut self) -> Result<(), Violation> {
-        if self.story.is_off() {
-            return Ok(());
-        }
         let story = &mut *self.story;
-        client::observe(&self.subject, &mut story.ledger, story.machine.faults.as_ref())
+        client::observe(&story.machine, &self.subject, &mut story.ledger)
     }
 
     fn release(&mut self) -> Result<(), Violation> {
@@ -261,7 +257,7 @@ impl<'a> Round<'a> {
     /// what is gone.
     fn archive(&mut self) -> Result<(), Violation> {
         let keeps = !self.story.shape.recycles;
-        if !self.story.dice.one_in(4) || self.story.is_off() || self.archived || !keeps {
+        if !self.story.dice.one_in(4) || self.story.machine.is_off() || self.archived || !keeps {
             return Ok(());
         }
         let end = self.subject.end_of_oldest_segment();
