@@ -78,8 +78,10 @@ impl<'a> Round<'a> {
     }
 
     fn step(&mut self) -> Result<(), Violation> {
-        match self.story.dice.below(40) {
+        match self.story.dice.below(42) {
             0..=21 => self.append(),
+            40 => self.release(),
+            41 => self.follow(),
             22 | 23 => {
                 let rotated = self.subject.rotate();
                 self.must_work("rotate", rotated).map(drop)
@@ -206,7 +208,9 @@ impl<'a> Round<'a> {
             // It may stand in a file that is gone, or is another one's by now.
             return Ok(());
         }
-        for _ in 0..=self.story.dice.below(30) {
+        // A reader that stays behind the writer meets files that change under it.
+        let most = self.story.dice.pick(&[2, 30]);
+        for _ in 0..=self.story.dice.below(most) {
             let mut read = None;
             let more = follower.next(|lsn, bytes| read = Some((lsn, bytes.to_vec())));
             let Some(true) = self.must_work("reading", more)? else { break };
