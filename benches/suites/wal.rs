@@ -5,7 +5,7 @@ use std::{hint::black_box, path::Path};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stemedb_benches::{scaled, scratch, together};
-use stemedb_env::{Env, Lsn, OpenMode, frame::DatabaseId};
+use stemedb_env::{AlignedBuffer, Env, Lsn, OpenMode, frame::DatabaseId};
 use stemedb_wal::{CommitOptions, Journal, JournalIdentity, JournalOptions, JournalReader, SegmentedJournal};
 
 const IDENTITY: JournalIdentity = JournalIdentity { database: DatabaseId([7; 16]), timeline: 1 };
@@ -22,7 +22,7 @@ fn entries(count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// One group against the same bytes written and synced by hand, one after the other into one growing file.
+/// One group against the same bytes written and synced by hand, one after the other into a preallocated file.
 fn append_group(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append_group");
     for count in [1, 64] {
@@ -37,9 +37,11 @@ fn append_group(criterion: &mut Criterion) {
             bencher.iter(|| black_box(journal.append_group(&slices).unwrap()));
         });
 
-        // Padded to whole sectors as the journal's frames are.
+        // Padded to whole sectors as the journal's frames are, into room that was allocated before.
         let dir = scratch();
         let file = env.fs.open(&dir.path().join("raw"), OpenMode::CreateNew).unwrap();
+        file.allocate(1 << 30).unwrap();
+        file.sync_data().unwrap();
         let bytes = vec![0x5A; (count * ENTRY_BYTES).next_multiple_of(4096)];
         let mut offset = 0;
         group.bench_function(BenchmarkId::new("yardstick_write_fdatasync", count), |bencher| {
@@ -75,48 +77,111 @@ fn writers(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn replay(criterion: &mut Criterion) {
-    let env = Env::real();
-    let dir = scratch();
-    let journal = journal(&env, &dir.path().join("wal"));
-    let entries = entries(64);
+/// A journal of `groups` groups of `per_group` entries, and the bytes of its entries and of its files.
+fn grown(env: &Env, dir: &Path, groups: usize, per_group: usize) -> (SegmentedJournal, u64, u64) {
+    let journal = journal(env, dir);
+    let entries = entries(per_group);
     let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-    let groups = scaled(2_000);
     for _ in 0..groups {
         journal.append_group(&slices).unwrap();
     }
-    let bytes = (groups * 64 * ENTRY_BYTES) as u64;
+    let file_bytes = journal.stats().file_bytes;
+    (journal, (groups * per_group * ENTRY_BYTES) as u64, file_bytes)
+}
+
+/// From the page cache, on one core. Large groups count their payload, single commits what lies on the disk for them.
+fn replay(criterion: &mut Criterion) {
+    let env = Env::real();
     let mut group = criterion.benchmark_group("replay");
-    group.sample_size(10).throughput(Throughput::Bytes(bytes));
-    group.bench_function("journal", |bencher| {
-        bencher.iter(|| {
-            let mut reader = journal.read_from(Lsn(1)).unwrap();
-            let mut read = 0;
-            while let Some(entry) = reader.next_entry().unwrap() {
-                read += entry.bytes.len() as u64;
-            }
-            assert_eq!(read, bytes);
-        });
-    });
-    // The same files, read in blocks and thrown away.
-    group.bench_function("yardstick_read_files", |bencher| {
-        let mut buffer = vec![0; 1 << 20];
-        bencher.iter(|| {
-            for entry in env.fs.list(&dir.path().join("wal")).unwrap() {
-                let file = env.fs.open(&dir.path().join("wal").join(&entry.name), OpenMode::Read).unwrap();
-                let mut offset = 0;
-                loop {
-                    let n = file.read_at(&mut buffer, offset).unwrap();
-                    if n == 0 {
-                        break;
-                    }
-                    offset += black_box(n) as u64;
+    group.sample_size(10);
+    for (name, groups, per_group) in
+        [("groups_of_64_KiB_payload", scaled(1_000), 328), ("single_commits_file", scaled(16_000), 1)]
+    {
+        let dir = scratch();
+        let path = dir.path().join("wal");
+        let (journal, payload_bytes, file_bytes) = grown(&env, &path, groups, per_group);
+        group.throughput(Throughput::Bytes(if per_group == 1 { file_bytes } else { payload_bytes }));
+        group.bench_function(BenchmarkId::new("journal", name), |bencher| {
+            bencher.iter(|| {
+                let mut reader = journal.read_from(Lsn(1)).unwrap();
+                let mut read = 0;
+                while let Some(entry) = reader.next_entry().unwrap() {
+                    read += entry.bytes.len() as u64;
                 }
-            }
+                assert_eq!(read, payload_bytes);
+            });
+        });
+        // The same files, read in blocks and thrown away.
+        group.bench_function(BenchmarkId::new("yardstick_read_files", name), |bencher| {
+            let mut buffer = AlignedBuffer::new();
+            buffer.resize(1 << 20);
+            bencher.iter(|| {
+                for entry in env.fs.list(&path).unwrap() {
+                    let file = env.fs.open(&path.join(&entry.name), OpenMode::Read).unwrap();
+                    let mut offset = 0;
+                    loop {
+                        let n = file.read_at(&mut buffer, offset).unwrap();
+                        if n == 0 {
+                            break;
+                        }
+                        offset += black_box(n) as u64;
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Opening after a clean close, with a gibibyte of sealed segments behind it.
+fn open(criterion: &mut Criterion) {
+    let env = Env::real();
+    let dir = scratch();
+    let path = dir.path().join("wal");
+    let (journal, ..) = grown(&env, &path, scaled(1_024), 5_240);
+    journal.close().unwrap();
+    let segments = journal.segments().unwrap().len();
+    drop(journal);
+    let mut group = criterion.benchmark_group("open");
+    group.sample_size(10);
+    group.bench_function(BenchmarkId::new("journal", format!("{segments}_segments")), |bencher| {
+        bencher.iter(|| {
+            let opened =
+                SegmentedJournal::open(&env, &path, IDENTITY, Lsn::ZERO, JournalOptions::default()).unwrap();
+            black_box(opened.1.last_lsn)
         });
     });
     group.finish();
 }
 
-criterion_group!(benches, append_group, writers, replay);
+/// What an entry costs on the disk, before and after its segment has been compressed. No time is measured; it is here
+/// because it belongs beside the other figures.
+fn space(_criterion: &mut Criterion) {
+    println!("\nspace: bytes on disk per entry of {ENTRY_BYTES} bytes that do not compress");
+    for (name, groups, per_group) in [
+        ("single commits", scaled(40_000), 1),
+        ("groups of 64", scaled(2_000), 64),
+        ("groups of 1000", scaled(200), 1000),
+    ] {
+        let env = Env::real();
+        let dir = scratch();
+        let path = dir.path().join("wal");
+        let (journal, payload_bytes, file_bytes) = grown(&env, &path, groups, per_group);
+        journal.rotate().unwrap();
+        journal.release(journal.durable_lsn()).unwrap();
+        let sealed = journal.segments().unwrap().len() as u64 - 1;
+        while journal.stats().packed_segments < sealed {
+            env.clock.sleep(std::time::Duration::from_millis(20));
+        }
+        let entries = payload_bytes / ENTRY_BYTES as u64;
+        let packed = journal.stats().packed_to_bytes;
+        println!(
+            "{name:<16} written {:>6.1}   compressed {:>6.1}",
+            file_bytes as f64 / entries as f64,
+            packed as f64 / entries as f64
+        );
+    }
+}
+
+criterion_group!(benches, append_group, writers, replay, open, space);
 criterion_main!(benches);

@@ -25,9 +25,12 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
         return Err(format!("no suite `{suite}`; there are {}, and {DEVICE}", SUITES.join(", ")));
     }
     let mut command = cargo_bench(root, suite);
+    let (mut peers, mut quick) = (suite == "wal", false);
     for option in options {
         match *option {
+            "--no-peers" if suite == "wal" => peers = false,
             "--quick" => {
+                quick = true;
                 command.args(["--warm-up-time", "0.3", "--measurement-time", "1", "--sample-size", "10"]);
                 command.env("STEMEDB_BENCH_QUICK", "1");
             }
@@ -43,7 +46,29 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
         return Err("the suite left no estimates".to_owned());
     }
     print!("{}", table(rows));
-    Ok(())
+    if peers { commits_beside_peers(root, quick) } else { Ok(()) }
+}
+
+/// Durable commits beside RocksDB, fjall, redb, LMDB, SQLite and sled. They are a workspace of their own, because
+/// RocksDB takes half an hour to compile, once.
+fn commits_beside_peers(root: &Path, quick: bool) -> Outcome {
+    println!(
+        "\nbeside other engines (the first build compiles RocksDB: half an hour; --no-peers leaves this out)"
+    );
+    let results = root.join("docs/benchmarks");
+    let mut command = Command::new("sh");
+    command
+        .arg("benches/peers/cargo.sh")
+        .args(["run", "--release", "--quiet", "--", "commits"])
+        .current_dir(root);
+    if quick {
+        command.args(["--rounds", "3", "--seconds-per-slice", "0.5"]);
+    } else {
+        fs::create_dir_all(&results).map_err(|error| format!("{}: {error}", results.display()))?;
+        command.arg("--json").arg(results.join("commits.json"));
+        command.arg("--svg").arg(results.join("commits.svg"));
+    }
+    steps::command(&mut command)
 }
 
 fn cargo_bench(root: &Path, suite: &str) -> Command {

@@ -43,6 +43,8 @@ cargo xtask <task>
   test                           the tests alone
   bench <wal|lsm|index|hybrid|api> [--quick]
                                  benchmarks of one layer, with ratios to their yardsticks
+  bench wal [--quick] [--no-peers]
+                                 the journal, and durable commits beside RocksDB and others
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
   interleavings                  the commit queue under a scheduler that explores interleavings (shuttle)

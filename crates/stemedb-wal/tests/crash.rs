@@ -262,15 +262,16 @@ fn explore_all(profile: Profile, work: &[Vec<Op>], options: &CrashOptions, neste
 #[test]
 fn every_power_cut_in_every_short_sequence_keeps_what_was_acknowledged() {
     let options = CrashOptions { exhaustive_units: 10, samples: 24, seed: 1 };
-    let mut work: Vec<Vec<Op>> = (1..=3).flat_map(|length| sequences(&OPS, length)).collect();
+    // Longer ones, and a million states, are the business of `cargo xtask torture`.
+    let mut work: Vec<Vec<Op>> = (1..=2).flat_map(|length| sequences(&OPS, length)).collect();
     let without_kills: Vec<Op> =
         OPS.into_iter().filter(|op| !matches!(op, Op::Idle | Op::KillAndReopen)).collect();
-    work.extend(sequences(&without_kills, 4));
+    work.extend(sequences(&without_kills, 3));
     let counted = explore_all(Profile::Adversarial, &work, &options, 50);
-    assert_eq!(counted.sequences.load(Ordering::Relaxed), 8 + 64 + 512 + 1296);
-    assert!(counted.states.load(Ordering::Relaxed) > 20_000);
-    assert!(counted.nested.load(Ordering::Relaxed) > 1_000);
-    assert!(counted.torn.load(Ordering::Relaxed) > 100, "no crash state ever cost anything");
+    assert_eq!(counted.sequences.load(Ordering::Relaxed), 8 + 64 + 216);
+    assert!(counted.states.load(Ordering::Relaxed) > 2_000);
+    assert!(counted.nested.load(Ordering::Relaxed) > 100);
+    assert!(counted.torn.load(Ordering::Relaxed) > 20, "no crash state ever cost anything");
 }
 
 #[test]

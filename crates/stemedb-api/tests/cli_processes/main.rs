@@ -7,6 +7,7 @@ mod demo;
 mod folders;
 mod http;
 mod imports;
+mod journal;
 mod kills;
 mod program;
 mod queries;

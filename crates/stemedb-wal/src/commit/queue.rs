@@ -33,6 +33,9 @@ impl<S: CommitStages> fmt::Debug for CommitQueue<S> {
     }
 }
 
+/// Where the writers of one group of these stages wait.
+type GroupOf<S> = Arc<Group<<S as CommitStages>::Reply>>;
+
 /// What the queue's handles, its tickets and its job share.
 pub(super) struct Shared<S: CommitStages> {
     stages: S,
@@ -165,11 +168,7 @@ impl<S: CommitStages> Shared<S> {
     }
 
     /// Adds the request to the newest group, or to a new one.
-    fn join(
-        &self,
-        request: S::Request,
-        cost_bytes: u64,
-    ) -> Result<(Arc<Group<S::Reply>>, usize), SubmitError> {
+    fn join(&self, request: S::Request, cost_bytes: u64) -> Result<(GroupOf<S>, usize), SubmitError> {
         let now = self.now();
         let mut queue = self.queue.lock();
         if queue.broken {
@@ -282,7 +281,7 @@ impl<S: CommitStages> Shared<S> {
 
     /// Writes and publishes the group at the front. The caller leads; it goes on leading if this returns true, which
     /// it does if `stay` says so of the group and more are waiting.
-    fn run_front(self: &Arc<Self>, stay: &mut dyn FnMut(&Arc<Group<S::Reply>>) -> bool) -> bool {
+    fn run_front(self: &Arc<Self>, stay: &mut dyn FnMut(&GroupOf<S>) -> bool) -> bool {
         self.gather();
         let taken = {
             let mut queue = self.queue.lock();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stemedb_env::{
-    Error, File, Lsn,
+    AlignedBuffer, Error, File, Lsn,
     frame::{Chain, FileIdentity, Frame, FrameError, HEADER_BYTES, MAX_FRAME_BYTES, claimed_bytes, decode},
 };
 
@@ -37,8 +37,9 @@ pub(crate) struct Cursor {
     pub chain: Chain,
     /// First LSN of the next group.
     pub next_lsn: Lsn,
-    /// `buffer[start..filled]` are the file's bytes from `offset` on.
-    buffer: Vec<u8>,
+    /// `buffer[start..filled]` are the file's bytes from `offset` on. Aligned: copies out of the page cache are several
+    /// times faster so.
+    buffer: AlignedBuffer,
     start: usize,
     filled: usize,
 }
@@ -51,7 +52,7 @@ impl Cursor {
         chain: Chain,
         next_lsn: Lsn,
     ) -> Cursor {
-        Cursor { file, identity, offset, chain, next_lsn, buffer: Vec::new(), start: 0, filled: 0 }
+        Cursor { file, identity, offset, chain, next_lsn, buffer: AlignedBuffer::new(), start: 0, filled: 0 }
     }
 
     /// The next frame of those that end at or before `limit`. Cost: one CRC-32 and one BLAKE3 pass.
@@ -124,12 +125,14 @@ impl Cursor {
         self.start = 0;
         let ahead = usize::try_from(left).unwrap_or(usize::MAX).min(READ_AHEAD_BYTES);
         let target = wanted.max(ahead);
-        if self.buffer.len() < target {
-            self.buffer.resize(target, 0);
-        } else if self.buffer.len() > READ_AHEAD_BYTES && target <= READ_AHEAD_BYTES {
+        if self.buffer.capacity() > 2 * READ_AHEAD_BYTES && target <= READ_AHEAD_BYTES {
             // One huge frame must not cost its memory for ever.
-            self.buffer.truncate(READ_AHEAD_BYTES.max(self.filled));
-            self.buffer.shrink_to_fit();
+            let mut smaller = AlignedBuffer::new();
+            smaller.extend_from_slice(self.buffer.get(..self.filled).unwrap_or_default());
+            self.buffer = smaller;
+        }
+        if self.buffer.len() < target {
+            self.buffer.resize_stale(target);
         }
         if let Some(room) = self.buffer.get_mut(self.filled..target) {
             self.filled += self.file.read_up_to_at(room, self.offset + self.filled as u64)?;

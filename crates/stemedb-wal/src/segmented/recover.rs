@@ -28,7 +28,8 @@ use crate::{
     error::Damage,
     head::{Head, HeadRecord},
     segment::{
-        Cursor, FLAG_CLOSED, KIND_GROUP, KIND_MARKER, KIND_SEAL, Listed, Location, Next, Place, Seal, SegmentDir,
+        Cursor, FLAG_CLOSED, KIND_GROUP, KIND_MARKER, KIND_SEAL, Listed, Location, Next, Place, Seal,
+        SegmentDir,
     },
 };
 

@@ -55,8 +55,7 @@ impl Table {
 
     /// A segment that this process has built.
     pub fn insert_built(&mut self, id: u64, header: LoadedHeader) {
-        let segment =
-            Segment {
+        let segment = Segment {
             location: Location::LIVE,
             born: true,
             unpackable: false,
