@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use stemedb_env::fs::FaultFs;
-
 use crate::{
     ledger::{Group, Ledger},
+    machine::Machine,
     recovery::read_back,
     subject::{Answer, Subject},
     violation::Violation,
 };
 
-/// Appends a group through the queue if it is a single entry and `queued`, else directly, and settles the ledger by the
-/// answer. What has to be read for that is not a part of the workload: `faults` pause meanwhile.
+/// Appends a group, through the queue if it is a single entry and `queued`, and settles the ledger by the answer.
 pub fn append(
+    machine: &Machine,
     subject: &Subject,
     ledger: &mut Ledger,
     group: Vec<Vec<u8>>,
     queued: bool,
-    faults: Option<&FaultFs>,
 ) -> Result<Answer, Violation> {
     let group: Group = Arc::new(group);
     ledger.submit(Arc::clone(&group));
@@ -29,23 +27,26 @@ pub fn append(
             subject.append_group(&borrowed)
         }
     };
-    let behind = match (&answer, ledger.open().len()) {
-        (Answer::Acknowledged(_), 2..) => undisturbed(faults, || read_back(subject, ledger)),
-        _ => Ok(Vec::new()),
-    };
-    ledger.answered(&answer, || behind)?;
+    settle(machine, subject, ledger, &answer)?;
     Ok(answer)
 }
 
-/// A reader sees entries that were not acknowledged: they are settled now.
-pub fn observe(subject: &Subject, ledger: &mut Ledger, faults: Option<&FaultFs>) -> Result<(), Violation> {
-    let behind = undisturbed(faults, || read_back(subject, ledger))?;
-    ledger.observe(&behind)
+/// Settles the ledger by what the group submitted last was answered.
+pub fn settle(
+    machine: &Machine,
+    subject: &Subject,
+    ledger: &mut Ledger,
+    answer: &Answer,
+) -> Result<(), Violation> {
+    let behind = match (answer, ledger.open().len()) {
+        (Answer::Acknowledged(_), 2..) => machine.undisturbed(|| read_back(subject, ledger)),
+        _ => Ok(Vec::new()),
+    };
+    ledger.answered(answer, || behind)
 }
 
-fn undisturbed<T>(faults: Option<&FaultFs>, work: impl FnOnce() -> T) -> T {
-    faults.iter().for_each(|faults| faults.pause(true));
-    let result = work();
-    faults.iter().for_each(|faults| faults.pause(false));
-    result
+/// A reader sees entries that were not acknowledged: they are settled now.
+pub fn observe(machine: &Machine, subject: &Subject, ledger: &mut Ledger) -> Result<(), Violation> {
+    let behind = machine.undisturbed(|| read_back(subject, ledger))?;
+    ledger.observe(&behind)
 }

@@ -27,6 +27,8 @@ pub struct Machine {
     pub tasks: Arc<SimTasks>,
     /// What the journal is given.
     pub env: Env,
+    /// Changes of the disk after which every call fails.
+    stop_at: Option<u64>,
 }
 
 impl Machine {
@@ -34,7 +36,7 @@ impl Machine {
     pub fn plain(disk: SimFs) -> Machine {
         let clock = Arc::new(SimClock::new(START));
         let (env, handles) = Env::over(disk.clone(), Arc::clone(&clock), 1);
-        Machine { disk, faults: None, clock, tasks: handles.tasks, env }
+        Machine { disk, faults: None, clock, tasks: handles.tasks, env, stop_at: None }
     }
 
     /// A machine that starts on this disk, with a [`FaultFs`] in between. `seed` decides the order of background steps and the
@@ -44,7 +46,7 @@ impl Machine {
         let faults =
             FaultFs::with_clock(Arc::new(disk.clone()), Arc::clone(&clock) as Arc<dyn Clock>, seed ^ 1);
         env.fs = Arc::new(faults.clone());
-        Machine { disk, faults: Some(faults), clock, tasks: handles.tasks, env }
+        Machine { disk, faults: Some(faults), clock, tasks: handles.tasks, env, stop_at: None }
     }
 
     /// A clock for the machines of one run.
@@ -58,6 +60,34 @@ impl Machine {
         // Nothing is there that could refuse it.
         let _ = disk.install_dir(Path::new("/db"));
         disk
+    }
+
+    /// Lets the machine stop inside one of the next `mutations` changes of the disk: every later call fails.
+    pub fn arm_stop(&mut self, mutations: u64) {
+        let at = self.disk.mutations() + mutations;
+        self.disk.stop_after(Some(at));
+        self.stop_at = Some(at);
+    }
+
+    /// Takes that back.
+    pub fn disarm_stop(&mut self) {
+        self.disk.stop_after(None);
+        self.stop_at = None;
+    }
+
+    /// True when it has stopped.
+    pub fn is_off(&self) -> bool {
+        self.stop_at.is_some_and(|at| self.disk.mutations() >= at)
+    }
+
+    /// Does something that is not a part of the workload: nothing fails meanwhile, not even without power.
+    pub fn undisturbed<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.disk.stop_after(None);
+        self.faults.iter().for_each(|faults| faults.pause(true));
+        let result = work();
+        self.faults.iter().for_each(|faults| faults.pause(false));
+        self.disk.stop_after(self.stop_at);
+        result
     }
 
     /// Steps background jobs until none is runnable; false if that never comes.

@@ -3,7 +3,7 @@
 use crate::{crash, damage, errors, report::Report, swarm};
 
 /// States of the crash enumeration: all sequences of one and two operations, and some of three.
-const STATES: u64 = 25_000;
+const STATES: u64 = 60_000;
 /// States on a disk that lies.
 const LYING_STATES: u64 = 4_000;
 /// Seeds of the swarm; enough for every class.

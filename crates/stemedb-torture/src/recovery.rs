@@ -7,9 +7,13 @@ use crate::{
 };
 
 /// Compares an opened journal with the ledger, which learns what became of its open groups. Nothing may fail while this
-/// reads.
-pub fn learn(subject: &Subject, facts: &Facts, ledger: &mut Ledger) -> Result<(), Violation> {
+/// reads. Entries before `floor` may be gone, if the report says so.
+pub fn learn(subject: &Subject, facts: &Facts, floor: u64, ledger: &mut Ledger) -> Result<(), Violation> {
     let from = facts.first.max(1);
+    if from > floor {
+        let detail = format!("entries {floor} to {} are gone", from - 1);
+        return Err(Violation::new(Promise::Durable, detail));
+    }
     let mut comparison = ledger.comparison_from(from);
     subject.read(from, |lsn, entry| comparison.entry(lsn, entry)).map_err(|refusal| unreadable(&refusal))?;
     let behind = comparison.finish()?;

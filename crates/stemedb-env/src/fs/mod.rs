@@ -191,9 +191,6 @@ pub trait File: Send + Sync + fmt::Debug {
                 return Err(Error::io(IoOp::Write, self.path(), zero));
             }
             done += n;
-            if planted(Bug::IgnoreShortWrite) {
-                break;
-            }
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ fn open(
     promised: &Promised,
     ledger: &mut Ledger,
     shape: &Shape,
-) -> Result<(Subject, Found), Violation> {
+) -> Result<(Machine, Subject, Found), Violation> {
     // Whatever filled it has been removed.
     disk.set_capacity(None);
     let machine = Machine::plain(disk.clone());
@@ -40,16 +40,16 @@ fn open(
         .map_err(|refusal| recovery::unopenable(&refusal))?;
     let open = !ledger.open().is_empty();
     let before = ledger.settled();
-    recovery::learn(&subject, &facts, ledger)?;
+    recovery::learn(&subject, &facts, shape.floor(promised.flushed), ledger)?;
     let shorter = open && ledger.settled() == before;
-    Ok((subject, Found { torn: facts.torn, adopted: facts.adopted > 0, shorter }))
+    Ok((machine, subject, Found { torn: facts.torn, adopted: facts.adopted > 0, shorter }))
 }
 
 /// Opens the disk and checks that it holds what it must and nothing else; that what was seen survives another power cut;
 /// that it goes on, and that this survives too.
 pub fn check(disk: &SimFs, killed: bool, promised: &Promised, shape: &Shape) -> Result<Found, Violation> {
     let mut ledger = promised.ledger.clone();
-    let (subject, found) = open(disk, promised, &mut ledger, shape)?;
+    let (machine, subject, found) = open(disk, promised, &mut ledger, shape)?;
     // Where opening wrote nothing and everything was durable before, the second power cut would leave the same disk.
     if killed || disk.mutations() > 0 {
         let again = disk.crash_losing_all();
@@ -58,7 +58,7 @@ pub fn check(disk: &SimFs, killed: bool, promised: &Promised, shape: &Shape) -> 
     }
     for (number, bytes) in [(LATER, 20), (LATER + 1, 600)] {
         let group = vec![entry(number, bytes, false)];
-        let answer = client::append(&subject, &mut ledger, group, false, None)?;
+        let answer = client::append(&machine, &subject, &mut ledger, group, false)?;
         if let Answer::Refused(refusal) | Answer::Unknown(refusal) = answer {
             let detail = format!("an append after recovery failed: {refusal}");
             return Err(Violation::new(Promise::Live, detail));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stemedb_env::fs::{
     SimFs,
-    sim::{CrashOptions, CrashPoint, Profile},
+    sim::{CrashOptions, CrashPoint},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
     machine::Machine,
     recovery,
     report::{Failure, Report},
-    subject::{OURS, Subject},
+    subject::{OURS, Shape, Subject},
     violation::{Violation, caught},
 };
 
@@ -26,6 +26,7 @@ pub struct Explorer<'a> {
     plan: &'a Plan,
     seen: &'a Seen,
     report: &'a mut Report,
+    shape: Shape,
     again: String,
 }
 
@@ -49,12 +50,13 @@ impl<'a> Explorer<'a> {
         let Some(sequence) = plan.sequence(number) else { return };
         let suite = report.suite;
         let again = format!("torture {suite} --length {} --only {number}", plan.length);
-        let mut explorer = Explorer { plan, seen, report, again };
-        let place = format!("{:?} {:?}", sequence.profile, sequence.ops);
-        match caught(|| run(&sequence, plan)) {
+        let shape = sequence.ground.shape;
+        let mut explorer = Explorer { plan, seen, report, shape, again };
+        let place = format!("{:?} {:?}", sequence.ground, sequence.ops);
+        match caught(|| run(&sequence)) {
             Ok(points) => explorer.visit_all(&points, &sequence, &place),
             // On a disk that lies even the steps between two crashes may find damage.
-            Err(_) if sequence.profile == Profile::Liar => explorer.report.did("ended_early", 1),
+            Err(_) if plan.is_lying() => explorer.report.did("ended_early", 1),
             Err(violation) => explorer.fail(violation.at(&place)),
         }
         explorer.report.did("sequences", 1);
@@ -113,8 +115,8 @@ impl<'a> Explorer<'a> {
         }
         self.report.did(if outer { "distinct" } else { "nested" }, 1);
         self.report.injected(state.class, 1);
-        if self.plan.profiles == [Profile::Liar] {
-            match caught(|| check_liar(&state.disk, state.promised, &self.plan.shape)) {
+        if self.plan.is_lying() {
+            match caught(|| check_liar(&state.disk, state.promised, &self.shape)) {
                 Ok(verdict) => self.report.came_of(state.class, name_of(verdict), 1),
                 Err(violation) => self.fail(violation.at(&place())),
             }
@@ -122,7 +124,7 @@ impl<'a> Explorer<'a> {
         }
         let nested = outer && state.key.is_multiple_of(self.plan.nested_every);
         let pristine = nested.then(|| state.disk.process_killed());
-        match caught(|| check(&state.disk, state.killed, state.promised, &self.plan.shape)) {
+        match caught(|| check(&state.disk, state.killed, state.promised, &self.shape)) {
             Ok(found) => self.count(state.class, &found),
             Err(violation) => return self.fail(violation.at(&place())),
         }
@@ -159,9 +161,10 @@ impl<'a> Explorer<'a> {
             let machine = Machine::plain(disk.clone());
             disk.note(0);
             disk.record(true);
-            let (subject, facts) = Subject::open(&machine.env, OURS, promised.flushed, &self.plan.shape)
+            let (subject, facts) = Subject::open(&machine.env, OURS, promised.flushed, &self.shape)
                 .map_err(|refusal| recovery::unopenable(&refusal))?;
-            recovery::learn(&subject, &facts, &mut after.ledger)?;
+            let floor = self.shape.floor(promised.flushed);
+            recovery::learn(&subject, &facts, floor, &mut after.ledger)?;
             // What somebody has seen by now must stay.
             disk.note(1);
             machine.settle();
@@ -179,8 +182,8 @@ impl<'a> Explorer<'a> {
     }
 }
 
-fn run(sequence: &Sequence, plan: &Plan) -> Result<Vec<(CrashPoint, Arc<Promised>)>, Violation> {
-    let mut workload = Workload::new(sequence.profile, plan.shape)?;
+fn run(sequence: &Sequence) -> Result<Vec<(CrashPoint, Arc<Promised>)>, Violation> {
+    let mut workload = Workload::new(sequence.ground)?;
     let Some((last, before)) = sequence.ops.split_last() else { return Ok(Vec::new()) };
     before.iter().try_for_each(|op| workload.step(*op))?;
     workload.record();

@@ -31,7 +31,7 @@ use self::explore::Explorer;
 pub use self::{
     check::{Found, Verdict, check, check_liar},
     ops::{OPS, Op},
-    order::{Plan, Sequence},
+    order::{Ground, Plan, Sequence},
     seen::Seen,
     workload::{Promised, Workload},
 };

@@ -1,18 +1,42 @@
 //! Which sequence has which number.
 //!
 //! Sequences are numbered by length, and within a length in an order that is fixed but scattered, so that a run that ends
-//! early has seen every kind of beginning, every profile and every kind of end.
+//! early has seen every kind of beginning, every ground and every kind of end.
+
+use std::fmt;
 
 use stemedb_env::fs::sim::{CrashOptions, Profile};
 
 use super::{OPS, Op};
 use crate::subject::Shape;
 
-/// A sequence, and the disk that it runs on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sequence {
+/// A disk, a journal's habits on it, and what has happened before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Ground {
     /// The disk.
     pub profile: Profile,
+    /// Sizes and habits of the journal.
+    pub shape: Shape,
+    /// Operations before the first one of each sequence.
+    pub before: &'static [Op],
+}
+
+/// Two segments that may be released, one of them full, and a third with a group in it: what can happen to old segments
+/// is then within reach of short sequences.
+const AGED: &[Op] = &[Op::Large, Op::Large, Op::Group, Op::Rotate, Op::Small];
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let age = if self.before.is_empty() { "new" } else { "aged" };
+        write!(f, "{:?} ({:?}, {age})", self.profile, self.shape)
+    }
+}
+
+/// A sequence, and the ground that it runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// The ground.
+    pub ground: Ground,
     /// The steps.
     pub ops: Vec<Op>,
 }
@@ -20,12 +44,10 @@ pub struct Sequence {
 /// What a run goes through.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The disks.
-    pub profiles: Vec<Profile>,
+    /// Disks and habits.
+    pub grounds: Vec<Ground>,
     /// Longest sequences.
     pub length: u32,
-    /// Sizes of the journals.
-    pub shape: Shape,
     /// One state in so many is crashed again at every point of its recovery.
     pub nested_every: u64,
 }
@@ -35,23 +57,39 @@ pub struct Plan {
 const STRIDE: u128 = 2_654_435_761;
 
 impl Plan {
-    /// Every sequence up to this length on every honest disk.
+    /// Every sequence up to this length on every honest disk. Files that are written ahead, used again and compressed are
+    /// met on the worst one.
     pub fn honest(length: u32) -> Plan {
-        Plan {
-            profiles: vec![Profile::Adversarial, Profile::Ext4Like, Profile::FourKn, Profile::Prefix],
-            length,
-            shape: Shape::TINY,
-            nested_every: 120,
-        }
+        const RECYCLES: Shape = Shape { recycles: true, ..Shape::TINY };
+        const GROWS: Shape = Shape { prepares: false, packs: false, ..Shape::TINY };
+        let new = |profile, shape| Ground { profile, shape, before: &[] };
+        let aged = |profile, shape| Ground { profile, shape, before: AGED };
+        let grounds = vec![
+            new(Profile::Adversarial, Shape::TINY),
+            aged(Profile::Adversarial, Shape::TINY),
+            aged(Profile::Adversarial, RECYCLES),
+            new(Profile::Adversarial, GROWS),
+            aged(Profile::Ext4Like, Shape::TINY),
+            new(Profile::FourKn, Shape { recycles: true, ..GROWS }),
+            aged(Profile::FourKn, Shape::TINY),
+            aged(Profile::Prefix, RECYCLES),
+        ];
+        Plan { grounds, length, nested_every: 120 }
     }
 
     /// Every sequence up to this length on a disk whose syncs do nothing.
     pub fn lying(length: u32) -> Plan {
-        Plan { profiles: vec![Profile::Liar], nested_every: u64::MAX, ..Plan::honest(length) }
+        let ground = |before| Ground { profile: Profile::Liar, shape: Shape::TINY, before };
+        Plan { grounds: vec![ground(&[]), ground(AGED)], length, nested_every: u64::MAX }
+    }
+
+    /// Is it about disks that lie?
+    pub fn is_lying(&self) -> bool {
+        self.grounds.iter().all(|ground| ground.profile == Profile::Liar)
     }
 
     fn of_length(&self, length: u32) -> u64 {
-        (OPS.len() as u64).saturating_pow(length).saturating_mul(self.profiles.len() as u64)
+        (OPS.len() as u64).saturating_pow(length).saturating_mul(self.grounds.len() as u64)
     }
 
     /// How many sequences there are.
@@ -77,14 +115,14 @@ impl Plan {
         }
         let scattered = u128::from(number) * STRIDE % u128::from(self.of_length(length));
         let mut rest = usize::try_from(scattered).ok()?;
-        let profile = *self.profiles.get(rest % self.profiles.len())?;
-        rest /= self.profiles.len();
+        let ground = *self.grounds.get(rest % self.grounds.len())?;
+        rest /= self.grounds.len();
         let mut ops = Vec::new();
         for _ in 0..length {
             ops.push(*OPS.get(rest % OPS.len())?);
             rest /= OPS.len();
         }
-        Some(Sequence { profile, ops })
+        Some(Sequence { ground, ops })
     }
 
     /// How thoroughly the outcomes of a crash are visited: short sequences more than the many long ones.
@@ -118,7 +156,7 @@ mod tests {
     #[test]
     fn every_sequence_has_one_number() {
         let plan = Plan::honest(2);
-        assert_eq!(plan.len(), 4 * (14 + 196));
+        assert_eq!(plan.len(), 8 * (14 + 196));
         let all: BTreeSet<String> =
             (0..plan.len()).map(|n| format!("{:?}", plan.sequence(n).unwrap())).collect();
         assert_eq!(all.len() as u64, plan.len());

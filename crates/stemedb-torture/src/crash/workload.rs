@@ -7,12 +7,13 @@ use stemedb_env::{
     fs::{
         SimFs,
         fault::{Fault, FaultRule},
-        sim::{CrashPoint, Profile, Selection},
+        sim::{CrashPoint, Selection},
     },
 };
 
-use super::Op;
+use super::{Ground, Op};
 use crate::{
+    client,
     entries::entry,
     ledger::Ledger,
     machine::Machine,
@@ -52,13 +53,14 @@ pub struct Workload {
 const ROOM_BYTES: u64 = 1500;
 
 impl Workload {
-    /// A new, empty journal.
-    pub fn new(profile: Profile, shape: Shape) -> Result<Workload, Violation> {
+    /// A journal as old as the ground says.
+    pub fn new(ground: Ground) -> Result<Workload, Violation> {
+        let Ground { profile, shape, before } = ground;
         let machine = Machine::faulty(Machine::disk(profile), Machine::clock(), 1);
         let now = Promised { ledger: Ledger::default(), flushed: 0, weaker: false };
         let subject = Subject::create(&machine.env, OURS, &shape)
             .map_err(|refusal| Violation::new(Promise::Live, format!("cannot create: {refusal}")))?;
-        Ok(Workload {
+        let mut workload = Workload {
             shape,
             machine,
             subject: Some(subject),
@@ -67,7 +69,9 @@ impl Workload {
             points: Vec::new(),
             recording: false,
             submitted: 0,
-        })
+        };
+        before.iter().try_for_each(|op| workload.step(*op))?;
+        Ok(workload)
     }
 
     /// From now on every moment is kept.
@@ -128,7 +132,7 @@ impl Workload {
             }
             Op::TornAppend => {
                 // The write is done, its sync is not.
-                self.machine.disk.stop_after(Some(self.machine.disk.mutations() + 1));
+                self.machine.arm_stop(1);
                 self.submit(&[5, 1400, EMPTY])?;
                 self.power_cut(|unit| unit % 2 == 0);
                 self.reopen()
@@ -178,11 +182,9 @@ impl Workload {
         self.promise(true);
         let borrowed: Vec<&[u8]> = group.iter().map(Vec::as_slice).collect();
         let answer = self.subject()?.append_group(&borrowed);
-        let Some(subject) = &self.subject else { return Ok(answer) };
-        let ledger = &self.now.ledger;
-        let earlier =
-            if ledger.open().len() > 1 { recovery::read_back(subject, ledger) } else { Ok(Vec::new()) };
-        self.now.ledger.answered(&answer, || earlier)?;
+        if let Some(subject) = &self.subject {
+            client::settle(&self.machine, subject, &mut self.now.ledger, &answer)?;
+        }
         self.promise(false);
         Ok(answer)
     }
@@ -238,7 +240,8 @@ impl Workload {
         self.subject = None;
         let (subject, facts) = Subject::open(&self.machine.env, OURS, self.now.flushed, &self.shape)
             .map_err(|refusal| recovery::unopenable(&refusal))?;
-        recovery::learn(&subject, &facts, &mut self.now.ledger)?;
+        let floor = self.shape.floor(self.now.flushed);
+        recovery::learn(&subject, &facts, floor, &mut self.now.ledger)?;
         self.subject = Some(subject);
         self.promise(false);
         Ok(())

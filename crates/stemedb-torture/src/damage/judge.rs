@@ -85,12 +85,13 @@ fn open_and_read(scene: &Scene, disk: &SimFs, other_past: bool, depth: Depth) ->
         let detail = format!("silently {} entries of {last}, {floor} can be proven", facts.last);
         return wrong(Promise::NeverSilent, detail);
     }
-    let named = facts.missing.iter().any(|gap| *gap == (1, Some(facts.first.saturating_sub(1))));
+    let oldest = scene.facts.first;
+    let named = facts.missing.iter().any(|gap| *gap == (oldest, Some(facts.first.saturating_sub(1))));
     let released_hit = scene.files.iter().any(|(path, bytes)| {
         matches!(FileKind::of(path), FileKind::Released(_) | FileKind::Packed)
             && harmed.get(path) != Some(bytes)
     });
-    if facts.first > 1 && !(named && released_hit) {
+    if facts.first > oldest && !(named && released_hit) {
         let detail = format!("entries before {} are gone without a word: {:?}", facts.first, facts.missing);
         return wrong(Promise::NeverSilent, detail);
     }
@@ -121,9 +122,9 @@ fn open_and_read(scene: &Scene, disk: &SimFs, other_past: bool, depth: Depth) ->
         );
     }
     if depth == Depth::GoesOn {
-        goes_on(scene, disk, subject, &facts)?;
+        goes_on(scene, &machine, subject, &facts)?;
     }
-    Ok(match (facts.first > 1, facts.last < last, noticed) {
+    Ok(match (facts.first > oldest, facts.last < last, noticed) {
         (true, ..) => Verdict::FloorRaised,
         (_, true, _) => Verdict::Shorter,
         (_, _, true) => Verdict::RightAndNoticed,
@@ -203,7 +204,7 @@ fn only_right_entries(subject: &Subject, ledger: &Ledger) -> Result<(), Violatio
 }
 
 /// What opened goes on: it accepts an entry, and everything is there after a power cut.
-fn goes_on(scene: &Scene, disk: &SimFs, subject: Subject, facts: &Facts) -> Result<(), Violation> {
+fn goes_on(scene: &Scene, machine: &Machine, subject: Subject, facts: &Facts) -> Result<(), Violation> {
     let mut ledger = Ledger::default();
     for lsn in 1..=facts.last {
         let entry = scene.ledger.entry(lsn).map(<[u8]>::to_vec).unwrap_or_default();
@@ -211,15 +212,16 @@ fn goes_on(scene: &Scene, disk: &SimFs, subject: Subject, facts: &Facts) -> Resu
         ledger.answered(&Answer::Acknowledged(lsn), || Ok(Vec::new()))?;
     }
     let group = vec![crate::entries::entry(u64::MAX, 30, false)];
-    let answer = client::append(&subject, &mut ledger, group, false, None)?;
+    let answer = client::append(machine, &subject, &mut ledger, group, false)?;
     if !matches!(answer, Answer::Acknowledged(_)) {
         return Err(Violation::new(Promise::Live, format!("an append was answered {answer:?}")));
     }
     drop(subject);
-    let machine = Machine::plain(disk.crash_losing_all());
+    let first = facts.first;
+    let machine = Machine::plain(machine.disk.crash_losing_all());
     match Subject::open(&machine.env, OURS, 0, &scene.shape) {
         // Older files are looked at as far as an open needs them: what it did not need before it may need now.
-        Ok((subject, facts)) => recovery::learn(&subject, &facts, &mut ledger),
+        Ok((subject, facts)) => recovery::learn(&subject, &facts, first, &mut ledger),
         Err(refusal) => Err(recovery::unopenable(&refusal)),
     }
     .map_err(|violation| violation.at(&Path::new("opened again").display()))

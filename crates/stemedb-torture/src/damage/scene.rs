@@ -26,11 +26,6 @@ pub enum Left {
     Busy,
 }
 
-impl Left {
-    /// All of them.
-    pub const ALL: [Left; 3] = [Left::Closed, Left::Idle, Left::Busy];
-}
-
 /// A journal that is whole, and everything that is known about it.
 #[derive(Debug)]
 pub struct Scene {
@@ -80,7 +75,7 @@ impl Builder {
             let number = self.ledger.settled() + 1;
             let bytes = if dull { 5000 } else { usize::try_from(number * 53 % 400).unwrap_or(0) };
             let group = vec![entry(number + self.past.0, bytes, dull)];
-            match client::append(subject, &mut self.ledger, group, false, None)? {
+            match client::append(&self.machine, subject, &mut self.ledger, group, false)? {
                 Answer::Acknowledged(_) => {}
                 answer => return Err(Violation::new(Promise::Live, format!("building: {answer:?}"))),
             }
@@ -96,7 +91,8 @@ impl Builder {
         self.subject = None;
         let opened = Subject::open(&self.machine.env, self.owner, self.flushed, &self.shape);
         let (subject, facts) = opened.map_err(|refusal| recovery::unopenable(&refusal))?;
-        recovery::learn(&subject, &facts, &mut self.ledger)?;
+        let floor = self.shape.floor(self.flushed);
+        recovery::learn(&subject, &facts, floor, &mut self.ledger)?;
         self.subject = Some(subject);
         Ok(())
     }

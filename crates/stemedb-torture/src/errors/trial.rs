@@ -193,8 +193,7 @@ impl Trial {
             group.push(entry(self.submitted, bytes, false));
         }
         let Some(subject) = &self.subject else { return Ok(false) };
-        let faults = self.machine.faults.as_ref();
-        let answer = client::append(subject, &mut self.ledger, group, true, faults)?;
+        let answer = client::append(&self.machine, subject, &mut self.ledger, group, true)?;
         match &answer {
             Answer::Acknowledged(_) => {}
             Answer::Refused(refusal) => {
@@ -219,7 +218,7 @@ impl Trial {
             return Err(Violation::new(Promise::Durable, detail));
         }
         if durable > settled {
-            client::observe(subject, &mut self.ledger, self.machine.faults.as_ref())?;
+            client::observe(&self.machine, subject, &mut self.ledger)?;
         }
         Ok(())
     }
@@ -227,8 +226,9 @@ impl Trial {
     fn read(&mut self) -> Result<(), Violation> {
         let Some(subject) = &self.subject else { return Ok(()) };
         let ledger = self.ledger.clone();
-        let mut comparison = ledger.comparison();
-        let read = subject.read(1, |lsn, bytes| comparison.entry(lsn, bytes));
+        let first = subject.first();
+        let mut comparison = ledger.comparison_from(first);
+        let read = subject.read(first, |lsn, bytes| comparison.entry(lsn, bytes));
         if self.excuse("reading", read)?.is_some() {
             let behind = comparison.finish()?;
             self.ledger.observe(&behind)?;
@@ -248,9 +248,10 @@ impl Trial {
         let opened = Subject::open(&self.machine.env, OURS, self.flushed, &self.shape);
         match opened {
             Ok((subject, facts)) => {
-                self.machine.faults.iter().for_each(|faults| faults.pause(true));
-                let learned = recovery::learn(&subject, &facts, &mut self.ledger);
-                self.machine.faults.iter().for_each(|faults| faults.pause(false));
+                let floor = self.shape.floor(self.flushed);
+                let ledger = &mut self.ledger;
+                let learn = || recovery::learn(&subject, &facts, floor, ledger);
+                let learned = self.machine.undisturbed(learn);
                 self.subject = Some(subject);
                 learned
             }
@@ -289,7 +290,9 @@ impl Trial {
         let mut ledger = self.ledger.clone();
         let machine = Machine::plain(disk);
         match Subject::open(&machine.env, OURS, self.flushed, &self.shape) {
-            Ok((subject, facts)) => recovery::learn(&subject, &facts, &mut ledger),
+            Ok((subject, facts)) => {
+                recovery::learn(&subject, &facts, self.shape.floor(self.flushed), &mut ledger)
+            }
             Err(Refusal::Absent) if self.outcome == "not_created" && ledger.settled() == 0 => Ok(()),
             Err(refusal) => Err(recovery::unopenable(&refusal)),
         }
@@ -323,7 +326,7 @@ impl Trial {
         };
         let (subject, facts) = opened.map_err(|refusal| recovery::unopenable(&refusal))?;
         if let Some(facts) = facts {
-            recovery::learn(&subject, &facts, &mut self.ledger)?;
+            recovery::learn(&subject, &facts, self.shape.floor(self.flushed), &mut self.ledger)?;
         }
         self.subject = Some(subject);
         Ok(())

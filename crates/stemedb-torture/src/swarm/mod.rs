@@ -96,7 +96,7 @@ fn round(story: &mut Story, subject: Subject) -> Result<Subject, Violation> {
     let stops = story.has(Class::PowerCut) || story.has(Class::Kill);
     if stops && story.dice.one_in(3) {
         let mutations = 1 + story.dice.below(60);
-        story.arm_stop(mutations);
+        story.machine.arm_stop(mutations);
     }
     let steps = 3 + story.dice.below(16);
     let subject = Round::new(story, subject).run(steps)?;
@@ -106,7 +106,7 @@ fn round(story: &mut Story, subject: Subject) -> Result<Subject, Violation> {
 
 fn end(story: &mut Story, subject: Subject) -> Result<(), Violation> {
     let (cuts, kills) = (story.has(Class::PowerCut), story.has(Class::Kill));
-    if story.is_off() {
+    if story.machine.is_off() {
         drop(subject);
         match cuts && (!kills || story.dice.one_in(2)) {
             true => story.cut_power("power_cut_inside"),
@@ -114,8 +114,7 @@ fn end(story: &mut Story, subject: Subject) -> Result<(), Violation> {
         }
         return Ok(());
     }
-    story.machine.disk.stop_after(None);
-    story.stop_at = None;
+    story.machine.disarm_stop();
     match story.dice.below(4) {
         0 | 1 if cuts => {
             // Cut first: what dropping the journal might still write comes too late.

@@ -40,11 +40,11 @@ impl<'a> Round<'a> {
     pub fn run(mut self, steps: u64) -> Result<Subject, Violation> {
         for _ in 0..steps {
             self.step()?;
-            if self.story.is_off() {
+            if self.story.machine.is_off() {
                 break;
             }
         }
-        let outcome = if self.story.is_off() { "stopped" } else { self.outcome };
+        let outcome = if self.story.machine.is_off() { "stopped" } else { self.outcome };
         self.story.count(outcome);
         Ok(self.subject)
     }
@@ -57,7 +57,7 @@ impl<'a> Round<'a> {
                 let detail = format!("{what}: nothing is damaged, but: {refusal}");
                 Err(Violation::new(Promise::NeverSilent, detail))
             }
-            Err(_) if self.story.is_off() => Ok(None),
+            Err(_) if self.story.machine.is_off() => Ok(None),
             Err(refusal) if self.story.noticeable() > 0 => {
                 self.story.note(&format!("{what}: {refusal}"));
                 self.worse("failed");
@@ -78,8 +78,10 @@ impl<'a> Round<'a> {
     }
 
     fn step(&mut self) -> Result<(), Violation> {
-        match self.story.dice.below(40) {
+        match self.story.dice.below(42) {
             0..=21 => self.append(),
+            40 => self.release(),
+            41 => self.follow(),
             22 | 23 => {
                 let rotated = self.subject.rotate();
                 self.must_work("rotate", rotated).map(drop)
@@ -142,8 +144,7 @@ impl<'a> Round<'a> {
         let entries = group.len();
         let queued = self.story.dice.one_in(2);
         let story = &mut *self.story;
-        let faults = story.machine.faults.as_ref();
-        let answer = client::append(&self.subject, &mut story.ledger, group, queued, faults)?;
+        let answer = client::append(&story.machine, &self.subject, &mut story.ledger, group, queued)?;
         self.story.note(&format!("append {entries}: {answer:?}"));
         self.story.report.did("appends", 1);
         match answer {
@@ -174,11 +175,8 @@ impl<'a> Round<'a> {
 
     /// Somebody has seen more than was acknowledged.
     fn observe(&mut self) -> Result<(), Violation> {
-        if self.story.is_off() {
-            return Ok(());
-        }
         let story = &mut *self.story;
-        client::observe(&self.subject, &mut story.ledger, story.machine.faults.as_ref())
+        client::observe(&story.machine, &self.subject, &mut story.ledger)
     }
 
     fn release(&mut self) -> Result<(), Violation> {
@@ -186,6 +184,7 @@ impl<'a> Round<'a> {
         // The views' own files are durable before they say so.
         story.flushed += story.dice.below(story.ledger.settled() + 1 - story.flushed);
         let released = self.subject.release(story.flushed);
+        story.floor = story.floor.max(story.shape.floor(story.flushed));
         self.must_work("release", released).map(drop)
     }
 
@@ -205,11 +204,13 @@ impl<'a> Round<'a> {
         }
         let which = self.story.dice.size(self.followers.len());
         let (mut follower, mut next) = self.followers.swap_remove(which);
-        if self.archived && next < self.story.floor {
-            // It may stand in a file that is gone.
+        if next < self.story.floor {
+            // It may stand in a file that is gone, or is another one's by now.
             return Ok(());
         }
-        for _ in 0..=self.story.dice.below(30) {
+        // A reader that stays behind the writer meets files that change under it.
+        let most = self.story.dice.pick(&[2, 30]);
+        for _ in 0..=self.story.dice.below(most) {
             let mut read = None;
             let more = follower.next(|lsn, bytes| read = Some((lsn, bytes.to_vec())));
             let Some(true) = self.must_work("reading", more)? else { break };
@@ -259,7 +260,8 @@ impl<'a> Round<'a> {
     /// Moves the oldest released segment away, as the README allows. Once per process: a running journal goes on to list
     /// what is gone.
     fn archive(&mut self) -> Result<(), Violation> {
-        if !self.story.dice.one_in(4) || self.story.is_off() || self.archived {
+        let keeps = !self.story.shape.recycles;
+        if !self.story.dice.one_in(4) || self.story.machine.is_off() || self.archived || !keeps {
             return Ok(());
         }
         let end = self.subject.end_of_oldest_segment();

@@ -44,8 +44,6 @@ pub struct Story {
     pub submitted: u64,
     /// Counts.
     pub report: Report,
-    /// The process was killed or lost power inside a call of the journal.
-    pub stop_at: Option<u64>,
     /// The disk has been (or may have been) too small since this machine was started.
     pub disk_was_small: bool,
     /// Hits of the machine's rules that have been counted already.
@@ -63,6 +61,9 @@ impl Story {
             sector_bytes: dice.pick(&[512, 4096]),
             compress: dice.one_in(2),
             marker_ms: dice.pick(&[0, 5]),
+            prepares: dice.one_in(2),
+            recycles: dice.one_in(3),
+            packs: dice.one_in(2),
         };
         let classes = Class::choose(&mut dice);
         let profile = dice.pick(&[
@@ -84,7 +85,6 @@ impl Story {
             floor: 1,
             submitted: 0,
             report: Report::new("swarm", ""),
-            stop_at: None,
             disk_was_small: false,
             counted: Vec::new(),
             trace: seed,
@@ -113,18 +113,6 @@ impl Story {
         self.classes.contains(&class)
     }
 
-    /// Lets the power go (or the process die) inside one of the next `mutations` changes of the disk.
-    pub fn arm_stop(&mut self, mutations: u64) {
-        let at = self.machine.disk.mutations() + mutations;
-        self.machine.disk.stop_after(Some(at));
-        self.stop_at = Some(at);
-    }
-
-    /// True when that has happened.
-    pub fn is_off(&self) -> bool {
-        self.stop_at.is_some_and(|at| self.machine.disk.mutations() >= at)
-    }
-
     /// Arms the classes of this seed, each with a chance.
     pub fn arm(&mut self) {
         let Some(faults) = self.machine.faults.clone() else { return };
@@ -140,9 +128,8 @@ impl Story {
     pub fn disarm(&mut self) {
         self.machine.faults.iter().for_each(|faults| faults.clear());
         self.machine.disk.set_capacity(None);
-        if !self.is_off() {
-            self.machine.disk.stop_after(None);
-            self.stop_at = None;
+        if !self.machine.is_off() {
+            self.machine.disarm_stop();
         }
     }
 
@@ -180,7 +167,6 @@ impl Story {
         let hash = self.machine.disk.trace_hash();
         self.note(&format!("{hash:032x}"));
         disk.stop_after(None);
-        self.stop_at = None;
         self.counted.clear();
         self.disk_was_small = disk.space(Path::new("/")).is_ok_and(|space| space.total_bytes < u64::MAX);
         let clock: Arc<SimClock> = Arc::clone(&self.machine.clock);
@@ -220,14 +206,14 @@ impl Story {
                 crashes && self.dice.one_in(3) && (self.has(Class::PowerCut) || self.has(Class::Kill));
             if stops {
                 let mutations = 1 + self.dice.below(20);
-                self.arm_stop(mutations);
+                self.machine.arm_stop(mutations);
             }
             if crashes && self.dice.one_in(3) {
                 self.arm();
             }
             let opened = Subject::open(&self.machine.env, OURS, self.flushed, &self.shape);
             self.note(&format!("open: {:?}", opened.as_ref().map(|(_, facts)| facts)));
-            if self.is_off() {
+            if self.machine.is_off() {
                 drop(opened);
                 self.count("stopped");
                 match self.has(Class::PowerCut) && (self.dice.one_in(2) || !self.has(Class::Kill)) {
@@ -256,13 +242,10 @@ impl Story {
     }
 
     fn learn(&mut self, subject: &Subject, facts: &Facts) -> Result<(), Violation> {
-        if facts.first > self.floor {
-            let detail = format!("entries {} to {} are gone", self.floor, facts.first - 1);
-            return Err(Violation::new(Promise::Durable, detail));
-        }
+        self.floor = self.floor.max(self.shape.floor(self.flushed));
         let open = self.ledger.open().len() as u64;
         let settled = self.ledger.settled();
-        recovery::learn(subject, facts, &mut self.ledger)?;
+        recovery::learn(subject, facts, self.floor, &mut self.ledger)?;
         self.report.did("opens", 1);
         self.report.did("torn", u64::from(facts.torn));
         self.report.did("adopted", u64::from(facts.adopted > 0));
