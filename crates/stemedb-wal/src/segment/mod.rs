@@ -8,11 +8,13 @@
 //!   names the predecessor                    names the successor
 //! ```
 
+mod behind;
 mod cursor;
 mod dir;
 mod group;
 mod header;
 
+pub(crate) use behind::{Behind, look_behind};
 pub(crate) use cursor::{Cursor, Next};
 pub(crate) use dir::{
     Form, Listed, LoadedHeader, Location, Place, SegmentDir, is_unpack_damage, quarantine_default,

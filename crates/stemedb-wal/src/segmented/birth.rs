@@ -26,7 +26,7 @@ use stemedb_env::{
 };
 
 use super::{
-    Inner,
+    inner::Inner,
     spares::Spare,
     writer::{Active, Adopted, Tail, Writer, plain_header},
 };

@@ -1,6 +1,7 @@
 //! The journal of one machine: segment files in a folder.
 
 mod birth;
+mod inner;
 mod reader;
 mod recover;
 mod release;
@@ -8,45 +9,32 @@ mod report;
 mod rescue;
 mod spares;
 mod table;
+mod ticket;
 mod upkeep;
 mod watch;
 mod writer;
 
-use std::{
-    fmt,
-    future::Future,
-    path::{Path, PathBuf},
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
-use stemedb_env::{Env, Lsn, TaskHandle, frame::Chain, sync::Gate};
+use stemedb_env::{Env, Lsn, frame::Chain};
 
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
+pub use ticket::AppendTicket;
 
 use self::{
-    reader::Limit,
+    inner::{Inner, Jobs},
     recover::{Found, Purpose, quarantine, recover},
-    report::Counters,
-    spares::Spares,
     table::Table,
     upkeep::Upkeep,
     watch::Watch,
-    writer::{Tail, Writer},
+    writer::Tail,
 };
 use crate::{
-    CommitQueue, CommitStages, Error, Journal, JournalIdentity, JournalOptions, JournalReader, ReadOnlyCause,
-    Result, SubmitError, Ticket,
+    CommitQueue, CommitStages, Error, Journal, JournalIdentity, JournalOptions, JournalReader, Result,
     head::Head,
-    segment::{Cursor, LoadedHeader, Location, Place, SegmentDir, quarantine_default},
+    segment::{Location, Place, SegmentDir, quarantine_default},
 };
 
 /// A journal in segment files. Cheap to share behind an `Arc`; all methods take `&self`.
@@ -57,195 +45,18 @@ pub struct SegmentedJournal {
     queue: CommitQueue<AppendStages>,
 }
 
-impl Drop for SegmentedJournal {
-    fn drop(&mut self) {
-        // They hold the other half of this cycle. Not under the lock: a job that is being stopped may want to wake
-        // the other one.
-        let jobs = self.inner.jobs.lock().take();
-        drop(jobs);
-    }
-}
-
-/// The background jobs: they stop when these are dropped.
-struct Jobs {
-    watch: TaskHandle,
-    upkeep: TaskHandle,
-}
-
 impl fmt::Debug for SegmentedJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SegmentedJournal").field("dir", &self.inner.dir.path).finish_non_exhaustive()
     }
 }
 
-/// What the journal's handles, readers and background job share.
-pub(crate) struct Inner {
-    env: Env,
-    dir: SegmentDir,
-    options: JournalOptions,
-    writer: Mutex<Writer>,
-    table: Mutex<Table>,
-    /// Up to where readers may read: segment and bytes. Moves after a sync, never before.
-    readable: Mutex<Readable>,
-    durable_lsn: AtomicU64,
-    /// Opened when `durable_lsn` moves.
-    durable_moved: Gate,
-    first_lsn: AtomicU64,
-    counters: Counters,
-    /// Released segments that are there and could not be read at the open.
-    unreadable: Vec<Error>,
-    /// Held by one release from its look at the table to its last rename.
-    releasing: Mutex<()>,
-    spares: Mutex<Spares>,
-    /// A sync of the folder has failed: some name of this process may be seen and not be durable, and an old name of the
-    /// same file be durable and not seen. No file is used for another segment from then on.
-    names_in_doubt: AtomicBool,
-    /// How full the active segment is.
-    active_per_mille: AtomicU64,
-    jobs: Mutex<Option<Jobs>>,
-    watch_sleeps: AtomicBool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Readable {
-    segment: u64,
-    bytes: u64,
-}
-
-impl fmt::Debug for Inner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").field("dir", &self.dir.path).finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    fn new(env: &Env, dir: SegmentDir, options: JournalOptions, found: Found, purpose: Purpose) -> Inner {
-        let refused = (purpose == Purpose::ReadOnly).then_some(ReadOnlyCause::OpenedReadOnly);
-        let (bytes, lsn) = match purpose {
-            // What could not be proven is readable here because nobody can build on it.
-            Purpose::ReadOnly => (found.end_bytes, found.last_lsn),
-            Purpose::Serve { .. } => (found.tail.bytes, found.tail.last_lsn),
-        };
-        let head = Head::after(&dir, found.head);
-        // What was cut is evidence; what is blank is only room.
-        let blank = found.cut.is_none() && found.unsettled.is_none();
-        let old_end_bytes = blank.then_some(found.end_bytes);
-        let mut writer = Writer::new(found.tail, head, found.recycled_lsn, old_end_bytes, refused);
-        writer.unsettled = found.unsettled;
-        Inner {
-            env: env.clone(),
-            options,
-            writer: Mutex::new(writer),
-            table: Mutex::new(found.table),
-            readable: Mutex::new(Readable { segment: found.tail.segment, bytes }),
-            durable_lsn: AtomicU64::new(lsn.0),
-            first_lsn: AtomicU64::new(found.first_lsn.0),
-            durable_moved: Gate::new(),
-            counters: Counters::default(),
-            unreadable: found.unreadable,
-            releasing: Mutex::new(()),
-            spares: Mutex::new(Spares::default()),
-            names_in_doubt: AtomicBool::new(false),
-            active_per_mille: AtomicU64::new(0),
-            jobs: Mutex::new(None),
-            watch_sleeps: AtomicBool::new(false),
-            dir,
-        }
-    }
-
-    /// Lets readers and `durable_lsn` see up to `tail`.
-    fn publish(&self, tail: &Tail) {
-        *self.readable.lock() = Readable { segment: tail.segment, bytes: tail.bytes };
-        self.durable_lsn.store(tail.last_lsn.0, Ordering::Release);
-        self.durable_moved.open();
-    }
-
-    fn durable_lsn(&self) -> Lsn {
-        Lsn(self.durable_lsn.load(Ordering::Acquire))
-    }
-
-    fn first_lsn(&self) -> Lsn {
-        Lsn(self.first_lsn.load(Ordering::Acquire))
-    }
-
-    /// Makes the names in the folder durable, and remembers if that has failed once.
-    fn sync_names(&self) -> stemedb_env::Result<()> {
-        let synced = self.env.fs.sync_dir(&self.dir.path);
-        if synced.is_err() {
-            self.names_in_doubt.store(true, Ordering::SeqCst);
-        }
-        synced
-    }
-
-    /// True if the file of a segment has no other durable name than the one it is known by: all of them were given by
-    /// this process, and no sync of the folder has failed.
-    fn has_one_name(&self, id: u64) -> bool {
-        let born = self.table.lock().segments.get(&id).is_some_and(|segment| segment.born);
-        born && !self.names_in_doubt.load(Ordering::SeqCst)
-    }
-
-    /// True if the file of a segment that was there has been used again.
-    fn is_recycled(&self, id: u64) -> bool {
-        !self.table.lock().segments.contains_key(&id)
-    }
-
-    fn wake_upkeep(&self) {
-        if let Some(jobs) = &*self.jobs.lock() {
-            jobs.upkeep.wake();
-        }
-    }
-
-    fn wake_watch(&self) {
-        if let Some(jobs) = &*self.jobs.lock() {
-            jobs.watch.wake();
-        }
-    }
-
-    /// Called after a group: the marker that would prove it is due in a while.
-    fn wake_sleeping_watch(&self) {
-        if self.watch_sleeps.load(Ordering::SeqCst) && self.watch_sleeps.swap(false, Ordering::SeqCst) {
-            self.wake_watch();
-        }
-    }
-
-    fn append_group(&self, entries: &[&[u8]]) -> Result<Lsn> {
-        let first = self.writer.lock().append_group(self, entries);
-        self.wake_sleeping_watch();
-        first
-    }
-
-    fn segment_path(&self, id: u64) -> PathBuf {
-        let location = self.table.lock().location(id).unwrap_or(Location::LIVE);
-        self.dir.segment(id, location)
-    }
-
-    fn header(&self, id: u64) -> Result<LoadedHeader> {
-        self.table.lock().header(&self.dir, id)
-    }
-
-    /// A cursor at the last known position of a segment at or before `lsn`.
-    fn cursor(&self, id: u64, lsn: Lsn) -> Result<Cursor> {
-        let mut table = self.table.lock();
-        let start = table.start(&self.dir, id, lsn)?;
-        let file = table.open(&self.dir, id)?;
-        Ok(Cursor::new(file, self.dir.identity.file(id), start.offset, start.chain, start.next_lsn))
-    }
-
-    /// How far a segment may be read now.
-    fn limit(&self, id: u64) -> Result<Limit> {
-        let readable = *self.readable.lock();
-        if readable.segment == id {
-            return Ok(Limit::Newest { bytes: readable.bytes });
-        }
-        let mut table = self.table.lock();
-        match table.after(id) {
-            Some(successor) if successor == id + 1 => {
-                let bytes = table.header(&self.dir, successor)?.header.predecessor_bytes;
-                Ok(Limit::Succeeded { bytes, successor })
-            }
-            Some(next) => Ok(Limit::BeforeHole { next }),
-            None => Ok(Limit::Newest { bytes: readable.bytes }),
-        }
+impl Drop for SegmentedJournal {
+    fn drop(&mut self) {
+        // They hold the other half of this cycle. Not under the lock: a job that is being stopped may want to wake
+        // the other one.
+        let jobs = self.inner.jobs.lock().take();
+        drop(jobs);
     }
 }
 
@@ -520,45 +331,6 @@ impl SegmentedJournal {
 fn segment_dir(env: &Env, path: &Path, identity: JournalIdentity, options: &JournalOptions) -> SegmentDir {
     let archives = options.archive_dirs.clone();
     SegmentDir { fs: Arc::clone(&env.fs), path: path.to_path_buf(), archives, identity }
-}
-
-/// An entry on its way: see [`SegmentedJournal::submit`]. A [`Future`] of its LSN; or wait for it.
-///
-/// Errors, of both: [`Error::Indeterminate`], [`Error::ReadOnly`], [`Error::Env`], [`Error::Abandoned`].
-#[derive(Debug)]
-pub struct AppendTicket {
-    ticket: Ticket<AppendStages>,
-}
-
-impl AppendTicket {
-    /// Waits until the entry is durable, doing the work of its group if nobody else does.
-    pub fn wait(self) -> Result<Lsn> {
-        self.ticket.wait()?
-    }
-
-    /// The outcome, if it is there already. Not to be called again, or waited for, after it was given.
-    pub fn try_take(&mut self) -> Option<Result<Lsn>> {
-        self.ticket.try_take().map(|reply| reply?)
-    }
-}
-
-impl Future for AppendTicket {
-    type Output = Result<Lsn>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Lsn>> {
-        Pin::new(&mut self.ticket).poll(context).map(|reply| reply?)
-    }
-}
-
-impl From<SubmitError> for Error {
-    fn from(error: SubmitError) -> Error {
-        match error {
-            SubmitError::Overloaded { queued_bytes, limit_bytes, oldest_ms } => {
-                Error::Overloaded { queued_bytes, limit_bytes, oldest_ms }
-            }
-            SubmitError::Abandoned => Error::Abandoned,
-        }
-    }
 }
 
 fn report_of(found: &Found) -> RecoveryReport {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stemedb_env::Lsn;
 
-use super::Inner;
+use super::inner::Inner;
 use crate::{
     Entry, Error, JournalReader, Result,
     error::Damage,

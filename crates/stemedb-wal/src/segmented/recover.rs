@@ -13,8 +13,8 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use stemedb_env::{
-    AlignedBuffer, File, Lsn,
-    frame::{FileIdentity, FrameError, HEADER_BYTES, MAGIC, claimed_bytes, decode},
+    File, Lsn,
+    frame::FrameError,
     planted::{Bug, planted},
 };
 
@@ -28,13 +28,11 @@ use crate::{
     error::Damage,
     head::{Head, HeadRecord},
     segment::{
-        Cursor, FLAG_CLOSED, KIND_GROUP, KIND_MARKER, KIND_SEAL, Listed, Location, Next, Place, Seal,
-        SegmentDir,
+        Behind, Cursor, FLAG_CLOSED, Form, KIND_GROUP, KIND_MARKER, KIND_SEAL, Listed, Location, Next, Place,
+        Seal, SegmentDir, look_behind,
     },
 };
 
-/// Frames start on multiples of this in every segment.
-const MIN_SECTOR_BYTES: usize = 512;
 /// What is read at once of a tail.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -416,7 +414,7 @@ fn scan_tail(
     let end_bytes = cursor.offset;
     let last_lsn = cursor.next_lsn.prev();
     let behind = match bad {
-        Some(_) => look_behind(&file, &identity, end_bytes, len)?,
+        Some(_) => look_behind(&file, &identity, end_bytes, len, Form::Plain)?,
         None => Behind::default(),
     };
     // Frames behind the bad one cannot be used, but what they say about durability is true.
@@ -465,51 +463,6 @@ fn scan_tail(
     }
     let adopted = unproven.groups.into_iter().map(|(_, group)| group).collect();
     Ok(TailScan { tail, adopted, built, last_lsn, end_bytes, cut, seal, frames })
-}
-
-/// What stands behind the end of the frames.
-#[derive(Debug, Default)]
-struct Behind {
-    /// The highest watermark of any whole frame of this file, wherever the frame claims to be: one that stands in the
-    /// wrong place cannot be used, but what it says about durability is true.
-    proven_bytes: u64,
-    /// End of the last byte that is not zero.
-    end_bytes: u64,
-    /// The first bytes are the beginning of a frame of this file at this place.
-    begins_frame: bool,
-}
-
-fn look_behind(file: &Arc<dyn File>, identity: &FileIdentity, from: u64, len: u64) -> Result<Behind> {
-    let mut behind = Behind::default();
-    let mut chunk = AlignedBuffer::new();
-    let mut at = from;
-    while at < len {
-        let want = usize::try_from(len - at).unwrap_or(usize::MAX).min(CHUNK_BYTES);
-        chunk.resize_stale(want);
-        file.read_exact_at(&mut chunk, at)?;
-        for (index, sector) in chunk.chunks(MIN_SECTOR_BYTES).enumerate() {
-            let Some(last) = sector.iter().rposition(|&byte| byte != 0) else { continue };
-            let start = at + (index * MIN_SECTOR_BYTES) as u64;
-            behind.end_bytes = start + last as u64 + 1;
-            if !sector.starts_with(&MAGIC) || sector.len() < HEADER_BYTES {
-                continue;
-            }
-            let claimed = sector.get(40..48).and_then(|field| field.try_into().ok()).map(u64::from_le_bytes);
-            let Some(offset) = claimed else { continue };
-            let Ok(total) = claimed_bytes(sector, identity, offset) else { continue };
-            behind.begins_frame |= start == from && offset == from;
-            if start.saturating_add(total as u64) > len {
-                continue;
-            }
-            let mut whole = vec![0; total];
-            file.read_exact_at(&mut whole, start)?;
-            if let Ok(frame) = decode(&whole, identity, offset) {
-                behind.proven_bytes = behind.proven_bytes.max(frame.header.watermark);
-            }
-        }
-        at += want as u64;
-    }
-    Ok(behind)
 }
 
 /// Copies the bytes of a cut tail, chunk by chunk, with a note beside them. Idempotent: a second recovery of the same

@@ -7,7 +7,7 @@ use stemedb_env::{
     planted::{Bug, planted},
 };
 
-use super::{Inner, spares::Spare};
+use super::{inner::Inner, spares::Spare};
 use crate::{
     Prepare, Result, Retention,
     segment::{Location, Place},

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use stemedb_env::Lsn;
 
 use super::{
-    Inner,
     birth::BirthError,
+    inner::Inner,
     writer::{Adopted, Writer},
 };
 use crate::{Error, ReadOnlyCause, Result};

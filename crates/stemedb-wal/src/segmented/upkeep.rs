@@ -13,7 +13,7 @@ use stemedb_env::{
     planted::{Bug, planted},
 };
 
-use super::{Inner, spares::Spare};
+use super::{inner::Inner, spares::Spare};
 use crate::{
     Error, Prepare, Result,
     packed::PackedWriter,

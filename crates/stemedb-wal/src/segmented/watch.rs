@@ -7,7 +7,7 @@ use std::{
 
 use stemedb_env::{Budget, Job, Step};
 
-use super::Inner;
+use super::inner::Inner;
 
 /// - When no group has followed the last one for a pause, a marker makes the last group provable.
 /// - When the journal has given up, it is asked to resume.

@@ -14,7 +14,7 @@ use stemedb_env::{
     planted::{Bug, planted},
 };
 
-use super::{Inner, table::Mark};
+use super::{inner::Inner, table::Mark};
 use crate::{
     Error, MAX_ENTRY_BYTES, MAX_GROUP_BYTES, ReadOnlyCause, Result,
     head::{Head, HeadRecord},

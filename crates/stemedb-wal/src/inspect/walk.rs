@@ -1,205 +1,24 @@
-//! Looks at a journal's files without opening it: for tools.
-//!
-//! Nothing is written, nothing is decided, and no lock is needed: what a running server appends meanwhile is seen or
-//! not. Every frame of every segment is read and verified, in order; what is wrong is told and walked around.
-//!
-//! Where the newest segment ends is judged as recovery does (`docs/formats/journal.md`): a bad frame below a position
-//! that anything proves to have been durable is damage, any other is the end. A server beside it renames, compresses and
-//! re-uses files meanwhile; so whatever looks missing or damaged is looked up once more before it is told.
+//! The way through the segments, one after the other.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use stemedb_env::{
-    AlignedBuffer, Env, File, Lsn,
-    frame::{Chain, FileIdentity, FrameError, HEADER_BYTES, MAGIC, claimed_bytes, decode},
-};
+use stemedb_env::{File, Lsn, frame::FrameError};
 
+use super::{Finding, FrameFound, FrameRole, Inspection, SegmentFound};
 use crate::{
-    Damage, Error, JournalIdentity, Result,
-    head::{Head, HeadRecord},
+    Damage, Error, Result,
+    head::HeadRecord,
     segment::{
-        Cursor, FLAG_CLOSED, FLAG_LZ4, Form, GroupEntries, KIND_GROUP, KIND_MARKER, KIND_SEAL, Listed,
-        LoadedHeader, Location, Next, Place, Seal, SegmentDir, decode_group, is_unpack_damage,
+        Behind, Cursor, FLAG_CLOSED, FLAG_LZ4, Form, GroupEntries, KIND_GROUP, KIND_MARKER, KIND_SEAL,
+        Listed, LoadedHeader, Location, Next, Place, Seal, SegmentDir, decode_group, is_unpack_damage,
+        look_behind,
     },
 };
-
-/// What an inspection comes across, in the order of the journal.
-#[derive(Clone, Debug)]
-pub enum Finding {
-    /// A segment begins.
-    Segment(SegmentFound),
-    /// A frame that verifies and follows from the one before.
-    Frame(FrameFound),
-    /// What stands behind the end of a segment and is not part of the journal.
-    Rest {
-        /// The segment.
-        segment: u64,
-        /// Where it starts.
-        offset: u64,
-        /// Its bytes, up to the last that is not zero. 0: only room that was allocated ahead.
-        bytes: u64,
-    },
-    /// Segments that are not there.
-    Gap {
-        /// First missing segment.
-        first_segment: u64,
-        /// Last missing segment.
-        last_segment: u64,
-        /// First missing entry.
-        first_lsn: Lsn,
-        /// Last missing entry; below the first if the segments had none; `None` if nothing tells it.
-        last_lsn: Option<Lsn>,
-        /// They were recycled on purpose after every view had flushed them.
-        recycled: bool,
-    },
-    /// Something that had been durable is damaged: [`Error::Corruption`] or [`Error::Foreign`]; or a segment is gone that
-    /// had not been released: [`Error::MissingSegment`].
-    Damage(Error),
-}
-
-/// A segment file.
-#[derive(Clone, Debug)]
-pub struct SegmentFound {
-    /// Its number.
-    pub id: u64,
-    /// The file.
-    pub path: PathBuf,
-    /// False for `live.*`, which is needed to open the database.
-    pub released: bool,
-    /// `None` if plain, else what it is compressed with.
-    pub compressed: Option<&'static str>,
-    /// Length of the file.
-    pub file_bytes: u64,
-    /// First LSN that it may hold.
-    pub first_lsn: Lsn,
-    /// Its accepted length, if its successor tells it.
-    pub accepted_bytes: Option<u64>,
-}
-
-/// What a frame is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameRole {
-    /// A group commit.
-    Group {
-        /// The payload is stored compressed.
-        compressed: bool,
-    },
-    /// Only a newer watermark.
-    Marker {
-        /// The journal was closed here.
-        closed: bool,
-    },
-    /// The last frame of a rotated segment.
-    Seal {
-        /// Its successor.
-        successor: u64,
-    },
-    /// Something else that verifies; never written by this version.
-    Other,
-}
-
-/// A frame.
-#[derive(Clone, Debug)]
-pub struct FrameFound {
-    /// Its segment.
-    pub segment: u64,
-    /// Its offset.
-    pub offset: u64,
-    /// Its length, padding included.
-    pub frame_bytes: u64,
-    /// Length of its payload, as stored.
-    pub payload_bytes: u64,
-    /// What it is.
-    pub role: FrameRole,
-    /// First entry.
-    pub first_lsn: Lsn,
-    /// Entries.
-    pub count: u32,
-    /// What it says had been durable when it was built.
-    pub watermark: u64,
-    /// The entries, sharing memory.
-    pub entries: Vec<Bytes>,
-}
-
-/// Sums of an inspection.
-#[derive(Clone, Debug)]
-pub struct Inspection {
-    /// Whose journal it is.
-    pub identity: JournalIdentity,
-    /// Segments that are there.
-    pub segments: u64,
-    /// Frames that verify, headers left out.
-    pub frames: u64,
-    /// Entries in them.
-    pub entries: u64,
-    /// Bytes of those.
-    pub entry_bytes: u64,
-    /// Bytes of the files.
-    pub file_bytes: u64,
-    /// First entry that is there.
-    pub first_lsn: Lsn,
-    /// Last entry that is there.
-    pub last_lsn: Lsn,
-    /// Gaps with entries that were not recycled.
-    pub gaps: u64,
-    /// Damaged places.
-    pub damages: u64,
-}
-
-/// Walks through a journal and tells `visit` what is there. Compressed segments are read in place, also from
-/// `archives`.
-///
-/// Errors: [`Error::NoJournal`], [`Error::Corruption`] if no segment has a readable header, [`Error::Env`] if the disk
-/// refuses. Everything else is a [`Finding`]. Cost: the whole journal is read and verified; memory for one group.
-pub fn inspect(
-    env: &Env,
-    dir: &Path,
-    archives: &[PathBuf],
-    visit: &mut dyn FnMut(&Finding),
-) -> Result<Inspection> {
-    if !env.fs.metadata(dir)?.is_some_and(|metadata| metadata.is_dir) {
-        return Err(Error::NoJournal { dir: dir.to_path_buf() });
-    }
-    let identity = again_if_moved(|| SegmentDir::discover(&env.fs, dir))?;
-    let dir = SegmentDir {
-        fs: Arc::clone(&env.fs),
-        path: dir.to_path_buf(),
-        archives: archives.to_vec(),
-        identity,
-    };
-    // Before the files are listed: what it says is true for ever, so it is true of them.
-    let head = again_if_moved(|| Head::read(&dir))?;
-    let sums = Inspection {
-        identity,
-        segments: 0,
-        frames: 0,
-        entries: 0,
-        entry_bytes: 0,
-        file_bytes: 0,
-        first_lsn: Lsn::ZERO,
-        last_lsn: Lsn::ZERO,
-        gaps: 0,
-        damages: 0,
-    };
-    let listed = dir.list()?;
-    let mut walk = Walk { dir, head, listed, visit, sums };
-    walk.all()?;
-    Ok(walk.sums)
-}
 
 /// How often a file that was renamed between being listed and being opened is looked for.
 const LOOKS: u32 = 4;
-/// Frames start on multiples of this in every segment.
-const MIN_SECTOR_BYTES: usize = 512;
-/// What is read at once in search of frames.
-const CHUNK_BYTES: usize = 1 << 20;
-
-fn again_if_moved<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
+pub(super) fn again_if_moved<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 1..LOOKS {
         match look() {
             Err(Error::Env(error)) if error.is_not_found() => {}
@@ -209,12 +28,12 @@ fn again_if_moved<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
     look()
 }
 
-struct Walk<'a> {
-    dir: SegmentDir,
-    head: Option<HeadRecord>,
-    listed: BTreeMap<u64, Listed>,
-    visit: &'a mut dyn FnMut(&Finding),
-    sums: Inspection,
+pub(super) struct Walk<'a> {
+    pub dir: SegmentDir,
+    pub head: Option<HeadRecord>,
+    pub listed: BTreeMap<u64, Listed>,
+    pub visit: &'a mut dyn FnMut(&Finding),
+    pub sums: Inspection,
 }
 
 /// A segment whose header verifies.
@@ -232,19 +51,6 @@ struct End {
     sealed: bool,
 }
 
-/// What stands behind a bad frame.
-#[derive(Default)]
-struct Behind {
-    /// The highest watermark of any whole frame.
-    proven_bytes: u64,
-    /// End of the last byte that is not zero.
-    end_bytes: u64,
-    /// The first whole frame that stands where it says: its offset, and the chain before it.
-    next: Option<(u64, Chain)>,
-    /// First LSN of the first of those that is a group; the others carry none.
-    next_lsn: Option<Lsn>,
-}
-
 impl Walk<'_> {
     fn tell(&mut self, finding: &Finding) {
         match finding {
@@ -259,7 +65,7 @@ impl Walk<'_> {
         (self.visit)(finding);
     }
 
-    fn all(&mut self) -> Result<()> {
+    pub fn all(&mut self) -> Result<()> {
         // Where the journal stands behind the segment before.
         let mut next_lsn = Lsn(1);
         let mut expected = 1;
@@ -554,65 +360,6 @@ impl Walk<'_> {
             self.tell(&Finding::Rest { segment, offset, bytes });
         }
     }
-}
-
-/// Looks for whole frames behind a position where there is none. Sectors that cannot be unpacked are passed over.
-fn look_behind(
-    file: &Arc<dyn File>,
-    identity: &FileIdentity,
-    from: u64,
-    len: u64,
-    form: Form,
-) -> Result<Behind> {
-    let mut behind = Behind::default();
-    let mut chunk = AlignedBuffer::new();
-    let mut at = from;
-    while at < len {
-        chunk.resize_stale(usize::try_from(len - at).unwrap_or(usize::MAX).min(CHUNK_BYTES));
-        let read = match file.read_up_to_at(&mut chunk, at) {
-            Ok(read) => read,
-            // Only this form can be entered behind the damage.
-            Err(error) if is_unpack_damage(&error) && form == Form::Zstd => {
-                at += chunk.len() as u64;
-                continue;
-            }
-            Err(error) if is_unpack_damage(&error) => break,
-            Err(error) => return Err(error.into()),
-        };
-        for (index, sector) in chunk.get(..read).unwrap_or_default().chunks(MIN_SECTOR_BYTES).enumerate() {
-            let Some(last) = sector.iter().rposition(|&byte| byte != 0) else { continue };
-            let start = at + (index * MIN_SECTOR_BYTES) as u64;
-            behind.end_bytes = start + last as u64 + 1;
-            if !sector.starts_with(&MAGIC) || sector.len() < HEADER_BYTES {
-                continue;
-            }
-            let claimed = sector.get(40..48).and_then(|field| field.try_into().ok()).map(u64::from_le_bytes);
-            let Some(offset) = claimed else { continue };
-            let Ok(total) = claimed_bytes(sector, identity, offset) else { continue };
-            if start.saturating_add(total as u64) > len {
-                continue;
-            }
-            let mut whole = vec![0; total];
-            match file.read_up_to_at(&mut whole, start) {
-                Ok(read) => whole.truncate(read),
-                Err(error) if is_unpack_damage(&error) => continue,
-                Err(error) => return Err(error.into()),
-            }
-            let Ok(frame) = decode(&whole, identity, offset) else { continue };
-            behind.proven_bytes = behind.proven_bytes.max(frame.header.watermark);
-            if start > from && offset == start {
-                behind.next.get_or_insert((start, frame.header.chain_prev));
-                if frame.header.kind == KIND_GROUP {
-                    behind.next_lsn.get_or_insert(frame.header.first_lsn);
-                }
-            }
-        }
-        if read < chunk.len() {
-            break;
-        }
-        at += read as u64;
-    }
-    Ok(behind)
 }
 
 fn all_entries(mut group: GroupEntries) -> Vec<Bytes> {
