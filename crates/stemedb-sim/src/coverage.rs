@@ -47,6 +47,8 @@ pub enum Event {
     UncertainKept,
     /// A submission's outcome was not known, and it was gone after the restart.
     UncertainLost,
+    /// What an engine had left open was there when its disk answered again, without a restart.
+    Resumed,
     /// A view was flushed by request.
     Flushed,
     /// A view was compacted by request.
@@ -63,7 +65,7 @@ pub enum Event {
 
 impl Event {
     /// Everything that a swarm of some size must have met.
-    pub const REQUIRED: [Event; 30] = [
+    pub const REQUIRED: [Event; 31] = [
         Event::Fault(FaultClass::Eio),
         Event::Fault(FaultClass::StorageFull),
         Event::Fault(FaultClass::TooManyOpenFiles),
@@ -90,6 +92,7 @@ impl Event {
         Event::Failed,
         Event::UncertainKept,
         Event::UncertainLost,
+        Event::Resumed,
         Event::Flushed,
         Event::Compacted,
         Event::BackgroundStep,

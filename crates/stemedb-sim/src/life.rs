@@ -63,12 +63,15 @@ pub(crate) struct Life<'a> {
     /// The latest time that this engine may have given to a submission, journaled or not: recorded times do not go
     /// back behind it.
     latest: Micros,
+    /// A submission whose fate this engine left open. It is journaled first when the disk answers again, so the next LSN is
+    /// its own.
+    pending: Option<(Vec<Command>, RangeInclusive<Micros>)>,
 }
 
 impl<'a> Life<'a> {
     pub fn new(story: &'a mut Story, machine: &'a mut Machine, engine: ClaimEngine) -> Life<'a> {
         let latest = story.model.last_recorded();
-        Life { story, machine, engine, latest }
+        Life { story, machine, engine, latest, pending: None }
     }
 
     /// Makes `steps` random steps; ends early when the power goes or only a restart can help.
@@ -105,7 +108,44 @@ impl<'a> Life<'a> {
         }
     }
 
+    /// Takes notice when the engine has gone on after a failure: what it had left open is there then, and is the next
+    /// entry.
+    fn settle_pending(&mut self) -> Result<(), Violation> {
+        if self.pending.is_none() {
+            return Ok(());
+        }
+        let last = self.story.model.last_lsn();
+        if self.engine.durable_lsn() > last {
+            // Anything that is committed now finds it published first; an empty submission has no entry of its own.
+            let _ = self.engine.commit(Submission::new());
+        }
+        if self.engine.published_lsn() <= last {
+            return Ok(());
+        }
+        let Some((commands, recorded)) = self.pending.take() else { return Ok(()) };
+        self.story.uncertain.retain(|uncertain| *uncertain != commands);
+        let Some(prediction) = self.story.model.predict(&commands) else {
+            return Err(Violation::new(
+                Invariant::NoPhantom,
+                "an entry appeared that cannot be one".to_owned(),
+            ));
+        };
+        self.story.trace.note("resumed");
+        self.story.coverage.hit(Event::Resumed);
+        match self.recorded_at(last.next(), &recorded)? {
+            Some(recorded_at) => self.story.model.accept(prediction, recorded_at),
+            None => {
+                self.story.unsettled = Some(Unsettled { prediction, recorded });
+                Ok(())
+            }
+        }
+    }
+
     fn step(&mut self) -> Result<(), Violation> {
+        self.settle_pending()?;
+        if self.story.unsettled.is_some() {
+            return Ok(());
+        }
         match self.story.dice.below(40) {
             0..=20 => self.submit(),
             21..=28 => {
@@ -232,7 +272,8 @@ impl<'a> Life<'a> {
                 Ok(())
             }
             (Err(Error::Indeterminate { .. }), Some(_)) if self.may_fail() => {
-                self.story.uncertain.push(commands);
+                self.story.uncertain.push(commands.clone());
+                self.pending = Some((commands, recorded));
                 Ok(())
             }
             (Err(error), prediction) => {
