@@ -5,7 +5,7 @@ use std::{hint::black_box, path::Path};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stemedb_benches::{scaled, scratch, together};
-use stemedb_env::{AlignedBuffer, Env, Lsn, OpenMode, frame::DatabaseId};
+use stemedb_env::{AlignedBuffer, Env, Lsn, OpenMode, Random, frame::DatabaseId, random::SeededRandom};
 use stemedb_wal::{CommitOptions, Journal, JournalIdentity, JournalOptions, JournalReader, SegmentedJournal};
 
 const IDENTITY: JournalIdentity = JournalIdentity { database: DatabaseId([7; 16]), timeline: 1 };
@@ -166,14 +166,22 @@ fn space(_criterion: &mut Criterion) {
         let env = Env::real();
         let dir = scratch();
         let path = dir.path().join("wal");
-        let (journal, payload_bytes, file_bytes) = grown(&env, &path, groups, per_group);
+        let journal = journal(&env, &path);
+        let random = SeededRandom::new(1);
+        let mut entries = vec![vec![0; ENTRY_BYTES]; per_group];
+        for _ in 0..groups {
+            entries.iter_mut().for_each(|entry| random.fill(entry));
+            let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+            journal.append_group(&slices).unwrap();
+        }
+        let file_bytes = journal.stats().file_bytes;
         journal.rotate().unwrap();
         journal.release(journal.durable_lsn()).unwrap();
         let sealed = journal.segments().unwrap().len() as u64 - 1;
         while journal.stats().packed_segments < sealed {
             env.clock.sleep(std::time::Duration::from_millis(20));
         }
-        let entries = payload_bytes / ENTRY_BYTES as u64;
+        let entries = groups * per_group;
         let packed = journal.stats().packed_to_bytes;
         println!(
             "{name:<16} written {:>6.1}   compressed {:>6.1}",

@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
-    deny, dependencies, door, examples, interleavings, layers, machine_paths, readme, sim,
+    deny, dependencies, door, examples, interleavings, layers, machine_paths, readme, rig, sim,
     steps::{self, Budget, Outcome, Runner},
     torture,
 };
@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),
     ("torture", RELIABILITY, journal_torture),
+    ("power cuts", RELIABILITY, power_cuts),
     ("examples", EXAMPLES, examples::run),
     ("README", EXAMPLES, readme::run),
 ];
@@ -129,8 +130,13 @@ fn journal_torture(root: &Path) -> Outcome {
     torture::for_ci(root, &cargo_free(root, "git", &["rev-parse", "HEAD"]))
 }
 
+/// On a real kernel; says loudly that it is skipped where it may not mount.
+fn power_cuts(root: &Path) -> Outcome {
+    rig::run(root, &[])
+}
+
 const SEEDS_PER_RUN: u64 = 500;
-const SIM_MINUTES: &str = "4";
+const SIM_MINUTES: &str = "3";
 
 fn cargo_free(root: &Path, program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(root).output();

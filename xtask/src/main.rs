@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `rig`, `interleavings`.
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `fuzz`, `rig`, `interleavings`.
 //!
 //! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
 //! command line that it prints before running it, so that a failed step can be repeated by hand.
@@ -11,6 +11,7 @@
 //! - [`interleavings`]: the commit queue under shuttle.
 //! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
 //! - [`torture`]: the suites that try to make the journal lie, and the ledger of their runs.
+//! - [`fuzz`]: the journal's parsers and its recovery under a fuzzer.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -21,6 +22,7 @@ mod deny;
 mod dependencies;
 mod door;
 mod examples;
+mod fuzz;
 mod interleavings;
 mod layers;
 mod machine_paths;
@@ -54,6 +56,8 @@ cargo xtask <task>
   torture [--deep] [--only SUITE]... [--planted] [--ledger]
                                  try to make the journal lie: crash, liar, swarm, errors, damage;
                                  --planted: each planted defect must be noticed; --ledger: keep the result
+  fuzz [--seconds N] [TARGET...] the journal's parsers and recovery under a fuzzer: frame, segments, packed
+                                 (60 seconds each; needs a nightly toolchain)
 ";
 
 fn main() -> ExitCode {
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         ["interleavings"] => interleavings::run(&root),
         ["rig", options @ ..] => rig::run(&root, options),
         ["torture", options @ ..] => torture::run(&root, options),
+        ["fuzz", options @ ..] => fuzz::run(&root, options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -1,4 +1,6 @@
 //! Defects that the suites have found, each in the fewest steps.
+// Helpers outside the test functions unwrap too.
+#![allow(clippy::unwrap_used)]
 
 use std::{path::Path, time::Duration};
 

@@ -79,8 +79,10 @@ fn parse(
         let bytes = frame.payload.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u64::from_le_bytes).ok_or(FrameError::BadLength)
     };
+    // Nothing could be written after the highest sequence, so nothing ever has it.
+    let sequence = Some(field(0)?).filter(|&sequence| sequence < u64::MAX).ok_or(FrameError::BadLength)?;
     Ok(HeadRecord {
-        sequence: field(0)?,
+        sequence,
         segment: field(8)?,
         watermark: field(16)?,
         last_lsn: Lsn(field(24)?),

@@ -88,6 +88,12 @@ impl FrameReader {
         if self.available().len() >= wanted {
             return Ok(());
         }
+        let mut wanted = wanted;
+        if wanted > READ_AHEAD_BYTES {
+            // A length that a damaged header claims is not believed beyond what the file has.
+            let left = self.file.len()?.saturating_sub(self.offset);
+            wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
+        }
         let position = self.position();
         self.buffer.drain(..position);
         self.buffer_start = self.offset;

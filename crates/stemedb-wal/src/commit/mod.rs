@@ -2,8 +2,7 @@
 //!
 //! A writer joins the newest group of the queue and gets a [`Ticket`]. Whoever needs a reply and finds nobody *leading*
 //! leads: takes the group at the front, writes it, passes the lead on to somebody who waits for the next group, then
-//! publishes and wakes its own group. There is no commit thread on this way, because waking a thread costs a quarter of
-//! what a sync costs:
+//! publishes and wakes its own group:
 //!
 //! ```text
 //! group 1   write ████████  publish ███  wake all
@@ -15,6 +14,8 @@
 //!   in which they were written, and the next group's sync overlaps this one's publication.
 //! - **A lone writer** goes straight through: no timer, no other thread, two uncontended locks. That is also how a
 //!   single-threaded simulation runs the same code.
+//! - **Many writers** are led by a background job: it goes from one group to the next without a wake-up, and no writer
+//!   is kept from submitting. A few are not, because waking a thread costs a good part of a sync.
 //! - **Stragglers.** Writers that were woken together come back together. A leader that knows of more writers than have
 //!   arrived waits for them, but only a fraction of what the sync itself takes, and never when there is only one.
 //! - **Waking.** One [`stemedb_env::sync::Gate`] per group: one system call wakes everybody, and nobody takes a lock

@@ -114,7 +114,8 @@ fn parse(name: &str, folder: usize) -> Option<(u64, Location)> {
     let plain = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
     // Longer numbers have no leading zeros, so that every number has one name.
     let canonical = digits.len() == 6 || !digits.starts_with('0');
-    let id = digits.parse().ok().filter(|&id| plain && canonical && id > 0)?;
+    // The very last number has no successor.
+    let id = digits.parse().ok().filter(|&id| plain && canonical && id > 0 && id < u64::MAX)?;
     Some((id, Location { place, form, folder }))
 }
 
@@ -335,6 +336,7 @@ mod tests {
             "live.000007.wal.gz",
             "live.000007.wal.zst",
             "segment.000007.wal.tmp",
+            "live.18446744073709551615.wal",
             "next.000001.tmp",
             "spare.000001.tmp",
             "HEAD",

@@ -322,7 +322,7 @@ fn write_content(
             ..plain_header(KIND_GROUP, bytes.len() as u64, 0, tail.chain)
         };
         tail.chain = encode(&identity, &header, &group.payload, sector, &mut bytes).map_err(too_long)?;
-        tail.last_lsn = Lsn(tail.last_lsn.0 + u64::from(group.count));
+        tail.last_lsn = Lsn(tail.last_lsn.0.saturating_add(u64::from(group.count)));
     }
     room.file.write_all_at(&bytes, 0)?;
     if !planted(Bug::RenameBeforeSync) {

@@ -382,7 +382,12 @@ fn scan_tail(
             segment: id,
             bytes: frame.header.offset + frame.frame_bytes as u64,
             chain: frame.chain,
-            last_lsn: Lsn((frame.header.first_lsn.0 + u64::from(frame.header.count)).saturating_sub(1)),
+            last_lsn: Lsn(frame
+                .header
+                .first_lsn
+                .0
+                .saturating_add(u64::from(frame.header.count))
+                .saturating_sub(1)),
         };
         match frame.header.kind {
             KIND_GROUP => {

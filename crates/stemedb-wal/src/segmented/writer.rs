@@ -44,7 +44,7 @@ pub(crate) struct Adopted {
 
 impl Adopted {
     pub fn last_lsn(&self) -> Lsn {
-        Lsn(self.first_lsn.prev().0 + u64::from(self.count))
+        Lsn(self.first_lsn.prev().0.saturating_add(u64::from(self.count)))
     }
 }
 
@@ -180,7 +180,7 @@ impl Writer {
         let count = u32::try_from(entries).map_err(|_| too_large(payload_bytes))?;
         self.make_room(journal, total as u64)?;
         let first_lsn = self.tail.last_lsn.next();
-        let last_lsn = Lsn(self.tail.last_lsn.0 + u64::from(count));
+        let last_lsn = Lsn(self.tail.last_lsn.0.saturating_add(u64::from(count)));
         let Some(active) = &self.active else { return Err(Error::ReadOnly { cause: ReadOnlyCause::Closed }) };
         let header = FrameHeader {
             first_lsn,

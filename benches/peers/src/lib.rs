@@ -1,0 +1,16 @@
+//! StemeDB beside its peers: the same work, on the same disk, in the same run.
+//!
+//! Figures of two runs on a shared machine differ by a third within an hour, so nothing here is compared with a figure
+//! of another run. All contenders take turns in short *slices*; what is reported is the median of a contender's slices,
+//! and ratios between contenders of one run.
+//!
+//! - [`engine`]: what a contender must be able to do. Small on purpose; each workload adds what it needs.
+//! - [`engines`]: RocksDB, fjall, redb, LMDB, SQLite, sled, StemeDB, and the bare disk as the limit.
+//! - [`commits`]: the workload "durable commits of one entry", its slices, its statistics, what is required of us.
+//! - [`report`]: tables, JSON and plots, for every workload.
+#![deny(missing_docs)]
+
+pub mod commits;
+pub mod engine;
+pub mod engines;
+pub mod report;
