@@ -1,8 +1,28 @@
 //! Suites that try to make the journal lie.
 //!
+//! A journal is believed because of what has been tried against it. Each suite tries something else, and each has been seen to
+//! fail (`docs/proof/README.md` says what each proves, and which planted defect which suite notices):
+//!
 //! | suite | tries |
 //! |---|---|
-//! | [`crash`] | every short sequence of operations × every crash point × every outcome of the crash; crashes inside recovery |
+//! | [`crash`] | every short sequence of operations × every crash point × every outcome of the crash, and crashes inside recovery; also on a disk that lies |
+//! | [`swarm`] | long random histories under classes of faults that a seed switches on and off, and a liveness phase |
+//! | [`errors`] | the n-th call fails, once and from then on, for every n |
+//! | [`damage`] | every byte, sector and file damaged |
+//! | [`planted`] | defects on purpose, which [`quick`] (all suites in small) must notice |
+//!
+//! What they share:
+//!
+//! ```text
+//!   machine  SimFs under FaultFs, SimClock, SimTasks         the disk that forgets
+//!   subject  the journal; the one module that names its types, and says what it promises by now
+//!   ledger   the oracle, outside of the machine: what must be there, what may be, nothing else
+//!   client   appends and writes the answer into the ledger     recovery  after an open, compares everything with it
+//!   report   counts per class of fault and outcome; a class that never happened fails the suite
+//! ```
+//!
+//! Nothing here is a part of the product. The binary is `torture`; `cargo xtask torture` runs it in the sizes of a push or of
+//! the deep tier.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
 
 pub mod allocations;

@@ -11,6 +11,7 @@ use crate::{Dice, subject::FileKind};
 pub const SECTOR: usize = 512;
 
 const OTHER_PAST: &str = "file_of_another_past";
+const OTHER_PAST_FRAME: &str = "frame_of_another_past";
 
 /// Damage.
 #[derive(Clone, PartialEq, Eq)]
@@ -109,6 +110,8 @@ impl Harm {
     pub fn keeps_a_chain(&self) -> bool {
         match self {
             Harm::Whole { why, .. } => *why == OTHER_PAST,
+            // The first frame of a first segment follows the same header in every past.
+            Harm::Put { why, .. } => *why == OTHER_PAST_FRAME,
             Harm::Pair(one, other) => one.keeps_a_chain() || other.keeps_a_chain(),
             _ => false,
         }
@@ -166,6 +169,47 @@ pub fn bytes(scene: &Scene, every: usize, each_bit: bool, dice: &mut Dice) -> Ve
         }
     }
     harms
+}
+
+/// Where the frames of a scene begin and end; of `HEAD` both slots.
+fn frames_of(scene: &Scene) -> Vec<(PathBuf, std::ops::Range<usize>)> {
+    let segments = scene.layout.segments.values();
+    let of_segment = |segment: &super::layout::Segment| {
+        let path = segment.path.clone();
+        segment.spots.iter().map(move |spot| (path.clone(), spot.bytes.clone())).collect::<Vec<_>>()
+    };
+    let heads = scene.files.keys().filter(|path| FileKind::of(path) == FileKind::Head);
+    let slots = heads.flat_map(|path| [0, 4096].map(|at| (path.clone(), at..at + 4096)));
+    segments.flat_map(of_segment).chain(slots).collect()
+}
+
+/// Every bit of the fields of each frame that say how much there is; of every field and of the checksum if `all`.
+pub fn fields(scene: &Scene, all: bool) -> Vec<Harm> {
+    const HEADER: usize = 96;
+    const LENGTHS: [std::ops::Range<usize>; 2] = [48..56, 64..68];
+    let mut harms = Vec::new();
+    for (file, frame) in frames_of(scene) {
+        let places: Vec<usize> = match all {
+            true => (0..HEADER).chain(frame.len() - 4..frame.len()).collect(),
+            false => LENGTHS.into_iter().flatten().collect(),
+        };
+        for at in places {
+            let at = (frame.start + at) as u64;
+            harms.extend((0..8).map(|bit| Harm::Flip { file: file.clone(), at, mask: 1 << bit }));
+        }
+    }
+    harms
+}
+
+/// Each frame as it would be in another past: its place, its length and its LSN are right, and its checksum is too. As a disk
+/// gives it back that has lost a write of a file that was restored.
+pub fn frames(scene: &Scene, other_past: &Files) -> Vec<Harm> {
+    let other = |(file, frame): (PathBuf, std::ops::Range<usize>)| {
+        let bytes = other_past.get(&file)?.get(frame.clone())?.to_vec();
+        Some(Harm::Put { file, at: frame.start as u64, bytes, why: OTHER_PAST_FRAME })
+    };
+    let not_head = |(file, _): &(PathBuf, _)| FileKind::of(file) != FileKind::Head;
+    frames_of(scene).into_iter().filter(not_head).filter_map(other).collect()
 }
 
 /// Every file cut at every length, `every` apart; sector boundaries and their neighbours always.

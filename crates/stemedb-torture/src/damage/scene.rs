@@ -47,9 +47,14 @@ pub struct Scene {
     pub facts: Facts,
 }
 
-/// Different entries, and so a different chain, in otherwise the same story.
+/// Different entries of the same lengths, and so a different chain, in otherwise the same story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Past(pub u64);
+pub enum Past {
+    /// The journal's own.
+    This,
+    /// What it might have been.
+    That,
+}
 
 /// The files of the journal's folder.
 pub fn files(disk: &SimFs) -> Files {
@@ -74,7 +79,9 @@ impl Builder {
         for _ in 0..count {
             let number = self.ledger.settled() + 1;
             let bytes = if dull { 5000 } else { usize::try_from(number * 53 % 400).unwrap_or(0) };
-            let group = vec![entry(number + self.past.0, bytes, dull)];
+            let mut entry = entry(number, bytes, dull);
+            entry.push(self.past as u8);
+            let group = vec![entry];
             match client::append(&self.machine, subject, &mut self.ledger, group, false)? {
                 Answer::Acknowledged(_) => {}
                 answer => return Err(Violation::new(Promise::Live, format!("building: {answer:?}"))),

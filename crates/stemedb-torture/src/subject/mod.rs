@@ -22,8 +22,6 @@ pub use self::{
 
 /// The folder of every journal under test.
 pub const DIR: &str = "/db/wal";
-/// Where it puts cut tails.
-pub const QUARANTINE: &str = "/db/quarantine";
 
 /// The database that most journals under test belong to.
 pub const OURS: Owner = Owner(7);
