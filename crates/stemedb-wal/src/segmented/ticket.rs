@@ -11,7 +11,7 @@ use stemedb_env::Lsn;
 use super::AppendStages;
 use crate::{Error, Result, SubmitError, Ticket};
 
-/// An entry on its way: see [`SegmentedJournal::submit`]. A [`Future`] of its LSN; or wait for it.
+/// An entry on its way: see [`crate::SegmentedJournal::submit`]. A [`Future`] of its LSN; or wait for it.
 ///
 /// Errors, of both: [`Error::Indeterminate`], [`Error::ReadOnly`], [`Error::Env`], [`Error::Abandoned`].
 #[derive(Debug)]
