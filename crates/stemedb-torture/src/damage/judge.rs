@@ -88,7 +88,7 @@ fn open_and_read(scene: &Scene, disk: &SimFs, other_past: bool, depth: Depth) ->
     let oldest = scene.facts.first;
     let named = facts.missing.iter().any(|gap| *gap == (oldest, Some(facts.first.saturating_sub(1))));
     let released_hit = scene.files.iter().any(|(path, bytes)| {
-        matches!(FileKind::of(path), FileKind::Released(_) | FileKind::Packed)
+        matches!(FileKind::of(path), FileKind::Released(_) | FileKind::Packed(_))
             && harmed.get(path) != Some(bytes)
     });
     if facts.first > oldest && !(named && released_hit) {

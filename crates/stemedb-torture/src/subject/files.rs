@@ -10,7 +10,7 @@ pub enum FileKind {
     /// `segment.NNNNNN.wal`
     Released(u64),
     /// `segment.NNNNNN.wal.zst`, or whatever a released segment is packed into
-    Packed,
+    Packed(u64),
     /// `HEAD`
     Head,
     /// Anything that ends in `.tmp`: nobody may rely on it.
@@ -24,6 +24,7 @@ impl FileKind {
     pub fn of(path: &Path) -> FileKind {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let number = |prefix: &str| name.strip_prefix(prefix)?.strip_suffix(".wal")?.parse().ok();
+        let packed = || name.strip_prefix("segment.")?.split_once(".wal.")?.0.parse().ok();
         if name == "HEAD" {
             FileKind::Head
         } else if name.ends_with(".tmp") {
@@ -32,8 +33,8 @@ impl FileKind {
             FileKind::Live(id)
         } else if let Some(id) = number("segment.") {
             FileKind::Released(id)
-        } else if name.starts_with("segment.") {
-            FileKind::Packed
+        } else if let Some(id) = packed() {
+            FileKind::Packed(id)
         } else {
             FileKind::Other
         }
@@ -44,7 +45,7 @@ impl FileKind {
         match self {
             FileKind::Live(_) => "live",
             FileKind::Released(_) => "released",
-            FileKind::Packed => "packed",
+            FileKind::Packed(_) => "packed",
             FileKind::Head => "head",
             FileKind::Temporary => "temporary",
             FileKind::Other => "other",
@@ -61,7 +62,7 @@ mod tests {
         let kind = |name: &str| FileKind::of(&Path::new("/db/wal").join(name));
         assert_eq!(kind("live.000007.wal"), FileKind::Live(7));
         assert_eq!(kind("segment.000001.wal"), FileKind::Released(1));
-        assert_eq!(kind("segment.000001.wal.zst"), FileKind::Packed);
+        assert_eq!(kind("segment.000001.wal.zst"), FileKind::Packed(1));
         assert_eq!(kind("HEAD"), FileKind::Head);
         assert_eq!(kind("next.000008.tmp"), FileKind::Temporary);
     }

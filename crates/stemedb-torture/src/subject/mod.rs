@@ -153,11 +153,11 @@ impl Subject {
         self.journal.close().map_err(Refusal::of)
     }
 
-    /// Last LSN of the oldest segment, if it has a successor.
-    pub fn end_of_oldest_segment(&self) -> Result<Option<u64>, Refusal> {
+    /// Number and last LSN of the oldest segment, if it has a successor.
+    pub fn oldest_segment(&self) -> Result<Option<(u64, u64)>, Refusal> {
         let segments = self.journal.segments().map_err(Refusal::of)?;
         Ok(match segments.as_slice() {
-            [oldest, _, ..] => oldest.last_lsn.map(|last| last.0),
+            [oldest, _, ..] => oldest.last_lsn.map(|last| (oldest.id, last.0)),
             _ => None,
         })
     }

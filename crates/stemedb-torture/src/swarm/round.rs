@@ -1,6 +1,9 @@
 //! What happens between a start of the journal and its end.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use stemedb_env::{Clock, Fs, Micros, fs::sim::Selection};
 
@@ -264,18 +267,21 @@ impl<'a> Round<'a> {
         if !self.story.dice.one_in(4) || self.story.machine.is_off() || self.archived || !keeps {
             return Ok(());
         }
-        let end = self.subject.end_of_oldest_segment();
-        let Some(Some(end)) = self.must_work("segments", end)? else { return Ok(()) };
+        let oldest = self.subject.oldest_segment();
+        let Some(Some((id, end))) = self.must_work("segments", oldest)? else { return Ok(()) };
         let disk = &self.story.machine.disk;
-        let in_folder = |path: &std::path::PathBuf| path.starts_with(DIR);
-        let oldest = disk
-            .paths()
-            .into_iter()
-            .filter(in_folder)
-            .find(|path| matches!(FileKind::of(path), FileKind::Released(_) | FileKind::Packed));
-        let Some(oldest) = oldest.filter(|_| end <= self.story.flushed) else { return Ok(()) };
+        let is_oldest = |path: &PathBuf| {
+            let kind = FileKind::of(path);
+            path.starts_with(DIR) && [FileKind::Released(id), FileKind::Packed(id)].contains(&kind)
+        };
+        let files: Vec<PathBuf> = disk.paths().into_iter().filter(is_oldest).collect();
+        // It may be live still, or be compressed just now.
+        let [oldest] = files.as_slice() else { return Ok(()) };
+        if end > self.story.flushed {
+            return Ok(());
+        }
         // Behind the journal's back: another program does this.
-        let gone = disk.remove(&oldest).and_then(|()| disk.sync_dir(std::path::Path::new(DIR)));
+        let gone = disk.remove(oldest).and_then(|()| disk.sync_dir(Path::new(DIR)));
         // Without power nobody knows what became of it.
         self.story.floor = self.story.floor.max(end + 1);
         self.archived = true;

@@ -1,6 +1,9 @@
 //! What outlives a process: the disk, the clock, the oracle, and what was chosen for the seed.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use stemedb_env::{
     Fs,
@@ -165,6 +168,11 @@ impl Story {
     /// The machine goes on with another disk, or with the same one under a new process.
     pub fn start_on(&mut self, disk: SimFs) {
         let hash = self.machine.disk.trace_hash();
+        if self.shown {
+            let name = |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let names: Vec<String> = disk.paths().into_iter().filter_map(name).collect();
+            println!("  files: {}", names.join(" "));
+        }
         self.note(&format!("{hash:032x}"));
         disk.stop_after(None);
         self.counted.clear();
