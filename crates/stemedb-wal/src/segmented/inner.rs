@@ -188,6 +188,17 @@ impl Inner {
         Ok(Cursor::new(file, self.dir.identity.file(id), start.offset, start.chain, start.next_lsn))
     }
 
+    /// Where a segment is now.
+    pub(super) fn location(&self, id: u64) -> Option<Location> {
+        self.table.lock().location(id)
+    }
+
+    /// The same position in the segment's file as it is stored now.
+    pub(super) fn reopened(&self, id: u64, at: &Cursor) -> Result<Cursor> {
+        let file = self.table.lock().open(&self.dir, id)?;
+        Ok(Cursor::new(file, self.dir.identity.file(id), at.offset, at.chain, at.next_lsn))
+    }
+
     /// How far a segment may be read now.
     pub(super) fn limit(&self, id: u64) -> Result<Limit> {
         let readable = *self.readable.lock();

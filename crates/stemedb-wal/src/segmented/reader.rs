@@ -8,7 +8,7 @@ use super::inner::Inner;
 use crate::{
     Entry, Error, JournalReader, Result,
     error::Damage,
-    segment::{Cursor, GroupEntries, KIND_GROUP, Next, decode_group, is_unpack_damage},
+    segment::{Cursor, GroupEntries, KIND_GROUP, Location, Next, decode_group, is_unpack_damage},
 };
 
 /// A reader of a [`crate::SegmentedJournal`]. Holds one group and at most 256 KiB of read-ahead in memory.
@@ -19,6 +19,8 @@ use crate::{
 pub struct SegmentedReader {
     journal: Arc<Inner>,
     segment: u64,
+    /// Where the segment was when its file was opened.
+    location: Option<Location>,
     cursor: Cursor,
     group: GroupEntries,
     /// Position of the group's next entry.
@@ -42,11 +44,13 @@ pub(crate) enum Limit {
 
 impl SegmentedReader {
     pub(crate) fn new(journal: Arc<Inner>, segment: u64, from: Lsn) -> Result<SegmentedReader> {
+        let location = journal.location(segment);
         let cursor = journal.cursor(segment, from)?;
         let wanted = from;
         Ok(SegmentedReader {
             journal,
             segment,
+            location,
             cursor,
             group: GroupEntries::default(),
             group_lsn: from,
@@ -115,14 +119,13 @@ impl SegmentedReader {
                     Limit::Newest { .. } | Limit::BeforeHole { .. } => return Ok(false),
                     Limit::Succeeded { successor, .. } => self.enter(successor)?,
                 },
-                // Its file has become another segment while it was being read.
-                Next::Bad(_) if self.journal.is_recycled(self.segment) => {
-                    return Err(Error::OutOfRange {
-                        lsn: self.wanted,
-                        first_lsn: self.journal.first_lsn(),
-                        durable_lsn: self.journal.durable_lsn(),
-                    });
+                // It was compressed while it was being read, and its file has become another segment.
+                Next::Bad(_) if has_moved(&self.journal, self.segment, self.location) => {
+                    self.location = self.journal.location(self.segment);
+                    self.cursor = self.journal.reopened(self.segment, &self.cursor)?;
                 }
+                // Its file has become another segment, and it is gone.
+                Next::Bad(_) if self.journal.is_recycled(self.segment) => self.leave_recycled()?,
                 Next::Bad(damage) => match limit {
                     // How long it was is written in a file that is gone: its frames are all there is to go by.
                     Limit::BeforeHole { next } => self.cross_hole(next)?,
@@ -146,9 +149,27 @@ impl SegmentedReader {
             let damage = Damage::LsnGap { expected: self.cursor.next_lsn, found: header.base_lsn() };
             return Err(self.corrupt(damage, None));
         }
-        self.cursor = self.journal.cursor(successor, Lsn::ZERO)?;
-        self.segment = successor;
+        self.go_to(successor, Lsn::ZERO)
+    }
+
+    /// Goes to a position of another segment.
+    fn go_to(&mut self, segment: u64, lsn: Lsn) -> Result<()> {
+        let location = self.journal.location(segment);
+        self.cursor = self.journal.cursor(segment, lsn)?;
+        (self.segment, self.location) = (segment, location);
         Ok(())
+    }
+
+    /// The segment is gone on purpose. That is harmless if everything that was wanted of it has been read.
+    fn leave_recycled(&mut self) -> Result<()> {
+        let first_lsn = self.journal.first_lsn();
+        let out_of_range =
+            Error::OutOfRange { lsn: self.wanted, first_lsn, durable_lsn: self.journal.durable_lsn() };
+        if self.wanted < first_lsn {
+            return Err(out_of_range);
+        }
+        let found = self.journal.table.lock().find(&self.journal.dir, self.wanted)?;
+        self.go_to(found.ok_or(out_of_range)?, self.wanted)
     }
 
     /// Segments are missing; that is harmless if they held no entries.
@@ -162,10 +183,14 @@ impl SegmentedReader {
                 last_lsn: Some(header.predecessor_last_lsn),
             });
         }
-        self.cursor = self.journal.cursor(next, Lsn::ZERO)?;
-        self.segment = next;
-        Ok(())
+        self.go_to(next, Lsn::ZERO)
     }
+}
+
+/// True if a segment is there, and not where it was.
+fn has_moved(journal: &Inner, segment: u64, was: Option<Location>) -> bool {
+    let location = journal.location(segment);
+    location.is_some() && location != was
 }
 
 impl JournalReader for SegmentedReader {
