@@ -32,7 +32,7 @@ pub enum Bug {
     DropTornTailsPredecessor,
     /// A segment gets its name before its content is durable.
     RenameBeforeSync,
-    /// Recovery goes on in the old file, behind what may not be durable.
+    /// Recovery goes on behind what may not be durable, without writing it again.
     AppendToUnsyncedTail,
     /// Readers see a group before its sync has returned.
     ReadBeforeDurable,

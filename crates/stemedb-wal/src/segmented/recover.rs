@@ -461,6 +461,11 @@ fn scan_tail(
         let adopted = unproven.groups.into_iter().map(|(_, group)| group).collect();
         return Ok(TailScan { tail, adopted, built, last_lsn, end_bytes, cut, seal, frames });
     }
+    if planted(Bug::AppendToUnsyncedTail)
+        && let Some((after, _)) = unproven.groups.drain(..).next_back()
+    {
+        tail = after;
+    }
     let adopted = unproven.groups.into_iter().map(|(_, group)| group).collect();
     Ok(TailScan { tail, adopted, built, last_lsn, end_bytes, cut, seal, frames })
 }
