@@ -28,6 +28,10 @@ impl<'a> Fields<'a> {
         Ok(u8::from_le_bytes(self.array()?))
     }
 
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         Ok(u32::from_le_bytes(self.array()?))
     }

@@ -23,6 +23,40 @@ impl Counter {
     }
 }
 
+/// Cells of a [`StripedCounter`]; more than the threads that usually read at the same time.
+const STRIPES: usize = 8;
+
+thread_local! {
+    /// Which cell this thread counts in.
+    static STRIPE: usize = {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        (NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES as u64) as usize
+    };
+}
+
+/// A cell with two cache lines of its own: processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Cell(AtomicU64);
+
+/// A number that all reading threads change at every lookup: each in its own cell, so that they do not take a cache line
+/// away from each other every time.
+#[derive(Debug, Default)]
+pub(crate) struct StripedCounter([Cell; STRIPES]);
+
+impl StripedCounter {
+    pub(crate) fn add(&self, n: u64) {
+        let stripe = STRIPE.try_with(|stripe| *stripe).unwrap_or(0);
+        if let Some(cell) = self.0.get(stripe) {
+            cell.0.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.iter().map(|cell| cell.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
 /// Everything counted since the tree was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -35,11 +69,11 @@ pub(crate) struct Counters {
     pub(crate) moves: Counter,
     pub(crate) compaction_us: Counter,
     pub(crate) index_memory_bytes: Counter,
-    pub(crate) block_reads: Counter,
-    pub(crate) cache_hits: Counter,
-    pub(crate) cache_misses: Counter,
-    pub(crate) filter_useful: Counter,
-    pub(crate) filter_false_positives: Counter,
+    pub(crate) block_reads: StripedCounter,
+    pub(crate) cache_hits: StripedCounter,
+    pub(crate) cache_misses: StripedCounter,
+    pub(crate) filter_useful: StripedCounter,
+    pub(crate) filter_false_positives: StripedCounter,
     pub(crate) apply_waits: Counter,
     pub(crate) apply_wait_us: Counter,
 }

@@ -1,82 +1,194 @@
 //! The bounded cache of decompressed, verified blocks.
+//!
+//! There is no table to look a block up in: every table has one *slot* per block, and a hit is a load of that slot: no
+//! lock, no hash. What the blocks of all tables have in common is their budget. Which block goes when it is used up is
+//! decided by S3-FIFO (Yang et al., SOSP 2023, without its ghost list): a new block waits in a short queue, and only one
+//! that is used again there moves to the main queue, which works like CLOCK. A scan that touches every block once passes
+//! through the short queue and leaves the hot set alone.
 
-use std::hash::{BuildHasherDefault, Hasher};
+mod slots;
 
-use quick_cache::{
-    Weighter,
-    sync::{Cache, DefaultLifecycle},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::table::block::Block;
+use parking_lot::Mutex;
+pub(crate) use slots::Slots;
 
-/// Where a block came from: file number and offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct BlockKey {
-    pub(crate) file: u64,
-    pub(crate) offset: u64,
-}
+use crate::table::block::{Block, take_touched};
 
-#[derive(Clone, Debug)]
-struct Bytes;
+/// Part of the budget that blocks not used again may take: one tenth, as the paper found best.
+const PROBATION_PART: u64 = 10;
+/// Entries of tables that are gone are swept out when they may be most of all entries, but not before there are so many.
+const SWEEP_FROM: usize = 4096;
 
-impl Weighter<BlockKey, Block> for Bytes {
-    fn weight(&self, _: &BlockKey, block: &Block) -> u64 {
-        block.memory_bytes()
-    }
-}
-
-/// A fixed multiplicative hasher: keys are our own numbers, nobody outside chooses them.
-#[derive(Debug, Default)]
-pub(crate) struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 32)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = (self.0.rotate_left(23) ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-}
-
-/// The cache. Scans, flushes and compactions of large ranges pass it by, so that they do not evict the hot set.
+/// The budget, and the order in which blocks leave.
 #[derive(Debug)]
 pub(crate) struct BlockCache {
-    blocks: Cache<BlockKey, Block, Bytes, BuildHasherDefault<Mix>, DefaultLifecycle<BlockKey, Block>>,
+    capacity_bytes: u64,
+    /// Bytes of all blocks in slots; shared with the slots, which outlive neither their table nor their blocks.
+    used_bytes: Arc<AtomicU64>,
+    queues: Mutex<Queues>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    probation: VecDeque<Entry>,
+    probation_bytes: u64,
+    main: VecDeque<Entry>,
+    /// Entries after the last sweep.
+    swept: usize,
+}
+
+/// A block in a queue.
+#[derive(Debug)]
+struct Entry {
+    slots: Weak<Slots>,
+    at: u32,
+    bytes: u32,
 }
 
 impl BlockCache {
-    pub(crate) fn new(capacity_bytes: u64, block_bytes: usize) -> BlockCache {
-        let items = usize::try_from(capacity_bytes).unwrap_or(usize::MAX) / block_bytes.max(1);
-        BlockCache {
-            blocks: Cache::with(
-                items.max(16),
-                capacity_bytes,
-                Bytes,
-                BuildHasherDefault::default(),
-                DefaultLifecycle::default(),
-            ),
+    pub(crate) fn new(capacity_bytes: u64) -> BlockCache {
+        BlockCache { capacity_bytes, used_bytes: Arc::default(), queues: Mutex::default() }
+    }
+
+    /// Empty slots for a table of so many blocks.
+    pub(crate) fn slots(&self, blocks: usize) -> Arc<Slots> {
+        Arc::new(Slots::new(blocks, Arc::clone(&self.used_bytes)))
+    }
+
+    /// Keeps block `at` of a table, and lets go of others while the budget is exceeded. Two threads may have read the
+    /// same block: one copy stays.
+    pub(crate) fn insert(&self, slots: &Arc<Slots>, at: usize, block: &Block) {
+        let bytes = block.memory_bytes();
+        if bytes > self.capacity_bytes || !slots.put(at, block) {
+            return;
         }
-    }
-
-    pub(crate) fn get(&self, key: BlockKey) -> Option<Block> {
-        self.blocks.get(&key)
-    }
-
-    pub(crate) fn insert(&self, key: BlockKey, block: Block) {
-        self.blocks.insert(key, block);
-    }
-
-    /// Drops every block of a file.
-    pub(crate) fn forget_file(&self, file: u64) {
-        self.blocks.retain(|key, _| key.file != file);
+        let (Ok(at), Ok(narrow)) = (u32::try_from(at), u32::try_from(bytes)) else { return };
+        let mut queues = self.queues.lock();
+        queues.probation.push_back(Entry { slots: Arc::downgrade(slots), at, bytes: narrow });
+        queues.probation_bytes += bytes;
+        while self.used_bytes.load(Ordering::Relaxed) > self.capacity_bytes
+            && queues.evict(self.capacity_bytes)
+        {}
+        queues.sweep();
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.blocks.weight()
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Queues {
+    /// Takes one entry further: out of its slot, or on to a later chance. False when there is none.
+    fn evict(&mut self, capacity_bytes: u64) -> bool {
+        let probation = self.probation_bytes > capacity_bytes / PROBATION_PART || self.main.is_empty();
+        let next = if probation { self.probation.pop_front() } else { self.main.pop_front() };
+        let Some(entry) = next else { return false };
+        if probation {
+            self.probation_bytes -= u64::from(entry.bytes);
+        }
+        if let Some(slots) = entry.slots.upgrade() {
+            let used = slots.peek(entry.at as usize, take_touched);
+            match used {
+                Some(true) => self.main.push_back(entry),
+                Some(false) => slots.clear(entry.at as usize),
+                None => {}
+            }
+        }
+        true
+    }
+
+    /// Forgets entries of tables that are gone; each call pays for the entries added since the last one.
+    fn sweep(&mut self) {
+        let entries = self.probation.len() + self.main.len();
+        if entries < SWEEP_FROM.max(self.swept * 2) {
+            return;
+        }
+        let alive = |entry: &Entry| entry.slots.strong_count() > 0;
+        self.probation.retain(alive);
+        self.main.retain(alive);
+        self.probation_bytes = self.probation.iter().map(|entry| u64::from(entry.bytes)).sum();
+        self.swept = self.probation.len() + self.main.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stemedb_env::Lsn;
+
+    use super::*;
+    use crate::table::block::BlockBuilder;
+
+    fn block(bytes: usize) -> Block {
+        let mut builder = BlockBuilder::default();
+        builder.add(b"key", 1, true, Lsn(1), Some(&vec![0; bytes]));
+        let mut out = Vec::new();
+        builder.finish(&mut out);
+        Block::parse(&out).unwrap()
+    }
+
+    fn present(slots: &Slots, range: std::ops::Range<usize>) -> usize {
+        range.filter(|at| slots.peek(*at, |_| ()).is_some()).count()
+    }
+
+    #[test]
+    fn the_budget_holds_and_a_scan_leaves_the_hot_set_alone() {
+        let one = block(1000);
+        let cache = BlockCache::new(one.memory_bytes() * 100);
+        let slots = cache.slots(10_000);
+        for at in 0..80 {
+            cache.insert(&slots, at, &block(1000));
+        }
+        // Used again: these are hot.
+        (0..80).for_each(|at| assert!(slots.get(at).is_some()));
+        for at in 1_000..9_000 {
+            cache.insert(&slots, at, &block(1000));
+            assert!(cache.memory_bytes() <= one.memory_bytes() * 100);
+        }
+        assert_eq!(present(&slots, 0..80), 80, "the scan evicted what was used again");
+        assert!(present(&slots, 1_000..9_000) <= 20);
+        // What is hot now displaces what was hot, if it is not used any more.
+        for round in 0..30 {
+            for at in 100..180 {
+                if slots.get(at).is_none() {
+                    cache.insert(&slots, at, &block(1000));
+                    assert!(round == 0 || slots.get(at).is_some());
+                }
+            }
+        }
+        assert!(present(&slots, 100..180) > 60, "{}", present(&slots, 100..180));
+    }
+
+    #[test]
+    fn a_table_that_goes_gives_its_bytes_back_and_its_entries_are_swept_out() {
+        let cache = BlockCache::new(1 << 30);
+        for _ in 0..50 {
+            let slots = cache.slots(1_000);
+            (0..1_000).for_each(|at| cache.insert(&slots, at, &block(100)));
+            assert!(cache.memory_bytes() > 100_000);
+        }
+        assert_eq!(cache.memory_bytes(), 0);
+        let queues = cache.queues.lock();
+        assert!(queues.probation.len() <= 2 * SWEEP_FROM, "{}", queues.probation.len());
+    }
+
+    #[test]
+    fn the_same_block_counts_once_and_one_beyond_the_budget_is_not_kept() {
+        let cache = BlockCache::new(5_000);
+        let slots = cache.slots(4);
+        cache.insert(&slots, 0, &block(1_000));
+        let once = cache.memory_bytes();
+        cache.insert(&slots, 0, &block(1_000));
+        assert_eq!(cache.memory_bytes(), once);
+        cache.insert(&slots, 1, &block(10_000));
+        assert_eq!((cache.memory_bytes(), present(&slots, 0..4)), (once, 1));
+        cache.insert(&slots, 9, &block(10));
+        assert_eq!(cache.memory_bytes(), once, "a slot that does not exist");
     }
 }

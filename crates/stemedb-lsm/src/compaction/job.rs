@@ -90,9 +90,10 @@ impl CompactionJob {
             tables.sort_by(|a, b| a.meta.smallest.cmp(&b.meta.smallest));
             tables
         };
-        let mut sources: Vec<Source> = level(0).into_iter().map(|table| cursor(Run::from([table]))).collect();
-        sources
-            .extend((1..=LAST_LEVEL).map(level).filter(|run| !run.is_empty()).map(|run| cursor(run.into())));
+        let mut sources: Vec<Source> = level(0).into_iter().map(|table| cursor(Run::new([table]))).collect();
+        sources.extend(
+            (1..=LAST_LEVEL).map(level).filter(|run| !run.is_empty()).map(|run| cursor(Run::new(run))),
+        );
         if !task.moves {
             tracing::debug!(
                 inputs = task.inputs.len(),

@@ -59,13 +59,6 @@ pub(crate) struct Change {
     pub(crate) retired: Option<Arc<Memtable>>,
 }
 
-/// Live snapshots, and how far versions have been merged.
-#[derive(Debug, Default)]
-pub(crate) struct Horizons {
-    live: BTreeMap<Lsn, usize>,
-    merged: Lsn,
-}
-
 /// Requests for a full compaction and their outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
@@ -109,7 +102,8 @@ pub(crate) struct Core {
     pub(super) published: AtomicU64,
     flushed: AtomicU64,
     next_file: AtomicU64,
-    horizons: Mutex<Horizons>,
+    /// Versions at or below this may have been merged in the present state or one to come.
+    merged: AtomicU64,
     /// Also the lock of [`Core::install`].
     pub(super) manifest: Mutex<Manifest>,
     progress: Mutex<()>,
@@ -147,7 +141,7 @@ impl Core {
         };
         let version = Arc::new(Version::new(tables.map(open)));
         let flushed = manifest.state.flushed;
-        let horizons = Horizons { live: BTreeMap::new(), merged: manifest.state.horizon };
+        let merged = manifest.state.horizon;
         Core {
             state: ArcSwap::from_pointee(State {
                 active: Arc::new(Memtable::new()),
@@ -159,7 +153,7 @@ impl Core {
             published: AtomicU64::new(flushed.0),
             flushed: AtomicU64::new(flushed.0),
             next_file: AtomicU64::new(next_file),
-            horizons: Mutex::new(horizons),
+            merged: AtomicU64::new(merged.0),
             manifest: Mutex::new(manifest),
             progress: Mutex::new(()),
             changed: Condvar::new(),
@@ -264,52 +258,48 @@ impl Core {
         self.next_file.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Registers a snapshot at the newest visible LSN.
+    /// The newest visible LSN and a state that holds every row at or below it.
     ///
-    /// Whoever merges versions asks for its horizon under the same lock, so a snapshot that is registered before it
-    /// takes hold of the state never finds a state that has merged too much.
-    pub(super) fn register_newest(&self) -> Lsn {
-        let mut horizons = self.horizons.lock();
-        let newest = self.published_lsn();
-        *horizons.live.entry(newest).or_insert(0) += 1;
-        newest
+    /// A state needs no protection from merges: it is immutable, and whoever holds it keeps its tables. But it must not be
+    /// older than the LSN: rows of a batch that is visible at that LSN could be in a memtable that it does not know.
+    /// So it must still be the present one after the LSN has been read.
+    pub(super) fn newest(&self) -> (Arc<State>, Lsn) {
+        let mut state = self.state_full();
+        loop {
+            let lsn = self.published_lsn();
+            let present = self.state();
+            if Arc::ptr_eq(&state, &present) {
+                return (state, lsn);
+            }
+            state = Arc::clone(&present);
+        }
     }
 
-    /// Registers a snapshot at an earlier LSN, if its versions are still there.
-    pub(super) fn register_earlier(&self, lsn: Lsn) -> Result<Lsn> {
-        let mut horizons = self.horizons.lock();
-        let newest = self.published_lsn();
+    /// A state for an earlier LSN, if its versions are still there.
+    pub(super) fn earlier(&self, lsn: Lsn) -> Result<(Arc<State>, Lsn)> {
+        let (state, newest) = self.newest();
         if lsn > newest {
             return Err(Error::SnapshotTooNew { wanted: lsn, newest });
         }
-        if lsn < horizons.merged {
-            return Err(Error::SnapshotTooOld { wanted: lsn, oldest: horizons.merged });
+        // Read after the state: whatever has been merged in that state, it says so by now.
+        let oldest = self.merged_lsn();
+        if lsn < oldest {
+            return Err(Error::SnapshotTooOld { wanted: lsn, oldest });
         }
-        *horizons.live.entry(lsn).or_insert(0) += 1;
-        Ok(lsn)
-    }
-
-    pub(super) fn release_snapshot(&self, lsn: Lsn) {
-        let mut horizons = self.horizons.lock();
-        if let Some(count) = horizons.live.get_mut(&lsn) {
-            *count -= 1;
-            if *count == 0 {
-                horizons.live.remove(&lsn);
-            }
-        }
+        Ok((state, lsn))
     }
 
     /// The LSN up to which versions may have been merged so far.
     pub(super) fn merged_lsn(&self) -> Lsn {
-        self.horizons.lock().merged
+        Lsn(self.merged.load(Ordering::Acquire))
     }
 
     /// The LSN up to which versions may be merged from now on; older snapshots are refused from now on.
+    ///
+    /// A new state with merged versions is published after this, with release, so whoever sees it sees the horizon.
     pub(crate) fn begin_gc(&self) -> Lsn {
-        let mut horizons = self.horizons.lock();
-        let newest = self.published_lsn();
-        let horizon = horizons.live.keys().next().map_or(newest, |oldest| newest.min(*oldest));
-        horizons.merged = horizons.merged.max(horizon);
+        let horizon = self.published_lsn();
+        self.merged.fetch_max(horizon.0, Ordering::AcqRel);
         horizon
     }
 

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
 use crate::{
-    KvStore, LsmOptions, Result, WriteBatch,
+    KvStore, LsmOptions, Result, Value, WriteBatch,
     compaction::{pending_bytes, targets},
     stats::{LevelStats, Stats},
     version::LAST_LEVEL,
@@ -63,6 +63,12 @@ impl LsmStore {
         let store = LsmStore { core: Arc::clone(&core), repairing: Mutex::new(()) };
         core.start_jobs()?;
         Ok(store)
+    }
+
+    /// The newest visible value of a key: what [`KvStore::snapshot`] and [`crate::KvSnapshot::get`] would answer, without
+    /// the cost of making a snapshot.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
+        snapshot::get_newest(&self.core, key)
     }
 
     /// Stops the background jobs and waits for the step in progress. Does not flush.

@@ -18,7 +18,7 @@ fn context(env: &Env, dir: &Path, database: DatabaseId, options: &LsmOptions) ->
         fs: Arc::clone(&env.fs),
         dir: dir.to_path_buf(),
         database,
-        cache: BlockCache::new(options.block_cache_bytes, options.block_bytes),
+        cache: BlockCache::new(options.block_cache_bytes),
         counters: Counters::default(),
         damage: DamageList::default(),
         graveyard: Graveyard::default(),

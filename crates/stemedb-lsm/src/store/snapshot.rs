@@ -27,50 +27,54 @@ pub(crate) struct SnapshotInner {
     lsn: Lsn,
 }
 
-impl Drop for SnapshotInner {
-    fn drop(&mut self) {
-        self.core.release_snapshot(self.lsn);
-    }
-}
-
 impl LsmSnapshot {
     pub(super) fn newest(core: &Arc<Core>) -> LsmSnapshot {
-        // The LSN before the state: a flush between the two cannot hide rows.
-        let lsn = core.register_newest();
-        LsmSnapshot {
-            inner: Arc::new(SnapshotInner { core: Arc::clone(core), state: core.state_full(), lsn }),
-        }
+        let (state, lsn) = core.newest();
+        LsmSnapshot { inner: Arc::new(SnapshotInner { core: Arc::clone(core), state, lsn }) }
     }
 
     pub(super) fn at(core: &Arc<Core>, lsn: Lsn) -> Result<LsmSnapshot> {
-        let lsn = core.register_earlier(lsn)?;
-        Ok(LsmSnapshot {
-            inner: Arc::new(SnapshotInner { core: Arc::clone(core), state: core.state_full(), lsn }),
-        })
+        let (state, lsn) = core.earlier(lsn)?;
+        Ok(LsmSnapshot { inner: Arc::new(SnapshotInner { core: Arc::clone(core), state, lsn }) })
     }
+}
 
-    fn find(&self, key: &[u8]) -> Result<Found> {
-        let SnapshotInner { state, lsn, .. } = &*self.inner;
-        for memtable in state.memtables() {
-            match memtable.get(key, *lsn) {
-                Found::Nothing => {}
-                found => return Ok(found),
-            }
+/// The newest version of a key at or below `lsn`. Nothing is locked and nothing allocated, unless a block must be read.
+pub(super) fn find(state: &State, key: &[u8], lsn: Lsn) -> Result<Found> {
+    for memtable in state.memtables() {
+        match memtable.get(key, lsn) {
+            Found::Nothing => {}
+            found => return Ok(found),
         }
-        // One hash serves the filters of all tables.
-        let hash = filter_hash(key);
-        for run in state.version.runs() {
-            let at = run.partition_point(|table| table.meta.largest.as_slice() < key);
-            let Some(table) = run.get(at).filter(|table| table.meta.smallest.as_slice() <= key) else {
-                continue;
-            };
-            match table.get(key, *lsn, hash)? {
-                Found::Nothing => {}
-                found => return Ok(found),
-            }
-        }
-        Ok(Found::Nothing)
     }
+    // One hash serves the filters and blocks of all tables.
+    let hash = filter_hash(key);
+    for run in state.version.runs() {
+        let Some(table) = run.find(key) else { continue };
+        match table.get(key, lsn, hash)? {
+            Found::Nothing => {}
+            found => return Ok(found),
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+impl Found {
+    fn into_value(self) -> Option<Value> {
+        match self {
+            Found::Value(value) => Some(value),
+            Found::Nothing | Found::Removed => None,
+        }
+    }
+}
+
+/// As a snapshot of this moment would answer, without making one.
+pub(super) fn get_newest(core: &Core, key: &[u8]) -> Result<Option<Value>> {
+    // The state before the LSN: whatever of it is visible by then is shown. A row that is published later into a newer
+    // memtable is missed, as if this call had come before it.
+    let state = core.state();
+    let lsn = core.published_lsn();
+    Ok(find(&state, key, lsn)?.into_value())
 }
 
 impl KvSnapshot for LsmSnapshot {
@@ -81,10 +85,7 @@ impl KvSnapshot for LsmSnapshot {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Value>> {
-        Ok(match self.find(key)? {
-            Found::Value(value) => Some(value),
-            Found::Nothing | Found::Removed => None,
-        })
+        Ok(find(&self.inner.state, key, self.inner.lsn)?.into_value())
     }
 
     fn scan(&self, range: &KeyRange, direction: Direction) -> LsmIter {
@@ -96,7 +97,7 @@ impl KvSnapshot for LsmSnapshot {
             sources.push(Source::Mem(cursor));
         }
         for run in state.version.runs().filter(|run| !bounds.tables(run).is_empty()) {
-            let cursor = RunCursor::new(Arc::clone(run), Arc::clone(&bounds), direction, true);
+            let cursor = RunCursor::new(run.clone(), Arc::clone(&bounds), direction, true);
             sources.push(Source::Run(Box::new(cursor)));
         }
         LsmIter::new(Merge::new(sources, direction), direction, *lsn, Arc::clone(&self.inner))

@@ -72,6 +72,7 @@ pub(crate) struct TableBuilder {
     /// Length of the finished block whose separator waits for the next key, and its last key.
     pending: Option<u32>,
     last_key: Vec<u8>,
+    last_hash: u64,
     last_lsn: Lsn,
     prefix_bytes: usize,
     key_hashes: Vec<u64>,
@@ -106,6 +107,7 @@ impl TableBuilder {
             index: IndexBuilder::default(),
             pending: None,
             last_key: Vec::new(),
+            last_hash: 0,
             last_lsn: Lsn::ZERO,
             prefix_bytes: 0,
             key_hashes: Vec::new(),
@@ -137,7 +139,8 @@ impl TableBuilder {
             self.index.add(separator, block_bytes);
         }
         if new_key {
-            self.key_hashes.push(filter_hash(key));
+            self.last_hash = filter_hash(key);
+            self.key_hashes.push(self.last_hash);
             if let Some(extract) = self.shape.prefix_extractor {
                 let n = extract(key).min(key.len());
                 let prefix = key.get(..n).unwrap_or_default();
@@ -161,7 +164,7 @@ impl TableBuilder {
         self.meta.min_lsn = self.meta.min_lsn.min(lsn);
         self.meta.max_lsn = self.meta.max_lsn.max(lsn);
         self.meta.digest = self.meta.digest.wrapping_add(self.digester.digest(key, lsn, value));
-        self.block.add(key, lsn, value);
+        self.block.add(key, self.last_hash, new_key, lsn, value);
         if self.block.estimated_bytes() >= self.shape.block_bytes {
             self.finish_block()?;
         }

@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use stemedb_env::Lsn;
 
-use super::{Table, block::Block, filter::filter_hash};
+use super::{Run, Table, block::Block, filter::filter_hash};
 use crate::{Direction, KeyRange, PrefixExtractor, Result, Value};
-
-/// Sorted tables without overlap: one table of level 0, or a whole deeper level.
-pub(crate) type Run = Arc<[Arc<Table>]>;
 
 /// The limits that all sources of one scan share.
 #[derive(Debug, Default)]

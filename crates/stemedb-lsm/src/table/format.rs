@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use stemedb_env::{File, frame::DatabaseId};
+use stemedb_env::{
+    File,
+    aligned::{ALIGNMENT_BYTES, AlignedBuffer},
+    frame::DatabaseId,
+};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{
@@ -81,13 +85,23 @@ pub(crate) fn seal_block(
     out.extend_from_slice(&checksum.to_le_bytes());
 }
 
-/// Verifies a block and returns its uncompressed payload.
+/// Where an opened block's payload lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// It was stored as it is: the first so many bytes of the sealed block.
+    Stored(usize),
+    /// It was compressed: the first so many bytes of the room for it.
+    Unpacked(usize),
+}
+
+/// Verifies a block, and decompresses it into `raw` if need be.
 pub(crate) fn open_block(
     identity: &TableIdentity,
     kind: BlockKind,
-    mut sealed: Vec<u8>,
+    sealed: &[u8],
     offset: u64,
-) -> std::result::Result<Vec<u8>, CorruptionKind> {
+    raw: &mut Vec<u8>,
+) -> std::result::Result<Payload, CorruptionKind> {
     let split = sealed.len().checked_sub(8).ok_or(CorruptionKind::BlockChecksum)?;
     let (covered, stored) = sealed.split_at_checked(split).ok_or(CorruptionKind::BlockChecksum)?;
     if identity.checksum(offset, covered).to_le_bytes() != stored {
@@ -95,9 +109,7 @@ pub(crate) fn open_block(
     }
     let (tag, payload) = covered.split_last().ok_or(CorruptionKind::BlockFormat)?;
     if *tag == kind as u8 {
-        let payload_bytes = payload.len();
-        sealed.truncate(payload_bytes);
-        return Ok(sealed);
+        return Ok(Payload::Stored(payload.len()));
     }
     if *tag != (kind as u8 | COMPRESSED) {
         return Err(CorruptionKind::BlockFormat);
@@ -109,24 +121,62 @@ pub(crate) fn open_block(
     if raw_bytes > MAX_BLOCK_BYTES || raw_bytes / 256 > packed.len() {
         return Err(CorruptionKind::BlockFormat);
     }
-    let mut raw = vec![0; raw_bytes];
-    match lz4_flex::block::decompress_into(packed, &mut raw) {
-        Ok(n) if n == raw_bytes => Ok(raw),
+    // What an earlier block left there is overwritten: clearing it first would cost as much as copying it.
+    raw.resize(raw_bytes.max(raw.len()), 0);
+    let raw = raw.get_mut(..raw_bytes).ok_or(CorruptionKind::BlockFormat)?;
+    match lz4_flex::block::decompress_into(packed, raw) {
+        Ok(n) if n == raw_bytes => Ok(Payload::Unpacked(n)),
         _ => Err(CorruptionKind::BlockFormat),
     }
 }
 
-/// Reads and verifies one block.
+/// Room for one block on its way from the file into memory. Reused: memory that is asked for anew costs more than the
+/// read.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    sealed: AlignedBuffer,
+    /// Bytes before the block in `sealed`.
+    lead: usize,
+    raw: Vec<u8>,
+}
+
+/// Larger rooms are not kept.
+const SCRATCH_BYTES: usize = 1 << 20;
+
+impl Scratch {
+    /// What [`read_block`] left here last.
+    pub(crate) fn payload(&self, payload: Payload) -> &[u8] {
+        match payload {
+            Payload::Stored(n) => self.sealed.get(self.lead..self.lead + n).unwrap_or_default(),
+            Payload::Unpacked(n) => self.raw.get(..n).unwrap_or_default(),
+        }
+    }
+
+    /// Gives back what an unusually large block needed.
+    pub(crate) fn trim(&mut self) {
+        if self.sealed.capacity() > SCRATCH_BYTES || self.raw.capacity() > SCRATCH_BYTES {
+            *self = Scratch::default();
+        }
+    }
+}
+
+/// Reads and verifies one block; its uncompressed payload lies in `scratch` then.
 pub(crate) fn read_block(
     file: &dyn File,
     identity: &TableIdentity,
     kind: BlockKind,
     handle: BlockHandle,
-) -> Result<Vec<u8>> {
-    let mut sealed = vec![0; handle.bytes as usize];
-    file.read_exact_at(&mut sealed, handle.offset)
+    scratch: &mut Scratch,
+) -> Result<Payload> {
+    // At the same place within a page as in the file: copies from the page cache are several times slower between
+    // places that differ by a few bytes (see `AlignedBuffer`).
+    let lead = usize::try_from(handle.offset % ALIGNMENT_BYTES as u64).unwrap_or(0);
+    scratch.lead = lead;
+    scratch.sealed.resize_stale(lead + handle.bytes as usize);
+    let sealed = scratch.sealed.get_mut(lead..).unwrap_or_default();
+    file.read_exact_at(sealed, handle.offset)
         .map_err(|error| short_read(error, file.path(), CorruptionKind::TableMismatch, handle.offset))?;
-    open_block(identity, kind, sealed, handle.offset).map_err(|kind| Error::Corruption {
+    open_block(identity, kind, sealed, handle.offset, &mut scratch.raw).map_err(|kind| Error::Corruption {
         kind,
         file: file.path().to_path_buf(),
         offset: handle.offset,
@@ -230,14 +280,17 @@ mod tests {
     fn a_block_verifies_only_at_its_own_place_and_as_its_own_kind() {
         let mut sealed = Vec::new();
         seal_block(&HOME, BlockKind::Data, false, b"rows", 48, &mut sealed);
-        assert_eq!(open_block(&HOME, BlockKind::Data, sealed.clone(), 48).unwrap(), b"rows");
+        let open = |identity: &TableIdentity, kind, sealed: &[u8], offset| {
+            open_block(identity, kind, sealed, offset, &mut Vec::new())
+        };
+        assert_eq!(open(&HOME, BlockKind::Data, &sealed, 48), Ok(Payload::Stored(4)));
         let other_file = TableIdentity { file: 8, ..HOME };
         let other_database = TableIdentity { database: DatabaseId([2; 16]), ..HOME };
         for (identity, offset) in [(HOME, 49), (HOME, 48 + 4096), (other_file, 48), (other_database, 48)] {
-            let refused = open_block(&identity, BlockKind::Data, sealed.clone(), offset);
+            let refused = open(&identity, BlockKind::Data, &sealed, offset);
             assert_eq!(refused, Err(CorruptionKind::BlockChecksum), "{identity:?} {offset}");
         }
-        assert_eq!(open_block(&HOME, BlockKind::Index, sealed, 48), Err(CorruptionKind::BlockFormat));
+        assert_eq!(open(&HOME, BlockKind::Index, &sealed, 48), Err(CorruptionKind::BlockFormat));
     }
 
     #[test]
@@ -247,12 +300,19 @@ mod tests {
         payload.extend_from_slice(&lz4_flex::block::compress(&rows));
         let mut sealed = Vec::new();
         seal_block(&HOME, BlockKind::Data, true, &payload, 48, &mut sealed);
-        assert_eq!(open_block(&HOME, BlockKind::Data, sealed, 48).unwrap(), rows);
+        // A room that an earlier, larger block has used.
+        let mut raw = vec![0xAA; 4_000];
+        assert_eq!(
+            open_block(&HOME, BlockKind::Data, &sealed, 48, &mut raw),
+            Ok(Payload::Unpacked(rows.len()))
+        );
+        assert_eq!(&raw[..rows.len()], rows);
         for wild in [u32::MAX, 60 << 20, 1501] {
             payload[..4].copy_from_slice(&wild.to_le_bytes());
             let mut sealed = Vec::new();
             seal_block(&HOME, BlockKind::Data, true, &payload, 48, &mut sealed);
-            assert_eq!(open_block(&HOME, BlockKind::Data, sealed, 48), Err(CorruptionKind::BlockFormat));
+            let refused = open_block(&HOME, BlockKind::Data, &sealed, 48, &mut raw);
+            assert_eq!(refused, Err(CorruptionKind::BlockFormat));
         }
     }
 

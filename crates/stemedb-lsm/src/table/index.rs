@@ -7,15 +7,16 @@
 //! Blocks follow each other from the header on, so lengths are enough. A separator is not less than any key of its
 //! block and less than every key of the next one, unless both share a key: then it is that key.
 
-use super::format::{BlockHandle, HEADER_BYTES, TRAILER_BYTES};
+use super::{
+    format::{BlockHandle, HEADER_BYTES, TRAILER_BYTES},
+    heads::Heads,
+};
 use crate::codec::{Fields, Malformed, common_prefix, put_bytes};
 
 /// A decoded index.
 #[derive(Debug)]
 pub(crate) struct Index {
-    prefix: Box<[u8]>,
-    /// First eight bytes of each separator behind the prefix, big-endian: most comparisons end here.
-    heads: Box<[u64]>,
+    heads: Heads,
     ends: Box<[u32]>,
     suffixes: Box<[u8]>,
     /// Offset of each block, and behind the last.
@@ -76,15 +77,6 @@ impl IndexBuilder {
     }
 }
 
-fn head(suffix: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let n = suffix.len().min(8);
-    if let (Some(to), Some(from)) = (bytes.get_mut(..n), suffix.get(..n)) {
-        to.copy_from_slice(from);
-    }
-    u64::from_be_bytes(bytes)
-}
-
 impl Index {
     /// Decodes; the data blocks must fill the file from the header to `data_end` exactly.
     pub(crate) fn decode(bytes: &[u8], data_end: u64) -> Result<Index, Malformed> {
@@ -120,13 +112,12 @@ impl Index {
         let suffixes = fields.take(ends.last().copied().unwrap_or_default() as usize)?;
         fields.end()?;
         let mut index = Index {
-            prefix: prefix.into(),
-            heads: Box::default(),
+            heads: Heads::default(),
             ends: ends.into(),
             suffixes: suffixes.into(),
             offsets: offsets.into(),
         };
-        index.heads = (0..blocks).map(|at| head(index.suffix(at))).collect();
+        index.heads = Heads::of_suffixes(prefix, (0..blocks).map(|at| index.suffix(at)));
         if (1..blocks).any(|at| index.suffix(at - 1) > index.suffix(at)) {
             return Err(Malformed);
         }
@@ -139,11 +130,8 @@ impl Index {
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
-        (self.prefix.len()
-            + self.suffixes.len()
-            + self.ends.len() * 4
-            + self.heads.len() * 8
-            + self.offsets.len() * 8) as u64
+        (self.heads.memory_bytes() + self.suffixes.len() + self.ends.len() * 4 + self.offsets.len() * 8)
+            as u64
     }
 
     fn suffix(&self, at: usize) -> &[u8] {
@@ -154,37 +142,21 @@ impl Index {
 
     /// True if every key of block `at` is less than `key`.
     pub(crate) fn block_is_before(&self, at: usize, key: &[u8]) -> bool {
-        match key.strip_prefix(&*self.prefix) {
+        let prefix = self.heads.prefix();
+        match key.strip_prefix(prefix) {
             Some(rest) => self.suffix(at) < rest,
-            None => *self.prefix < *key,
+            None => prefix < key,
         }
     }
 
     /// True if the separator of block `at` is exactly `key`: only then may its rows go on in the next block.
     pub(crate) fn separator_is(&self, at: usize, key: &[u8]) -> bool {
-        key.strip_prefix(&*self.prefix).is_some_and(|rest| rest == self.suffix(at))
+        key.strip_prefix(self.heads.prefix()).is_some_and(|rest| rest == self.suffix(at))
     }
 
     /// The first block that may hold a key `>= key`; [`Index::blocks`] if none.
     pub(crate) fn seek(&self, key: &[u8]) -> usize {
-        let Some(rest) = key.strip_prefix(&*self.prefix) else {
-            return if *key < *self.prefix { 0 } else { self.blocks() };
-        };
-        let wanted = head(rest);
-        let mut at = self.heads.partition_point(|head| *head < wanted);
-        // Ties of the first eight bytes: a second search over the whole suffixes of that run.
-        let tied = self.heads.get(at..).unwrap_or_default().partition_point(|head| *head == wanted);
-        let (mut low, mut high) = (at, at + tied);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.suffix(middle) < rest {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        at = low;
-        at
+        self.heads.lower_bound(key, |at| self.suffix(at))
     }
 
     /// Where block `at` lies.

@@ -12,17 +12,20 @@ mod builder;
 mod cursor;
 pub(crate) mod filter;
 pub(crate) mod format;
+mod heads;
 pub(crate) mod index;
 mod meta;
 mod meta_sum;
 mod reader;
+mod run;
 
 use std::path::{Path, PathBuf};
 
 pub(crate) use builder::{TableBuilder, TableShape};
-pub(crate) use cursor::{Bounds, Run, RunCursor};
+pub(crate) use cursor::{Bounds, RunCursor};
 pub(crate) use meta::{TableMeta, decode_meta, encode_meta};
 pub(crate) use reader::{Found, Table, TableContext};
+pub(crate) use run::Run;
 
 /// Where table `file` lies.
 pub(crate) fn table_path(dir: &Path, file: u64) -> PathBuf {

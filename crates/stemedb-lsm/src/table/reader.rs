@@ -1,6 +1,7 @@
 //! An open table.
 
 use std::{
+    cell::RefCell,
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -12,12 +13,12 @@ use parking_lot::Mutex;
 use stemedb_env::{File, Fs, Lsn, OpenMode, frame::DatabaseId};
 
 use super::{
-    block::Block,
+    block::{Block, Lookup},
     decode_meta,
     filter::Bloom,
     format::{
-        BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, TableIdentity, check_header, read_block,
-        short_read,
+        BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Scratch, TableIdentity, check_header,
+        read_block, short_read,
     },
     index::Index,
     meta::TableMeta,
@@ -26,11 +27,16 @@ use super::{
 };
 use crate::{
     CorruptionKind, Error, PrefixExtractor, Result, Value,
-    cache::{BlockCache, BlockKey},
+    cache::{BlockCache, Slots},
     codec::Fields,
     stats::Counters,
     store::{DamageList, Graveyard},
 };
+
+thread_local! {
+    /// Every reading thread has one room.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
 
 /// What the tables of one tree share.
 #[derive(Debug)]
@@ -75,12 +81,14 @@ struct Loaded {
     key_filter: Option<Bloom>,
     prefix_filter: Option<Bloom>,
     footer: Footer,
+    slots: Arc<Slots>,
 }
 
 impl Loaded {
     fn memory_bytes(&self) -> u64 {
         let filters = [&self.key_filter, &self.prefix_filter];
-        self.index.memory_bytes() + filters.into_iter().flatten().map(Bloom::memory_bytes).sum::<u64>()
+        let filters: u64 = filters.into_iter().flatten().map(Bloom::memory_bytes).sum();
+        self.index.memory_bytes() + filters + self.slots.memory_bytes()
     }
 }
 
@@ -160,40 +168,54 @@ impl Table {
         let Some(footer) = Footer::decode(&identity, &footer, len) else {
             return Err(self.corrupt(CorruptionKind::SstHeader, footer_at));
         };
-        let index_bytes = self.read_raw(&*file, BlockKind::Index, footer.index)?;
-        let index = Index::decode(&index_bytes, footer.key_filter.offset)
-            .map_err(|_| self.corrupt(CorruptionKind::BlockFormat, footer.index.offset))?;
+        let index = self.read_raw(&*file, BlockKind::Index, footer.index, |bytes| {
+            Index::decode(bytes, footer.key_filter.offset)
+                .map_err(|_| self.corrupt(CorruptionKind::BlockFormat, footer.index.offset))
+        })?;
         let key_filter = self.load_filter(&*file, BlockKind::KeyFilter, footer.key_filter)?;
         let prefix_filter = match self.context.prefix_extractor {
             Some(_) => self.load_filter(&*file, BlockKind::PrefixFilter, footer.prefix_filter)?,
             None => None,
         };
-        let loaded = Loaded { file, index, key_filter, prefix_filter, footer };
+        let slots = self.context.cache.slots(index.blocks());
+        let loaded = Loaded { file, index, key_filter, prefix_filter, footer, slots };
         self.context.counters.index_memory_bytes.add(loaded.memory_bytes());
         Ok(loaded)
     }
 
-    /// Reads a block; a second try after a failed checksum tells a bad transfer from a bad sector.
-    fn read_raw(&self, file: &dyn File, kind: BlockKind, handle: BlockHandle) -> Result<Vec<u8>> {
+    /// Reads a block and hands its payload to `take`; a second try after a failed checksum tells a bad transfer from a
+    /// bad sector.
+    fn read_raw<T>(
+        &self,
+        file: &dyn File,
+        kind: BlockKind,
+        handle: BlockHandle,
+        take: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let identity = self.identity();
         self.context.counters.block_reads.add(1);
-        match read_block(file, &identity, kind, handle) {
-            Err(Error::Corruption { .. }) => read_block(file, &identity, kind, handle),
-            other => other,
-        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut read = read_block(file, &identity, kind, handle, scratch);
+            if matches!(read, Err(Error::Corruption { .. })) {
+                read = read_block(file, &identity, kind, handle, scratch);
+            }
+            let taken = read.and_then(|payload| take(scratch.payload(payload)));
+            scratch.trim();
+            taken
+        })
     }
 
     /// An unreadable filter means "maybe"; it is noted as damage all the same.
     fn load_filter(&self, file: &dyn File, kind: BlockKind, handle: BlockHandle) -> Result<Option<Bloom>> {
-        match self.read_raw(file, kind, handle) {
-            Ok(bytes) if bytes.is_empty() => Ok(None),
-            Ok(bytes) => match Bloom::decode(&bytes) {
-                Ok(filter) => Ok(Some(filter)),
-                Err(_) => {
-                    self.context.damage.note(self.meta.file, CorruptionKind::BlockFormat, handle.offset);
-                    Ok(None)
-                }
-            },
+        let decoded = self.read_raw(file, kind, handle, |bytes| {
+            Ok(if bytes.is_empty() { Ok(None) } else { Bloom::decode(bytes).map(Some) })
+        });
+        match decoded {
+            Ok(Ok(filter)) => Ok(filter),
+            Ok(Err(_)) => {
+                self.context.damage.note(self.meta.file, CorruptionKind::BlockFormat, handle.offset);
+                Ok(None)
+            }
             Err(error @ Error::Corruption { .. }) => {
                 self.noted(error);
                 Ok(None)
@@ -209,30 +231,29 @@ impl Table {
 
     /// Data block `at`, from the cache or from disk. `fill` puts it into the cache.
     pub(crate) fn block(&self, at: usize, fill: bool) -> Result<Block> {
-        let loaded = self.loaded()?;
-        let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
-        let key = BlockKey { file: self.meta.file, offset: handle.offset };
+        self.block_of(self.loaded()?, at, fill)
+    }
+
+    fn block_of(&self, loaded: &Loaded, at: usize, fill: bool) -> Result<Block> {
         let counters = &self.context.counters;
-        if let Some(block) = self.context.cache.get(key) {
+        if let Some(block) = loaded.slots.get(at) {
             counters.cache_hits.add(1);
             return Ok(block);
         }
         counters.cache_misses.add(1);
+        let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
         let block = self.read_data(&loaded.file, handle)?;
         if fill {
-            self.context.cache.insert(key, block.clone());
+            self.context.cache.insert(&loaded.slots, at, &block);
         }
         Ok(block)
     }
 
     fn read_data(&self, file: &Arc<dyn File>, handle: BlockHandle) -> Result<Block> {
-        let payload = self.read_raw(&**file, BlockKind::Data, handle).map_err(|error| self.noted(error))?;
-        Block::parse(payload).map_err(|_| self.corrupt(CorruptionKind::BlockFormat, handle.offset))
-    }
-
-    /// False if the filter rules the key out. `hash` is its [`super::filter::filter_hash`].
-    pub(crate) fn may_contain_key(&self, hash: u64) -> Result<bool> {
-        Ok(self.loaded()?.key_filter.as_ref().is_none_or(|filter| filter.may_contain(hash)))
+        self.read_raw(&**file, BlockKind::Data, handle, |payload| {
+            Block::parse(payload).map_err(|_| self.corrupt(CorruptionKind::BlockFormat, handle.offset))
+        })
+        .map_err(|error| self.noted(error))
     }
 
     /// False if the filter rules out every key with this declared prefix.
@@ -245,53 +266,50 @@ impl Table {
         self.context.counters.filter_useful.add(1);
     }
 
-    /// The newest version of `key` at or below `lsn`.
+    /// The newest version of `key` at or below `lsn`. `hash` is the key's filter hash.
     pub(crate) fn get(&self, key: &[u8], lsn: Lsn, hash: u64) -> Result<Found> {
-        let counters = &self.context.counters;
         if self.meta.min_lsn > lsn {
             return Ok(Found::Nothing);
         }
-        let filtered = self.loaded()?.key_filter.is_some();
-        if !self.may_contain_key(hash)? {
+        let counters = &self.context.counters;
+        let loaded = self.loaded()?;
+        if let Some(filter) = &loaded.key_filter
+            && !filter.may_contain(hash)
+        {
             counters.filter_useful.add(1);
             return Ok(Found::Nothing);
         }
-        let found = self.search(key, lsn)?;
-        if filtered && matches!(found, Found::Nothing) {
-            counters.filter_false_positives.add(1);
+        match self.locate(loaded, key, lsn, hash)? {
+            Some((block, row)) => Ok(block.into_pinned(row).map_or(Found::Removed, Found::Value)),
+            None => {
+                if loaded.key_filter.is_some() {
+                    counters.filter_false_positives.add(1);
+                }
+                Ok(Found::Nothing)
+            }
         }
-        Ok(found)
-    }
-
-    fn search(&self, key: &[u8], lsn: Lsn) -> Result<Found> {
-        Ok(match self.locate(key, lsn)? {
-            None => Found::Nothing,
-            Some((block, row)) => block.pinned(row).map_or(Found::Removed, Found::Value),
-        })
     }
 
     /// The LSN of the newest version of `key` at or below `lsn`. `hash` is the key's filter hash.
     pub(crate) fn version_at(&self, key: &[u8], lsn: Lsn, hash: u64) -> Result<Option<Lsn>> {
-        if !self.may_contain_key(hash)? {
+        let loaded = self.loaded()?;
+        if loaded.key_filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
             return Ok(None);
         }
-        Ok(self.locate(key, lsn)?.map(|(block, row)| block.lsn(row)))
+        Ok(self.locate(loaded, key, lsn, hash)?.map(|(block, row)| block.lsn(row)))
     }
 
-    fn locate(&self, key: &[u8], lsn: Lsn) -> Result<Option<(Block, usize)>> {
-        let index = self.index()?;
+    fn locate(&self, loaded: &Loaded, key: &[u8], lsn: Lsn, hash: u64) -> Result<Option<(Block, usize)>> {
+        let index = &loaded.index;
         let mut at = index.seek(key);
         while at < index.blocks() {
-            let block = self.block(at, true)?;
-            let row = block.lower_bound(key, lsn);
-            if row < block.rows() {
-                return Ok(block.key_is(row, key).then_some((block, row)));
+            let block = self.block_of(loaded, at, true)?;
+            match block.find(key, hash, lsn) {
+                Lookup::Row(row) => return Ok(Some((block, row))),
+                // The versions of one key may go on in the next block.
+                Lookup::Older if index.separator_is(at, key) => at += 1,
+                Lookup::Older | Lookup::Absent => return Ok(None),
             }
-            // The versions of one key may go on in the next block.
-            if !index.separator_is(at, key) {
-                return Ok(None);
-            }
-            at += 1;
         }
         Ok(None)
     }
@@ -305,17 +323,21 @@ impl Table {
             (BlockKind::KeyFilter, loaded.footer.key_filter),
             (BlockKind::PrefixFilter, loaded.footer.prefix_filter),
         ] {
-            let bytes = self.read_raw(&*loaded.file, kind, handle).map_err(|error| self.noted(error))?;
-            if !bytes.is_empty() && Bloom::decode(&bytes).is_err() {
-                return Err(self.corrupt(CorruptionKind::BlockFormat, handle.offset));
-            }
+            self.read_raw(&*loaded.file, kind, handle, |bytes| {
+                match bytes.is_empty() || Bloom::decode(bytes).is_ok() {
+                    true => Ok(()),
+                    false => Err(self.corrupt(CorruptionKind::BlockFormat, handle.offset)),
+                }
+            })
+            .map_err(|error| self.noted(error))?;
         }
         let properties = loaded.footer.properties;
-        let bytes = self
-            .read_raw(&*loaded.file, BlockKind::Properties, properties)
+        let stored = self
+            .read_raw(&*loaded.file, BlockKind::Properties, properties, |bytes| {
+                decode_meta(&mut Fields::new(bytes))
+                    .map_err(|_| self.corrupt(CorruptionKind::BlockFormat, properties.offset))
+            })
             .map_err(|error| self.noted(error))?;
-        let stored = decode_meta(&mut Fields::new(&bytes))
-            .map_err(|_| self.corrupt(CorruptionKind::BlockFormat, properties.offset))?;
         if stored != (TableMeta { bytes: 0, ..self.meta.clone() }) {
             return Err(self.corrupt(CorruptionKind::TableMismatch, properties.offset));
         }
@@ -351,7 +373,6 @@ impl Drop for Table {
             self.context.counters.index_memory_bytes.sub(loaded.memory_bytes());
         }
         if self.obsolete.load(Ordering::Acquire) {
-            self.context.cache.forget_file(self.meta.file);
             self.context.graveyard.bury(self.meta.file);
         }
     }

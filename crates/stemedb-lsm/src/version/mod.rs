@@ -34,10 +34,10 @@ impl Version {
                 run.is_sorted_by(|a, b| a.meta.largest < b.meta.smallest),
                 "a level's tables are disjoint"
             );
-            run.into()
+            Run::new(run)
         };
         Version {
-            l0: newest.into_iter().map(|table| Run::from([table])).collect(),
+            l0: newest.into_iter().map(|table| Run::new([table])).collect(),
             levels: levels.map(sorted).collect(),
         }
     }

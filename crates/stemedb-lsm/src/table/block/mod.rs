@@ -1,21 +1,24 @@
 //! Data blocks: sorted rows with O(1) access to each.
 //!
 //! ```text
-//! u32 rows | u32 prefix bytes | u32 key bytes | u8 LSN width | u8 offset width | u8 flags | u8 0 | u64 smallest LSN
-//! prefix | LSN deltas | tombstone bits | key ends | value ends | key suffixes | values
+//! u32 rows | u32 prefix bytes | u32 suffix bytes | u16 buckets | u8 LSN width | u8 start width | u8 length width | u8 flags
+//! u64 smallest LSN | buckets | row starts | suffix lengths | LSN deltas | removals | prefix | rows: suffix, value
 //! ```
 //!
-//! All keys share `prefix`, stored once. Ends are offsets behind each key suffix and each value (2 bytes each, 4 in
-//! blocks with a very large row). The LSN column is left out when all are equal, the tombstone bits when there are none.
+//! All keys share `prefix`, stored once. A row's suffix and value lie side by side: whoever compares the key has the value
+//! in the next cache line. The columns in front are read by position: where each row starts (2 bytes each, 4 in blocks
+//! with a very large row), how long its suffix is (left out when all are equal), its LSN (left out when all are equal).
+//! The buckets are a hash index: see `hash_index`.
 
 mod builder;
+mod hash_index;
 mod reader;
 
 pub(crate) use builder::BlockBuilder;
-pub(crate) use reader::Block;
+pub(crate) use reader::{Block, BlockBytes, Lookup, memory_bytes, take_touched, touch};
 
-/// Bytes before the prefix.
-pub(crate) const FIXED_BYTES: usize = 24;
+/// Bytes before the buckets.
+pub(crate) const FIXED_BYTES: usize = 26;
 const FLAG_TOMBSTONES: u8 = 1;
 
 #[cfg(test)]
@@ -24,16 +27,20 @@ mod tests {
     use stemedb_env::Lsn;
 
     use super::*;
+    use crate::table::filter::filter_hash;
 
     type Rows = std::collections::BTreeMap<(Vec<u8>, std::cmp::Reverse<u64>), Option<Vec<u8>>>;
 
     fn build(rows: &Rows) -> Vec<u8> {
         let mut builder = BlockBuilder::default();
+        let mut last: Option<&[u8]> = None;
         for ((key, lsn), value) in rows {
-            builder.add(key, Lsn(lsn.0), value.as_deref());
+            builder.add(key, filter_hash(key), last != Some(key), Lsn(lsn.0), value.as_deref());
+            last = Some(key);
         }
         let mut out = Vec::new();
         builder.finish(&mut out);
+        assert!(builder.is_empty());
         out
     }
 
@@ -43,11 +50,11 @@ mod tests {
             rows in proptest::collection::btree_map(
                 (proptest::collection::vec(0u8..3, 0..6), (1u64..70_000).prop_map(std::cmp::Reverse)),
                 proptest::option::weighted(0.8, proptest::collection::vec(any::<u8>(), 0..40)),
-                1..60,
+                1..300,
             ),
-            probe in (proptest::collection::vec(0u8..3, 0..6), 0u64..70_000),
+            probes in proptest::collection::vec((proptest::collection::vec(0u8..3, 0..6), 0u64..70_000), 20),
         ) {
-            let block = Block::parse(build(&rows)).unwrap();
+            let block = Block::parse(&build(&rows)).unwrap();
             prop_assert_eq!(block.rows(), rows.len());
             for (at, ((key, lsn), value)) in rows.iter().enumerate() {
                 let mut found = block.prefix().to_vec();
@@ -55,9 +62,20 @@ mod tests {
                 prop_assert_eq!(&found, key);
                 prop_assert_eq!(block.lsn(at), Lsn(lsn.0));
                 prop_assert_eq!(block.value(at), value.as_deref());
+                let pinned = block.pinned(at);
+                prop_assert_eq!(pinned.as_deref(), value.as_deref());
             }
-            let expected = rows.keys().filter(|row| **row < (probe.0.clone(), std::cmp::Reverse(probe.1))).count();
-            prop_assert_eq!(block.lower_bound(&probe.0, Lsn(probe.1)), expected);
+            let present = rows.keys().map(|(key, lsn)| (key.clone(), lsn.0));
+            for (key, lsn) in probes.into_iter().chain(present) {
+                let before = rows.keys().filter(|row| **row < (key.clone(), std::cmp::Reverse(lsn))).count();
+                prop_assert_eq!(block.lower_bound(&key, Lsn(lsn)), before);
+                let expected = match rows.keys().nth(before) {
+                    Some((found, _)) if *found == key => Lookup::Row(before),
+                    _ if rows.keys().any(|(found, _)| *found == key) && before == rows.len() => Lookup::Older,
+                    _ => Lookup::Absent,
+                };
+                prop_assert_eq!(block.find(&key, filter_hash(&key), Lsn(lsn)), expected);
+            }
         }
 
         #[test]
@@ -65,24 +83,43 @@ mod tests {
             let mut bytes = bytes;
             // Small counts, so that a good part of the cases gets past the first checks.
             for (at, byte) in bytes.iter_mut().take(FIXED_BYTES).enumerate() {
-                *byte = match at { 0 | 4 | 8 => *byte % (rows + 1), 12 => *byte % 9, 13 => 2, 14 => *byte & 1, 16.. => *byte, _ => 0 };
+                *byte = match at { 0 | 4 | 8 | 12 => *byte % (rows + 1), 14 => *byte % 9, 15 => 2, 16 => *byte % 3, 17 => *byte & 1, 18.. => *byte, _ => 0 };
             }
-            if let Ok(block) = Block::parse(bytes) {
+            if let Ok(block) = Block::parse(&bytes) {
                 for at in 0..block.rows() + 1 {
-                    let _ = (block.suffix(at), block.value(at), block.lsn(at));
+                    let _ = (block.suffix(at), block.value(at), block.lsn(at), block.pinned(at));
                 }
                 let _ = block.lower_bound(b"abc", Lsn(4));
+                let _ = block.find(b"abc", filter_hash(b"abc"), Lsn(4));
             }
         }
     }
 
     #[test]
-    fn a_row_larger_than_64_kib_makes_wide_offsets() {
+    fn a_row_larger_than_64_kib_makes_wide_starts() {
         let mut rows = Rows::new();
         rows.insert((b"a".to_vec(), std::cmp::Reverse(1)), Some(vec![7; 100_000]));
         rows.insert((b"b".to_vec(), std::cmp::Reverse(1)), Some(b"x".to_vec()));
-        let block = Block::parse(build(&rows)).unwrap();
+        let block = Block::parse(&build(&rows)).unwrap();
         assert_eq!(block.value(0).map(<[u8]>::len), Some(100_000));
         assert_eq!(block.value(1), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn the_hash_index_answers_nearly_every_lookup_without_a_search() {
+        let rows: Rows = (0..100u32)
+            .map(|n| ((n.to_be_bytes().to_vec(), std::cmp::Reverse(1)), Some(vec![0; 8])))
+            .collect();
+        let block = Block::parse(&build(&rows)).unwrap();
+        let searched = |range: std::ops::Range<u32>| {
+            range.filter(|n| block.must_search(filter_hash(&n.to_be_bytes()))).count()
+        };
+        // 100 keys in 134 buckets: a key shares its bucket with probability 1 - exp(-0.74).
+        assert!(searched(0..100) < 65, "{}", searched(0..100));
+        assert!(searched(1_000..2_000) < 250, "{}", searched(1_000..2_000));
+        let big: Rows =
+            (0..300u32).map(|n| ((n.to_be_bytes().to_vec(), std::cmp::Reverse(1)), None)).collect();
+        let block = Block::parse(&build(&big)).unwrap();
+        assert!(block.must_search(1), "a block with more rows than a byte can name has no index");
     }
 }

@@ -1,186 +1,316 @@
 //! A block in memory: validated once, then read in place.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{
+    cmp::Ordering,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use stemedb_env::Lsn;
+use triomphe::ThinArc;
 
-use super::{FIXED_BYTES, FLAG_TOMBSTONES};
+use super::{
+    FIXED_BYTES, FLAG_TOMBSTONES,
+    hash_index::{self, Hint},
+};
 use crate::{
     Value,
     codec::{Fields, Malformed},
 };
 
-/// A validated block. Cloning shares the bytes.
+/// Where the parts of a block lie, as offsets into its bytes. Checked by [`Block::parse`].
+#[derive(Debug)]
+pub(crate) struct Shape {
+    rows: u32,
+    buckets: u32,
+    starts_at: u32,
+    lengths_at: u32,
+    lsns_at: u32,
+    removals_at: u32,
+    prefix_at: u32,
+    rows_at: u32,
+    /// Bytes of every suffix, if the length width is 0.
+    suffix_bytes: u32,
+    lsn_width: u8,
+    start_width: u8,
+    length_width: u8,
+    has_tombstones: bool,
+    min_lsn: u64,
+    /// Set by a hit, cleared by the cache's hand: see [`crate::cache`].
+    referenced: AtomicBool,
+}
+
+/// What several holders share: the shape and, in the same allocation right behind it, the bytes.
+pub(crate) type BlockBytes = ThinArc<Shape, u8>;
+
+/// A validated block. Cloning shares it.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
-    bytes: Arc<[u8]>,
-    rows: u32,
-    prefix_end: u32,
-    tombstones_at: u32,
-    key_ends_at: u32,
-    value_ends_at: u32,
-    keys_at: u32,
-    values_at: u32,
-    min_lsn: u64,
-    lsn_width: u8,
-    offset_width: u8,
-    has_tombstones: bool,
+    shared: BlockBytes,
+}
+
+/// What [`Block::find`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// No row has this key at or below the wanted LSN, and none in a later block can have.
+    Absent,
+    /// The newest version at or below the wanted LSN.
+    Row(usize),
+    /// The last key of the block is the wanted one, and all its versions here are newer: they may go on in the next
+    /// block.
+    Older,
 }
 
 impl Block {
-    /// Checks that every offset of the block lies inside of it and that ends never go back.
-    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Block, Malformed> {
-        let mut fields = Fields::new(&bytes);
+    /// Checks that every part of the block lies inside of it and that rows never go back, and copies the bytes next to
+    /// the shape. Cost: one pass over the columns, one allocation.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Block, Malformed> {
+        let mut fields = Fields::new(bytes);
         let rows = fields.u32()?;
         let prefix_bytes = fields.u32()?;
-        let key_bytes = fields.u32()?;
+        let suffix_bytes = fields.u32()?;
+        let buckets = u32::from(fields.u16()?);
         let lsn_width = fields.u8()?;
-        let offset_width = fields.u8()?;
+        let start_width = fields.u8()?;
+        let length_width = fields.u8()?;
         let flags = fields.u8()?;
-        let zero = fields.u8()?;
         let min_lsn = fields.u64()?;
         let sane = matches!(lsn_width, 0 | 1 | 2 | 4 | 8)
-            && matches!(offset_width, 2 | 4)
+            && matches!(start_width, 2 | 4)
+            && matches!(length_width, 0 | 1 | 2 | 4)
+            && (length_width == 0 || suffix_bytes == 0)
             && flags <= FLAG_TOMBSTONES
-            && zero == 0
             && rows > 0;
         if !sane {
             return Err(Malformed);
         }
         let has_tombstones = flags & FLAG_TOMBSTONES != 0;
         let add = |at: u32, n: u32| at.checked_add(n).ok_or(Malformed);
-        let times = |n: u32| rows.checked_mul(n).ok_or(Malformed);
-        let prefix_end = add(FIXED_BYTES as u32, prefix_bytes)?;
-        let tombstones_at = add(prefix_end, times(u32::from(lsn_width))?)?;
-        let key_ends_at = add(tombstones_at, if has_tombstones { rows.div_ceil(8) } else { 0 })?;
-        let value_ends_at = add(key_ends_at, times(u32::from(offset_width))?)?;
-        let keys_at = add(value_ends_at, times(u32::from(offset_width))?)?;
-        let values_at = add(keys_at, key_bytes)?;
+        let times = |width: u8| rows.checked_mul(u32::from(width)).ok_or(Malformed);
+        let starts_at = add(FIXED_BYTES as u32, buckets)?;
+        let lengths_at = add(starts_at, times(start_width)?)?;
+        let lsns_at = add(lengths_at, times(length_width)?)?;
+        let removals_at = add(lsns_at, times(lsn_width)?)?;
+        let prefix_at = add(removals_at, if has_tombstones { rows.div_ceil(8) } else { 0 })?;
+        let rows_at = add(prefix_at, prefix_bytes)?;
         let total = u32::try_from(bytes.len()).map_err(|_| Malformed)?;
-        let value_bytes = total.checked_sub(values_at).ok_or(Malformed)?;
-        let block = Block {
-            bytes: Arc::from(bytes),
+        let row_bytes = total.checked_sub(rows_at).ok_or(Malformed)?;
+        let shape = Shape {
             rows,
-            prefix_end,
-            tombstones_at,
-            key_ends_at,
-            value_ends_at,
-            keys_at,
-            values_at,
-            min_lsn,
+            buckets,
+            starts_at,
+            lengths_at,
+            lsns_at,
+            removals_at,
+            prefix_at,
+            rows_at,
+            suffix_bytes,
             lsn_width,
-            offset_width,
+            start_width,
+            length_width,
             has_tombstones,
+            min_lsn,
+            referenced: AtomicBool::new(false),
         };
-        for (ends_at, total) in [(key_ends_at, key_bytes), (value_ends_at, value_bytes)] {
-            let mut before = 0;
-            for at in 0..rows as usize {
-                let end = block.end(ends_at, at);
-                if end < before {
-                    return Err(Malformed);
-                }
-                before = end;
-            }
-            if before != total {
+        let view = View { shape: &shape, bytes };
+        if !hash_index::is_sane(view.buckets(), rows as usize) {
+            return Err(Malformed);
+        }
+        let mut start = view.start(0);
+        if start != 0 {
+            return Err(Malformed);
+        }
+        for at in 0..rows as usize {
+            let end = if at + 1 == rows as usize { row_bytes } else { view.start(at + 1) };
+            let length = view.suffix_bytes(at);
+            if start.checked_add(length).is_none_or(|value| value > end) {
                 return Err(Malformed);
             }
+            start = end;
         }
-        Ok(block)
+        Ok(Block { shared: ThinArc::from_header_and_slice(shape, bytes) })
+    }
+
+    /// A block out of the cache again.
+    pub(crate) fn from_shared(shared: BlockBytes) -> Block {
+        Block { shared }
+    }
+
+    /// What the cache keeps.
+    pub(crate) fn shared(&self) -> &BlockBytes {
+        &self.shared
+    }
+
+    fn view(&self) -> View<'_> {
+        View { shape: &self.shared.header.header, bytes: &self.shared.slice }
     }
 
     /// Number of rows, at least one.
     pub(crate) fn rows(&self) -> usize {
-        self.rows as usize
+        self.view().shape.rows as usize
     }
 
     /// Bytes held in memory.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        (self.bytes.len() + size_of::<Block>()) as u64
+        memory_bytes(&self.shared)
     }
 
     /// What all keys of the block start with.
     pub(crate) fn prefix(&self) -> &[u8] {
-        self.bytes.get(FIXED_BYTES..self.prefix_end as usize).unwrap_or_default()
-    }
-
-    fn end(&self, ends_at: u32, at: usize) -> u32 {
-        if self.offset_width == 2 {
-            let at = ends_at as usize + at * 2;
-            match self.bytes.get(at..at + 2) {
-                Some(&[a, b]) => u32::from(u16::from_le_bytes([a, b])),
-                _ => 0,
-            }
-        } else {
-            let at = ends_at as usize + at * 4;
-            match self.bytes.get(at..at + 4) {
-                Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
-                _ => 0,
-            }
-        }
-    }
-
-    fn span(&self, ends_at: u32, base: u32, at: usize) -> (usize, usize) {
-        let start = if at == 0 { 0 } else { self.end(ends_at, at - 1) };
-        let end = self.end(ends_at, at);
-        ((base + start) as usize, (base + end) as usize)
+        self.view().prefix()
     }
 
     /// The key of row `at` without the block's prefix.
     pub(crate) fn suffix(&self, at: usize) -> &[u8] {
-        let (start, end) = self.span(self.key_ends_at, self.keys_at, at);
-        self.bytes.get(start..end).unwrap_or_default()
+        self.view().suffix(at)
     }
 
     /// The LSN of row `at`.
     pub(crate) fn lsn(&self, at: usize) -> Lsn {
-        let width = usize::from(self.lsn_width);
-        let start = self.prefix_end as usize + at * width;
-        let column = self.bytes.get(start..start + width).unwrap_or_default();
-        let delta = column.iter().rev().fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        Lsn(self.min_lsn.wrapping_add(delta))
-    }
-
-    /// True when row `at` is a removal.
-    pub(crate) fn is_tombstone(&self, at: usize) -> bool {
-        self.has_tombstones
-            && self
-                .bytes
-                .get(self.tombstones_at as usize + at / 8)
-                .is_some_and(|bits| bits >> (at % 8) & 1 == 1)
+        self.view().lsn(at)
     }
 
     /// The value of row `at`; `None` for a removal.
     pub(crate) fn value(&self, at: usize) -> Option<&[u8]> {
-        if self.is_tombstone(at) {
-            return None;
-        }
-        let (start, end) = self.span(self.value_ends_at, self.values_at, at);
-        Some(self.bytes.get(start..end).unwrap_or_default())
+        let view = self.view();
+        let (start, end) = view.value_span(at)?;
+        Some(view.bytes.get(start..end).unwrap_or_default())
     }
 
     /// The value of row `at` as a part of this block that stays readable on its own.
     pub(crate) fn pinned(&self, at: usize) -> Option<Value> {
-        if self.is_tombstone(at) {
-            return None;
-        }
-        let (start, end) = self.span(self.value_ends_at, self.values_at, at);
-        Value::part(Arc::clone(&self.bytes), start, end)
+        let (start, end) = self.view().value_span(at)?;
+        Value::in_block(self.shared.clone(), start, end)
     }
 
-    /// True if row `at` has exactly this key.
-    pub(crate) fn key_is(&self, at: usize, key: &[u8]) -> bool {
-        at < self.rows() && key.strip_prefix(self.prefix()).is_some_and(|suffix| suffix == self.suffix(at))
+    /// As [`Block::pinned`], without touching the count of holders.
+    pub(crate) fn into_pinned(self, at: usize) -> Option<Value> {
+        let (start, end) = self.view().value_span(at)?;
+        Value::in_block(self.shared, start, end)
     }
 
     /// The first row that is not before `(key, lsn)` in the order key ascending, LSN descending; [`Block::rows`] if
     /// all are before.
     pub(crate) fn lower_bound(&self, key: &[u8], lsn: Lsn) -> usize {
+        self.view().lower_bound(key, lsn)
+    }
+
+    /// The newest version of `key` at or below `lsn`, given that no earlier block has an older version. `hash` is the
+    /// key's filter hash. Cost: one bucket and one comparison, or a binary search when two keys share the bucket.
+    pub(crate) fn find(&self, key: &[u8], hash: u64, lsn: Lsn) -> Lookup {
+        self.view().find(key, hash, lsn)
+    }
+
+    #[cfg(test)]
+    pub(super) fn must_search(&self, hash: u64) -> bool {
+        let buckets = self.view().buckets();
+        buckets.is_empty() || hash_index::hint(buckets, hash) == Hint::Search
+    }
+}
+
+/// Bytes that a shared block takes in memory.
+pub(crate) fn memory_bytes(shared: &BlockBytes) -> u64 {
+    (shared.slice.len() + size_of::<Shape>() + 16) as u64
+}
+
+/// Notes a use of the block, for the cache. A plain load when it has been noted already.
+pub(crate) fn touch(shared: &BlockBytes) {
+    let referenced = &shared.header.header.referenced;
+    if !referenced.load(Relaxed) {
+        referenced.store(true, Relaxed);
+    }
+}
+
+/// True if the block was used since the last call.
+pub(crate) fn take_touched(shared: &BlockBytes) -> bool {
+    shared.header.header.referenced.swap(false, Relaxed)
+}
+
+#[derive(Clone, Copy)]
+struct View<'a> {
+    shape: &'a Shape,
+    bytes: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    fn buckets(&self) -> &'a [u8] {
+        self.bytes.get(FIXED_BYTES..FIXED_BYTES + self.shape.buckets as usize).unwrap_or_default()
+    }
+
+    fn prefix(&self) -> &'a [u8] {
+        self.bytes.get(self.shape.prefix_at as usize..self.shape.rows_at as usize).unwrap_or_default()
+    }
+
+    /// Field `at` of a column of the given width; 0 outside of the bytes.
+    fn field(&self, column_at: u32, width: u8, at: usize) -> u32 {
+        let start = column_at as usize + at * usize::from(width);
+        match (width, self.bytes.get(start..start + usize::from(width))) {
+            (2, Some(&[a, b])) => u32::from(u16::from_le_bytes([a, b])),
+            (1, Some(&[a])) => u32::from(a),
+            (4, Some(&[a, b, c, d])) => u32::from_le_bytes([a, b, c, d]),
+            _ => 0,
+        }
+    }
+
+    /// Where row `at` starts, behind the first row's start.
+    fn start(&self, at: usize) -> u32 {
+        self.field(self.shape.starts_at, self.shape.start_width, at)
+    }
+
+    fn suffix_bytes(&self, at: usize) -> u32 {
+        match self.shape.length_width {
+            0 => self.shape.suffix_bytes,
+            width => self.field(self.shape.lengths_at, width, at),
+        }
+    }
+
+    fn suffix(&self, at: usize) -> &'a [u8] {
+        let start = (self.shape.rows_at + self.start(at)) as usize;
+        self.bytes.get(start..start + self.suffix_bytes(at) as usize).unwrap_or_default()
+    }
+
+    fn lsn(&self, at: usize) -> Lsn {
+        let width = self.shape.lsn_width;
+        let delta = match width {
+            0 => 0,
+            8 => {
+                let start = self.shape.lsns_at as usize + at * 8;
+                let bytes = self.bytes.get(start..start + 8).and_then(|bytes| bytes.try_into().ok());
+                bytes.map_or(0, u64::from_le_bytes)
+            }
+            _ => u64::from(self.field(self.shape.lsns_at, width, at)),
+        };
+        Lsn(self.shape.min_lsn.wrapping_add(delta))
+    }
+
+    fn is_tombstone(&self, at: usize) -> bool {
+        let bits = || self.bytes.get(self.shape.removals_at as usize + at / 8);
+        self.shape.has_tombstones && bits().is_some_and(|bits| bits >> (at % 8) & 1 == 1)
+    }
+
+    /// `None` for a removal.
+    fn value_span(&self, at: usize) -> Option<(usize, usize)> {
+        if self.is_tombstone(at) || at >= self.shape.rows as usize {
+            return None;
+        }
+        let start = self.shape.rows_at + self.start(at) + self.suffix_bytes(at);
+        let end = match at + 1 == self.shape.rows as usize {
+            true => self.bytes.len(),
+            false => (self.shape.rows_at + self.start(at + 1)) as usize,
+        };
+        Some((start as usize, end))
+    }
+
+    fn lower_bound(&self, key: &[u8], lsn: Lsn) -> usize {
+        let rows = self.shape.rows as usize;
         let prefix = self.prefix();
         let Some(suffix) = key.strip_prefix(prefix) else {
             // No key of the block can lie between two strings that differ from it before its prefix ends.
-            return if key < prefix { 0 } else { self.rows() };
+            return if key < prefix { 0 } else { rows };
         };
-        let (mut low, mut high) = (0, self.rows());
+        self.search(suffix, lsn, 0, rows)
+    }
+
+    fn search(&self, suffix: &[u8], lsn: Lsn, mut low: usize, mut high: usize) -> usize {
         while low < high {
             let middle = low + (high - low) / 2;
             let before = match self.suffix(middle).cmp(suffix) {
@@ -195,5 +325,23 @@ impl Block {
             }
         }
         low
+    }
+
+    fn find(&self, key: &[u8], hash: u64, lsn: Lsn) -> Lookup {
+        let Some(suffix) = key.strip_prefix(self.prefix()) else { return Lookup::Absent };
+        let rows = self.shape.rows as usize;
+        let buckets = self.buckets();
+        let hint = if buckets.is_empty() { Hint::Search } else { hash_index::hint(buckets, hash) };
+        let row = match hint {
+            Hint::Absent => return Lookup::Absent,
+            Hint::Row(first) if self.suffix(first) != suffix => return Lookup::Absent,
+            Hint::Row(first) if self.lsn(first) <= lsn => return Lookup::Row(first),
+            Hint::Row(first) => self.search(suffix, lsn, first + 1, rows),
+            Hint::Search => self.search(suffix, lsn, 0, rows),
+        };
+        if row < rows {
+            return if self.suffix(row) == suffix { Lookup::Row(row) } else { Lookup::Absent };
+        }
+        if self.suffix(rows - 1) == suffix { Lookup::Older } else { Lookup::Absent }
     }
 }
