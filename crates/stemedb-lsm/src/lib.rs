@@ -13,7 +13,8 @@
 //! - `iter`: many sources as one.
 //! - `cache`: decompressed blocks.
 //! - `store`: what ties them together.
-#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+// Files that need it say so and prove it.
+#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
 
 mod cache;
 mod codec;
@@ -24,6 +25,7 @@ pub mod kv;
 mod manifest;
 mod memtable;
 mod options;
+mod prefetch;
 mod stats;
 mod store;
 mod table;

@@ -9,7 +9,7 @@ use crate::{
     Direction, KeyRange, KvSnapshot, LsmIter, Result, Value,
     iter::{Merge, Source},
     memtable::MemCursor,
-    table::{Bounds, Found, RunCursor, filter::filter_hash},
+    table::{Bounds, Found, RunCursor, Table, filter::filter_hash},
 };
 
 /// A consistent view of an [`crate::LsmStore`]. It keeps the tables and memtables that it needs, whatever flushes and
@@ -39,6 +39,9 @@ impl LsmSnapshot {
     }
 }
 
+/// Tables whose filters are fetched together: as many as a healthy tree has runs.
+const MAX_TOGETHER: usize = 8;
+
 /// The newest version of a key at or below `lsn`. Nothing is locked and nothing allocated, unless a block must be read.
 pub(super) fn find(state: &State, key: &[u8], lsn: Lsn) -> Result<Found> {
     for memtable in state.memtables() {
@@ -49,14 +52,26 @@ pub(super) fn find(state: &State, key: &[u8], lsn: Lsn) -> Result<Found> {
     }
     // One hash serves the filters and blocks of all tables.
     let hash = filter_hash(key);
-    for run in state.version.runs() {
-        let Some(table) = run.find(key) else { continue };
-        match table.get(key, lsn, hash)? {
-            Found::Nothing => {}
-            found => return Ok(found),
+    // The filters of several tables are fetched together instead of one after another.
+    let mut candidates: [Option<&Table>; MAX_TOGETHER] = [None; MAX_TOGETHER];
+    let mut runs = state.version.runs();
+    loop {
+        let mut filled = 0;
+        for (slot, table) in candidates.iter_mut().zip(runs.by_ref().filter_map(|run| run.find(key))) {
+            table.prefetch_filter(hash);
+            *slot = Some(table);
+            filled += 1;
+        }
+        for table in candidates.iter_mut().take(filled).filter_map(Option::take) {
+            match table.get(key, lsn, hash)? {
+                Found::Nothing => {}
+                found => return Ok(found),
+            }
+        }
+        if filled < MAX_TOGETHER {
+            return Ok(Found::Nothing);
         }
     }
-    Ok(Found::Nothing)
 }
 
 impl Found {

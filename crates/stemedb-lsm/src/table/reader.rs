@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use stemedb_env::{File, Fs, Lsn, OpenMode, frame::DatabaseId};
 
 use super::{
-    block::{Block, Lookup},
+    block::{Block, FoundBlock, Lookup},
     decode_meta,
     filter::Bloom,
     format::{
@@ -235,12 +235,25 @@ impl Table {
     }
 
     fn block_of(&self, loaded: &Loaded, at: usize, fill: bool) -> Result<Block> {
-        let counters = &self.context.counters;
         if let Some(block) = loaded.slots.get(at) {
-            counters.cache_hits.add(1);
+            self.context.counters.cache_hits.add(1);
             return Ok(block);
         }
-        counters.cache_misses.add(1);
+        self.read_block_of(loaded, at, fill)
+    }
+
+    /// As [`Table::block_of`], for a lookup.
+    fn find_block(&self, loaded: &Loaded, at: usize) -> Result<FoundBlock> {
+        if let Some(block) = loaded.slots.borrow(at) {
+            self.context.counters.cache_hits.add(1);
+            return Ok(FoundBlock::Cached(block));
+        }
+        self.read_block_of(loaded, at, true).map(FoundBlock::Read)
+    }
+
+    #[cold]
+    fn read_block_of(&self, loaded: &Loaded, at: usize, fill: bool) -> Result<Block> {
+        self.context.counters.cache_misses.add(1);
         let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
         let block = self.read_data(&loaded.file, handle)?;
         if fill {
@@ -266,6 +279,13 @@ impl Table {
         self.context.counters.filter_useful.add(1);
     }
 
+    /// Starts loading what the filter will say about a key, if the table is open.
+    pub(crate) fn prefetch_filter(&self, hash: u64) {
+        if let Some(filter) = self.loaded.get().and_then(|loaded| loaded.key_filter.as_ref()) {
+            filter.prefetch(hash);
+        }
+    }
+
     /// The newest version of `key` at or below `lsn`. `hash` is the key's filter hash.
     pub(crate) fn get(&self, key: &[u8], lsn: Lsn, hash: u64) -> Result<Found> {
         if self.meta.min_lsn > lsn {
@@ -280,7 +300,7 @@ impl Table {
             return Ok(Found::Nothing);
         }
         match self.locate(loaded, key, lsn, hash)? {
-            Some((block, row)) => Ok(block.into_pinned(row).map_or(Found::Removed, Found::Value)),
+            Some((block, row)) => Ok(block.pinned(row).map_or(Found::Removed, Found::Value)),
             None => {
                 if loaded.key_filter.is_some() {
                     counters.filter_false_positives.add(1);
@@ -299,11 +319,17 @@ impl Table {
         Ok(self.locate(loaded, key, lsn, hash)?.map(|(block, row)| block.lsn(row)))
     }
 
-    fn locate(&self, loaded: &Loaded, key: &[u8], lsn: Lsn, hash: u64) -> Result<Option<(Block, usize)>> {
+    fn locate(
+        &self,
+        loaded: &Loaded,
+        key: &[u8],
+        lsn: Lsn,
+        hash: u64,
+    ) -> Result<Option<(FoundBlock, usize)>> {
         let index = &loaded.index;
         let mut at = index.seek(key);
         while at < index.blocks() {
-            let block = self.block_of(loaded, at, true)?;
+            let block = self.find_block(loaded, at)?;
             match block.find(key, hash, lsn) {
                 Lookup::Row(row) => return Ok(Some((block, row))),
                 // The versions of one key may go on in the next block.

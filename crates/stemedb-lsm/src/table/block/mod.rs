@@ -15,7 +15,7 @@ mod hash_index;
 mod reader;
 
 pub(crate) use builder::BlockBuilder;
-pub(crate) use reader::{Block, BlockBytes, Lookup, memory_bytes, take_touched, touch};
+pub(crate) use reader::{Block, BlockBytes, FoundBlock, Lookup, memory_bytes, take_touched, touch};
 
 /// Bytes before the buckets.
 pub(crate) const FIXED_BYTES: usize = 26;
@@ -74,6 +74,7 @@ mod tests {
                     _ if rows.keys().any(|(found, _)| *found == key) && before == rows.len() => Lookup::Older,
                     _ => Lookup::Absent,
                 };
+                let block = FoundBlock::Read(block.clone());
                 prop_assert_eq!(block.find(&key, filter_hash(&key), Lsn(lsn)), expected);
             }
         }
@@ -90,7 +91,7 @@ mod tests {
                     let _ = (block.suffix(at), block.value(at), block.lsn(at), block.pinned(at));
                 }
                 let _ = block.lower_bound(b"abc", Lsn(4));
-                let _ = block.find(b"abc", filter_hash(b"abc"), Lsn(4));
+                let _ = FoundBlock::Read(block).find(b"abc", filter_hash(b"abc"), Lsn(4));
             }
         }
     }

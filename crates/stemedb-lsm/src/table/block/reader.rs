@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     Value,
+    cache::BorrowedBlock,
     codec::{Fields, Malformed},
+    prefetch::prefetch,
 };
 
 /// Where the parts of a block lie, as offsets into its bytes. Checked by [`Block::parse`].
@@ -48,7 +50,7 @@ pub(crate) struct Block {
     shared: BlockBytes,
 }
 
-/// What [`Block::find`] found.
+/// What [`FoundBlock::find`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
     /// No row has this key at or below the wanted LSN, and none in a later block can have.
@@ -141,7 +143,7 @@ impl Block {
     }
 
     fn view(&self) -> View<'_> {
-        View { shape: &self.shared.header.header, bytes: &self.shared.slice }
+        View::of(&self.shared)
     }
 
     /// Number of rows, at least one.
@@ -182,28 +184,55 @@ impl Block {
         Value::in_block(self.shared.clone(), start, end)
     }
 
-    /// As [`Block::pinned`], without touching the count of holders.
-    pub(crate) fn into_pinned(self, at: usize) -> Option<Value> {
-        let (start, end) = self.view().value_span(at)?;
-        Value::in_block(self.shared, start, end)
-    }
-
     /// The first row that is not before `(key, lsn)` in the order key ascending, LSN descending; [`Block::rows`] if
     /// all are before.
     pub(crate) fn lower_bound(&self, key: &[u8], lsn: Lsn) -> usize {
         self.view().lower_bound(key, lsn)
     }
 
-    /// The newest version of `key` at or below `lsn`, given that no earlier block has an older version. `hash` is the
-    /// key's filter hash. Cost: one bucket and one comparison, or a binary search when two keys share the bucket.
-    pub(crate) fn find(&self, key: &[u8], hash: u64, lsn: Lsn) -> Lookup {
-        self.view().find(key, hash, lsn)
-    }
-
     #[cfg(test)]
     pub(super) fn must_search(&self, hash: u64) -> bool {
         let buckets = self.view().buckets();
         buckets.is_empty() || hash_index::hint(buckets, hash) == Hint::Search
+    }
+}
+
+/// A block that a lookup looks at: in its slot, or just read.
+#[derive(Debug)]
+pub(crate) enum FoundBlock {
+    /// In the cache.
+    Cached(BorrowedBlock),
+    /// From disk.
+    Read(Block),
+}
+
+impl FoundBlock {
+    fn shared(&self) -> Option<&BlockBytes> {
+        match self {
+            FoundBlock::Cached(block) => block.shared(),
+            FoundBlock::Read(block) => Some(&block.shared),
+        }
+    }
+
+    /// The newest version of `key` at or below `lsn`, given that no earlier block has an older version. `hash` is the
+    /// key's filter hash. Cost: one bucket and one comparison, or a binary search when two keys share the bucket.
+    pub(crate) fn find(&self, key: &[u8], hash: u64, lsn: Lsn) -> Lookup {
+        self.shared().map_or(Lookup::Absent, |shared| {
+            touch(shared);
+            View::of(shared).find(key, hash, lsn)
+        })
+    }
+
+    /// The LSN of row `at`.
+    pub(crate) fn lsn(&self, at: usize) -> Lsn {
+        self.shared().map_or(Lsn::ZERO, |shared| View::of(shared).lsn(at))
+    }
+
+    /// The value of row `at` as a part of this block that stays readable on its own; `None` for a removal.
+    pub(crate) fn pinned(&self, at: usize) -> Option<Value> {
+        let shared = self.shared()?;
+        let (start, end) = View::of(shared).value_span(at)?;
+        Value::in_block(shared.clone(), start, end)
     }
 }
 
@@ -232,6 +261,10 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    fn of(shared: &'a BlockBytes) -> View<'a> {
+        View { shape: &shared.header.header, bytes: &shared.slice }
+    }
+
     fn buckets(&self) -> &'a [u8] {
         self.bytes.get(FIXED_BYTES..FIXED_BYTES + self.shape.buckets as usize).unwrap_or_default()
     }
@@ -328,16 +361,21 @@ impl<'a> View<'a> {
     }
 
     fn find(&self, key: &[u8], hash: u64, lsn: Lsn) -> Lookup {
-        let Some(suffix) = key.strip_prefix(self.prefix()) else { return Lookup::Absent };
         let rows = self.shape.rows as usize;
         let buckets = self.buckets();
         let hint = if buckets.is_empty() { Hint::Search } else { hash_index::hint(buckets, hash) };
-        let row = match hint {
+        match hint {
             Hint::Absent => return Lookup::Absent,
+            // The row is on its way while the prefix is compared.
+            Hint::Row(first) => prefetch(self.suffix(first).as_ptr(), 2 * 64),
+            Hint::Search => {}
+        }
+        let Some(suffix) = key.strip_prefix(self.prefix()) else { return Lookup::Absent };
+        let row = match hint {
             Hint::Row(first) if self.suffix(first) != suffix => return Lookup::Absent,
             Hint::Row(first) if self.lsn(first) <= lsn => return Lookup::Row(first),
             Hint::Row(first) => self.search(suffix, lsn, first + 1, rows),
-            Hint::Search => self.search(suffix, lsn, 0, rows),
+            Hint::Absent | Hint::Search => self.search(suffix, lsn, 0, rows),
         };
         if row < rows {
             return if self.suffix(row) == suffix { Lookup::Row(row) } else { Lookup::Absent };

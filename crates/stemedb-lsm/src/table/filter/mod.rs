@@ -4,12 +4,23 @@
 //! top 9 bits and multiplies on. The scheme and the constants follow RocksDB's `FastLocalBloomImpl` (`util/bloom_impl.h`).
 //! At 10 bits per key about 1 % of absent keys pass, at 14 about 0.3 %.
 
-use crate::codec::{Fields, Malformed};
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
+use crate::{
+    codec::{Fields, Malformed},
+    prefetch::prefetch,
+};
 
 const LINE_BITS: u64 = 512;
 const WORDS_PER_LINE: usize = 8;
 const LINE_BYTES: usize = 64;
 const SPREAD: u32 = 0x9E37_79B9;
+
+fn all_set(line: &[u64; WORDS_PER_LINE], hash: u64, probes: u32) -> bool {
+    bits_of(hash, probes)
+        .all(|bit| line.get((bit / 64) as usize).is_some_and(|word| word >> (bit % 64) & 1 == 1))
+}
 
 /// The one hash of a key or prefix.
 pub(crate) fn filter_hash(bytes: &[u8]) -> u64 {
@@ -19,9 +30,17 @@ pub(crate) fn filter_hash(bytes: &[u8]) -> u64 {
 /// A filter in memory.
 #[derive(Debug)]
 pub(crate) struct Bloom {
-    words: Box<[u64]>,
+    lines: Box<[Line]>,
     probes: u32,
+    /// The processor tests all probes at once.
+    #[cfg(target_arch = "x86_64")]
+    vectors: bool,
 }
+
+/// What one key's bits lie in: one cache line.
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
+struct Line([u64; WORDS_PER_LINE]);
 
 fn line_of(hash: u64, lines: usize) -> usize {
     // Multiply-shift instead of a division: uniform over `lines`.
@@ -42,38 +61,58 @@ impl Bloom {
     pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> Bloom {
         let bits = hashes.len() as u64 * u64::from(bits_per_key.clamp(1, 64));
         let lines = usize::try_from(bits.div_ceil(LINE_BITS)).unwrap_or(usize::MAX).max(1);
-        // The best number of probes is bits per key times ln 2, a little less for the uneven filling of lines.
-        let probes = (bits_per_key * 6 / 10).clamp(1, 12);
-        let mut words = vec![0u64; lines * WORDS_PER_LINE];
+        // The best number of probes is bits per key times ln 2, a little less for the uneven filling of lines; more than a
+        // vector has lanes would cost more than they spare.
+        let probes = (bits_per_key * 6 / 10).clamp(1, 8);
+        let mut filter = Bloom::new(vec![Line::default(); lines].into_boxed_slice(), probes);
         for hash in hashes {
-            let base = line_of(*hash, lines) * WORDS_PER_LINE;
-            for bit in bits_of(*hash, probes) {
-                if let Some(word) = words.get_mut(base + (bit / 64) as usize) {
-                    *word |= 1 << (bit % 64);
+            if let Some(Line(words)) = filter.lines.get_mut(line_of(*hash, lines)) {
+                for bit in bits_of(*hash, probes) {
+                    if let Some(word) = words.get_mut((bit / 64) as usize) {
+                        *word |= 1 << (bit % 64);
+                    }
                 }
             }
         }
-        Bloom { words: words.into_boxed_slice(), probes }
+        filter
+    }
+
+    fn new(lines: Box<[Line]>, probes: u32) -> Bloom {
+        Bloom {
+            lines,
+            probes,
+            #[cfg(target_arch = "x86_64")]
+            vectors: probes <= avx2::LANES && avx2::is_available(),
+        }
     }
 
     /// False means certainly absent.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
-        let base = line_of(hash, self.words.len() / WORDS_PER_LINE) * WORDS_PER_LINE;
-        let Some(line) = self.words.get(base..base + WORDS_PER_LINE) else { return true };
-        bits_of(hash, self.probes)
-            .all(|bit| line.get((bit / 64) as usize).is_some_and(|word| word >> (bit % 64) & 1 == 1))
+        let Some(Line(line)) = self.lines.get(line_of(hash, self.lines.len())) else { return true };
+        #[cfg(target_arch = "x86_64")]
+        if self.vectors {
+            return avx2::all_set(line, hash as u32, self.probes);
+        }
+        all_set(line, hash, self.probes)
+    }
+
+    /// Starts loading what [`Bloom::may_contain`] will read.
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(line) = self.lines.get(line_of(hash, self.lines.len())) {
+            prefetch(line, 1);
+        }
     }
 
     /// Bytes held in memory.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        (self.words.len() * 8) as u64
+        size_of_val(&*self.lines) as u64
     }
 
     /// The block's payload: number of probes, then the lines.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(4 + self.words.len() * 8);
+        let mut out = Vec::with_capacity(4 + size_of_val(&*self.lines));
         out.extend_from_slice(&self.probes.to_le_bytes());
-        for word in &self.words {
+        for word in self.lines.iter().flat_map(|Line(words)| words) {
             out.extend_from_slice(&word.to_le_bytes());
         }
         out
@@ -85,11 +124,13 @@ impl Bloom {
         if !(1..=12).contains(&probes) || lines.is_empty() || lines.len() % LINE_BYTES != 0 {
             return Err(Malformed);
         }
-        let words = lines
-            .chunks_exact(8)
-            .map(|chunk| chunk.iter().rev().fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte)))
-            .collect();
-        Ok(Bloom { words, probes })
+        let word = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        let line = |bytes: &[u8]| {
+            let mut words = [0; WORDS_PER_LINE];
+            words.iter_mut().zip(bytes.chunks_exact(8)).for_each(|(to, from)| *to = word(from));
+            Line(words)
+        };
+        Ok(Bloom::new(lines.chunks_exact(LINE_BYTES).map(line).collect(), probes))
     }
 }
 
@@ -107,6 +148,42 @@ mod tests {
                 (20_000..120_000u32).filter(|n| filter.may_contain(filter_hash(&n.to_le_bytes()))).count();
             assert!(wrong <= most_false_in_100_000, "{wrong} of 100,000 at {bits} bits");
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn vectors_and_scalars_agree_on_every_bit() {
+        if !avx2::is_available() {
+            eprintln!("SKIPPED: this processor has no AVX2");
+            return;
+        }
+        let mut state = 0x9E37_79B9_7F4A_7C15u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let mut members = 0;
+        for round in 0..50_000 {
+            let (hash, probes) = (random(), 1 + random() as u32 % avx2::LANES);
+            // Few missing bits, so that about half of the answers are yes.
+            let mut line = [u64::MAX; WORDS_PER_LINE];
+            (0..round % 40).for_each(|_| line[random() as usize % 8] &= !(1 << (random() % 64)));
+            let expected = all_set(&line, hash, probes);
+            assert_eq!(avx2::all_set(&line, hash as u32, probes), expected, "{hash:x} {probes} {line:x?}");
+            members += usize::from(expected);
+            // And exactly the bits of the key, with one of them missing at a time.
+            let mut exact = [0u64; WORDS_PER_LINE];
+            bits_of(hash, probes).for_each(|bit| exact[(bit / 64) as usize] |= 1 << (bit % 64));
+            assert!(avx2::all_set(&exact, hash as u32, probes));
+            for bit in bits_of(hash, probes) {
+                let mut one_less = exact;
+                one_less[(bit / 64) as usize] &= !(1 << (bit % 64));
+                assert!(!avx2::all_set(&one_less, hash as u32, probes));
+            }
+        }
+        assert!((10_000..50_000).contains(&members), "{members}");
     }
 
     #[test]
