@@ -105,7 +105,7 @@ impl CompactionJob {
         Running {
             shape: TableShape::new(&core.options, task.output_level == LAST_LEVEL, horizon, drops),
             table_bytes: table_bytes(core),
-            merge: Merge::new(sources, Direction::Forward),
+            merge: Merge::new(sources, Direction::Forward, 0),
             gc: Gc::new(horizon, drops),
             request,
             builder: None,

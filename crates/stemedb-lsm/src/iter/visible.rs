@@ -16,6 +16,8 @@ pub struct LsmIter {
     /// Forward: the key whose newer versions have been decided. Backward: the current key.
     key: Vec<u8>,
     started: bool,
+    /// No key comes twice: nothing has to be remembered of one row for the next.
+    unique: bool,
     /// There is a current row.
     valid: bool,
     /// Backward only: the current row; its source has moved on already.
@@ -27,6 +29,7 @@ pub struct LsmIter {
 impl LsmIter {
     pub(crate) fn new(merge: Merge, direction: Direction, lsn: Lsn, snapshot: Arc<SnapshotInner>) -> LsmIter {
         LsmIter {
+            unique: merge.has_unique_keys() && direction == Direction::Forward,
             merge,
             direction,
             lsn,
@@ -40,6 +43,15 @@ impl LsmIter {
     }
 
     fn forward(&mut self) -> Result<bool> {
+        if self.unique {
+            self.started = true;
+            while self.merge.advance()? {
+                if self.merge.lsn() <= self.lsn && self.merge.value().is_some() {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
         let mut decided = self.started;
         self.started = true;
         while self.merge.advance()? {
@@ -102,7 +114,11 @@ impl KvIter for LsmIter {
     }
 
     fn key(&self) -> &[u8] {
-        if self.valid { &self.key } else { &[] }
+        match (self.valid, self.unique) {
+            (false, _) => &[],
+            (true, true) => self.merge.key(),
+            (true, false) => &self.key,
+        }
     }
 
     fn value(&self) -> &[u8] {

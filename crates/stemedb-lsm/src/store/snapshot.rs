@@ -115,6 +115,7 @@ impl KvSnapshot for LsmSnapshot {
             let cursor = RunCursor::new(run.clone(), Arc::clone(&bounds), direction, true);
             sources.push(Source::Run(Box::new(cursor)));
         }
-        LsmIter::new(Merge::new(sources, direction), direction, *lsn, Arc::clone(&self.inner))
+        let merge = Merge::new(sources, direction, bounds.shared_bytes());
+        LsmIter::new(merge, direction, *lsn, Arc::clone(&self.inner))
     }
 }

@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use stemedb_env::Lsn;
 
-use super::{Run, Table, block::Block, filter::filter_hash};
-use crate::{Direction, KeyRange, PrefixExtractor, Result, Value};
+use super::{
+    Run, Table,
+    block::{Block, Place},
+    filter::filter_hash,
+    read_ahead::ReadAhead,
+};
+use crate::{Direction, KeyRange, PrefixExtractor, Result, Value, codec::common_prefix};
 
 /// The limits that all sources of one scan share.
 #[derive(Debug, Default)]
@@ -34,6 +39,17 @@ impl Bounds {
         self.end.as_ref().is_some_and(|end| *end <= self.start)
     }
 
+    /// Bytes that all keys within the bounds share.
+    pub(crate) fn shared_bytes(&self) -> usize {
+        self.end.as_deref().map_or(0, |end| {
+            let shared = common_prefix(&self.start, end);
+            // "ab" up to, but not including, "ac": the keys share more than the bounds.
+            let next = |at: usize| (self.start.get(at).copied(), end.get(at).copied());
+            let only = matches!(next(shared), (Some(low), Some(high)) if low.checked_add(1) == Some(high));
+            if only && end.len() == shared + 1 { shared + 1 } else { shared }
+        })
+    }
+
     fn ends_before(&self, key: &[u8]) -> bool {
         self.end.as_deref().is_some_and(|end| end <= key)
     }
@@ -54,12 +70,14 @@ pub(crate) struct RunCursor {
     direction: Direction,
     /// Whether blocks read from disk go into the cache.
     fill: bool,
+    ahead: ReadAhead,
     /// Tables not yet entered.
     tables: std::ops::Range<usize>,
     table: Option<Arc<Table>>,
     block_at: usize,
     block: Option<Block>,
     row: usize,
+    place: Place,
     /// Rows of the block within the bounds.
     rows: std::ops::Range<usize>,
     key: Vec<u8>,
@@ -75,11 +93,14 @@ impl RunCursor {
             bounds,
             direction,
             fill,
+            // Whoever does not fill the cache is a background job that reads everything.
+            ahead: if fill { ReadAhead::default() } else { ReadAhead::eager() },
             tables,
             table: None,
             block_at: 0,
             block: None,
             row: 0,
+            place: Place::default(),
             rows: 0..0,
             key: Vec::new(),
             prefix_bytes: 0,
@@ -94,7 +115,8 @@ impl RunCursor {
                 Direction::Backward => self.row.checked_sub(1).filter(|row| *row >= self.rows.start),
             };
             if let Some(row) = next {
-                self.show(row);
+                // Going forward, the row begins where the last one ended.
+                self.show(row, (self.direction == Direction::Forward).then_some(self.place.end));
                 return Ok(true);
             }
         }
@@ -113,18 +135,24 @@ impl RunCursor {
                     self.key.extend_from_slice(block.prefix());
                     self.prefix_bytes = self.key.len();
                 }
-                self.show(row);
+                self.show(row, None);
                 return Ok(true);
             }
         }
     }
 
-    fn show(&mut self, row: usize) {
+    fn show(&mut self, row: usize, start: Option<u32>) {
         self.row = row;
         if let Some(block) = &self.block {
+            self.place = block.place(row, start);
             self.key.truncate(self.prefix_bytes);
-            self.key.extend_from_slice(block.suffix(row));
+            self.key.extend_from_slice(block.bytes(self.place.start, self.place.value));
         }
+    }
+
+    /// True if no key of the run has several versions.
+    pub(crate) fn has_unique_keys(&self) -> bool {
+        self.run.iter().all(|table| table.meta.keys == table.meta.rows)
     }
 
     /// Loads the next block that may have rows within the bounds; false when there is none.
@@ -186,7 +214,10 @@ impl RunCursor {
     }
 
     fn load(&mut self, table: &Table, at: usize) -> Result<()> {
-        let block = table.block(at, self.fill)?;
+        let block = match self.direction {
+            Direction::Forward => table.block_in_order(at, self.fill, &mut self.ahead)?,
+            Direction::Backward => table.block(at, self.fill)?,
+        };
         let index = table.index()?;
         let start =
             if self.bounds.start.is_empty() { 0 } else { block.lower_bound(&self.bounds.start, Lsn::MAX) };
@@ -210,10 +241,12 @@ impl RunCursor {
     }
 
     pub(crate) fn value(&self) -> Option<&[u8]> {
-        self.block.as_ref().and_then(|block| block.value(self.row))
+        let Place { value, end, removed, .. } = self.place;
+        self.block.as_ref().filter(|_| !removed).map(|block| block.bytes(value, end))
     }
 
     pub(crate) fn pinned(&self) -> Option<Value> {
-        self.block.as_ref().and_then(|block| block.pinned(self.row))
+        let Place { value, end, removed, .. } = self.place;
+        self.block.as_ref().filter(|_| !removed).and_then(|block| block.pinned_bytes(value, end))
     }
 }

@@ -94,6 +94,16 @@ pub(crate) enum Payload {
     Unpacked(usize),
 }
 
+impl Payload {
+    /// The bytes, given where they may lie.
+    pub(crate) fn of<'a>(self, sealed: &'a [u8], raw: &'a [u8]) -> &'a [u8] {
+        match self {
+            Payload::Stored(n) => sealed.get(..n).unwrap_or_default(),
+            Payload::Unpacked(n) => raw.get(..n).unwrap_or_default(),
+        }
+    }
+}
+
 /// Verifies a block, and decompresses it into `raw` if need be.
 pub(crate) fn open_block(
     identity: &TableIdentity,
@@ -146,10 +156,7 @@ const SCRATCH_BYTES: usize = 1 << 20;
 impl Scratch {
     /// What [`read_block`] left here last.
     pub(crate) fn payload(&self, payload: Payload) -> &[u8] {
-        match payload {
-            Payload::Stored(n) => self.sealed.get(self.lead..self.lead + n).unwrap_or_default(),
-            Payload::Unpacked(n) => self.raw.get(..n).unwrap_or_default(),
-        }
+        payload.of(self.sealed.get(self.lead..).unwrap_or_default(), &self.raw)
     }
 
     /// Gives back what an unusually large block needed.

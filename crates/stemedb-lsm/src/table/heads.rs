@@ -12,7 +12,8 @@ pub(crate) struct Heads {
     heads: Box<[u64]>,
 }
 
-fn head(suffix: &[u8]) -> u64 {
+/// The first eight bytes as a number that orders as they do; missing ones count as zeros.
+pub(crate) fn head(suffix: &[u8]) -> u64 {
     match suffix.first_chunk::<8>() {
         Some(bytes) => u64::from_be_bytes(*bytes),
         None => {

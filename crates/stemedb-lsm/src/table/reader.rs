@@ -18,11 +18,12 @@ use super::{
     filter::Bloom,
     format::{
         BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Scratch, TableIdentity, check_header,
-        read_block, short_read,
+        open_block, read_block, short_read,
     },
     index::Index,
     meta::TableMeta,
     meta_sum::MetaSum,
+    read_ahead::ReadAhead,
     table_path,
 };
 use crate::{
@@ -231,10 +232,7 @@ impl Table {
 
     /// Data block `at`, from the cache or from disk. `fill` puts it into the cache.
     pub(crate) fn block(&self, at: usize, fill: bool) -> Result<Block> {
-        self.block_of(self.loaded()?, at, fill)
-    }
-
-    fn block_of(&self, loaded: &Loaded, at: usize, fill: bool) -> Result<Block> {
+        let loaded = self.loaded()?;
         if let Some(block) = loaded.slots.get(at) {
             self.context.counters.cache_hits.add(1);
             return Ok(block);
@@ -242,7 +240,37 @@ impl Table {
         self.read_block_of(loaded, at, fill)
     }
 
-    /// As [`Table::block_of`], for a lookup.
+    /// As [`Table::block`], for one who reads the blocks in ascending order.
+    pub(crate) fn block_in_order(&self, at: usize, fill: bool, ahead: &mut ReadAhead) -> Result<Block> {
+        let loaded = self.loaded()?;
+        if let Some(block) = loaded.slots.get(at) {
+            self.context.counters.cache_hits.add(1);
+            return Ok(block);
+        }
+        if !ahead.pays() {
+            return self.read_block_of(loaded, at, fill);
+        }
+        let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
+        let data_end = loaded.footer.key_filter.offset;
+        let block =
+            ahead.sealed(&*loaded.file, self.meta.file, handle, data_end).ok().and_then(|(sealed, raw)| {
+                let payload =
+                    open_block(&self.identity(), BlockKind::Data, sealed, handle.offset, raw).ok()?;
+                Block::parse(payload.of(sealed, raw)).ok()
+            });
+        let Some(block) = block else {
+            // Once more and by itself: that read knows what to say about it.
+            return self.read_block_of(loaded, at, fill);
+        };
+        self.context.counters.cache_misses.add(1);
+        self.context.counters.block_reads.add(1);
+        if fill && !ahead.is_long() {
+            self.context.cache.insert(&loaded.slots, at, &block);
+        }
+        Ok(block)
+    }
+
+    /// Data block `at`, for a lookup.
     fn find_block(&self, loaded: &Loaded, at: usize) -> Result<FoundBlock> {
         if let Some(block) = loaded.slots.borrow(at) {
             self.context.counters.cache_hits.add(1);

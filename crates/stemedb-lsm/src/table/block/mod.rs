@@ -15,7 +15,7 @@ mod hash_index;
 mod reader;
 
 pub(crate) use builder::BlockBuilder;
-pub(crate) use reader::{Block, BlockBytes, FoundBlock, Lookup, memory_bytes, take_touched, touch};
+pub(crate) use reader::{Block, BlockBytes, FoundBlock, Lookup, Place, memory_bytes, take_touched, touch};
 
 /// Bytes before the buckets.
 pub(crate) const FIXED_BYTES: usize = 26;
@@ -62,8 +62,12 @@ mod tests {
                 prop_assert_eq!(&found, key);
                 prop_assert_eq!(block.lsn(at), Lsn(lsn.0));
                 prop_assert_eq!(block.value(at), value.as_deref());
-                let pinned = block.pinned(at);
+                let pinned = FoundBlock::Read(block.clone()).pinned(at);
                 prop_assert_eq!(pinned.as_deref(), value.as_deref());
+                let place = block.place(at, (at > 0).then(|| block.place(at - 1, None).end));
+                prop_assert_eq!(place, block.place(at, None));
+                prop_assert_eq!(block.bytes(place.start, place.value), block.suffix(at));
+                prop_assert_eq!((!place.removed).then(|| block.bytes(place.value, place.end)), value.as_deref());
             }
             let present = rows.keys().map(|(key, lsn)| (key.clone(), lsn.0));
             for (key, lsn) in probes.into_iter().chain(present) {
@@ -87,8 +91,12 @@ mod tests {
                 *byte = match at { 0 | 4 | 8 | 12 => *byte % (rows + 1), 14 => *byte % 9, 15 => 2, 16 => *byte % 3, 17 => *byte & 1, 18.. => *byte, _ => 0 };
             }
             if let Ok(block) = Block::parse(&bytes) {
+                for at in 0..block.rows() {
+                    let place = block.place(at, None);
+                    prop_assert!(place.start <= place.value && place.value <= place.end);
+                }
                 for at in 0..block.rows() + 1 {
-                    let _ = (block.suffix(at), block.value(at), block.lsn(at), block.pinned(at));
+                    let _ = (block.suffix(at), block.value(at), block.lsn(at));
                 }
                 let _ = block.lower_bound(b"abc", Lsn(4));
                 let _ = FoundBlock::Read(block).find(b"abc", filter_hash(b"abc"), Lsn(4));

@@ -50,6 +50,19 @@ pub(crate) struct Block {
     shared: BlockBytes,
 }
 
+/// Where the parts of one row lie in the block's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Its key's suffix begins here,
+    pub(crate) start: u32,
+    /// its value here,
+    pub(crate) value: u32,
+    /// and the next row here.
+    pub(crate) end: u32,
+    /// It is a removal.
+    pub(crate) removed: bool,
+}
+
 /// What [`FoundBlock::find`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
@@ -166,6 +179,27 @@ impl Block {
         self.view().suffix(at)
     }
 
+    /// Where the parts of row `at` lie; `start` is where it begins, if that is known from the row before.
+    pub(crate) fn place(&self, at: usize, start: Option<u32>) -> Place {
+        let view = self.view();
+        let start = start.unwrap_or_else(|| view.shape.rows_at + view.start(at));
+        let end = match at + 1 == view.shape.rows as usize {
+            true => view.bytes.len() as u32,
+            false => view.shape.rows_at + view.start(at + 1),
+        };
+        Place { start, value: start + view.suffix_bytes(at), end, removed: view.is_tombstone(at) }
+    }
+
+    /// The bytes of a place.
+    pub(crate) fn bytes(&self, from: u32, to: u32) -> &[u8] {
+        self.shared.slice.get(from as usize..to as usize).unwrap_or_default()
+    }
+
+    /// A part of the bytes that stays readable on its own.
+    pub(crate) fn pinned_bytes(&self, from: u32, to: u32) -> Option<Value> {
+        Value::in_block(self.shared.clone(), from as usize, to as usize)
+    }
+
     /// The LSN of row `at`.
     pub(crate) fn lsn(&self, at: usize) -> Lsn {
         self.view().lsn(at)
@@ -176,12 +210,6 @@ impl Block {
         let view = self.view();
         let (start, end) = view.value_span(at)?;
         Some(view.bytes.get(start..end).unwrap_or_default())
-    }
-
-    /// The value of row `at` as a part of this block that stays readable on its own.
-    pub(crate) fn pinned(&self, at: usize) -> Option<Value> {
-        let (start, end) = self.view().value_span(at)?;
-        Value::in_block(self.shared.clone(), start, end)
     }
 
     /// The first row that is not before `(key, lsn)` in the order key ascending, LSN descending; [`Block::rows`] if
