@@ -14,7 +14,8 @@
 //! - [`frame`]: the one record format of every log of the product (journal and manifest).
 //!
 //! An [`Env`] bundles one of each and is cheap to clone.
-#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+// Files that need it say so and prove it.
+#![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
 // This crate is where the bans of `clippy.toml` end.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 

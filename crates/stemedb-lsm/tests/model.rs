@@ -117,6 +117,14 @@ impl Pair {
             let key = key(dice.below(self.keys + 20));
             assert_eq!(snapshot.get(&key).unwrap(), model.get(&key).unwrap());
         }
+        let several: Vec<Vec<u8>> = (0..dice.below(30)).map(|_| key(dice.below(self.keys + 20))).collect();
+        let several: Vec<&[u8]> = several.iter().map(Vec::as_slice).collect();
+        self.operations += several.len() as u64;
+        assert_eq!(snapshot.multi_get(&several).unwrap(), model.multi_get(&several).unwrap());
+        if snapshot.lsn() == self.store().published_lsn() {
+            let key = key(dice.below(self.keys + 20));
+            assert_eq!(self.store().get(&key).unwrap(), model.get(&key).unwrap());
+        }
         let range = self.range(dice);
         self.operations += 2;
         let forward = rows(snapshot, &range, Direction::Forward).unwrap();

@@ -4,12 +4,16 @@
 //! injected), no append mode (the position would be state in the kernel), no sync on close, no listing in the
 //! system's order.
 
+mod batch;
 pub mod fault;
 mod real;
 pub mod sim;
+#[cfg(target_os = "linux")]
+mod uring;
 
 use std::{fmt, path::Path, sync::Arc};
 
+pub use batch::{BatchRead, read_batch};
 pub use fault::FaultFs;
 pub use real::RealFs;
 pub use sim::SimFs;
@@ -107,6 +111,15 @@ pub trait Fs: Send + Sync + fmt::Debug {
 /// A held lock; dropping it releases it.
 pub trait FileLock: Send + Sync + fmt::Debug {}
 
+/// How a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Here and there: reading ahead would be in vain. A long read is still one request to the disk.
+    Random,
+    /// From the front to the back.
+    Sequential,
+}
+
 /// An open file. All access is positioned; handles may be shared between threads.
 pub trait File: Send + Sync + fmt::Debug {
     /// The path it was opened under, for messages.
@@ -140,6 +153,15 @@ pub trait File: Send + Sync + fmt::Debug {
     fn allocate(&self, len: u64) -> Result<()> {
         if self.len()? < len { self.set_len(len) } else { Ok(()) }
     }
+    /// Says how the file will be read from now on. A hint.
+    fn advise(&self, _access: Access) {}
+
+    /// The system's descriptor, for [`read_batch`]. `None` for a file that is not the system's, or that wants to see every
+    /// read.
+    fn descriptor(&self) -> Option<i32> {
+        None
+    }
+
     /// For fault injection: what a failed [`File::sync_data`] does to un-synced bytes. They stay visible and are lost.
     /// Returns false where that cannot be had, as on a real file system.
     fn lose_unsynced(&self) -> bool {

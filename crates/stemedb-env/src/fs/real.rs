@@ -3,7 +3,10 @@
 use std::{
     fs,
     io::{self, IoSlice, Read, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::UNIX_EPOCH,
@@ -14,7 +17,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
-use super::{DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space};
+use super::{Access, DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space};
 use crate::{Error, Result, aligned::ALIGNMENT_BYTES, clock::Micros, error::IoOp};
 
 #[allow(clippy::cast_possible_wrap)] // a flag, not a number
@@ -224,6 +227,19 @@ impl File for RealFile {
                 self.sync_data()
             }
         }
+    }
+
+    fn advise(&self, access: Access) {
+        let advice = match access {
+            Access::Random => rustix::fs::Advice::Random,
+            Access::Sequential => rustix::fs::Advice::Sequential,
+        };
+        // A hint that is refused changes nothing.
+        let _ = rustix::fs::fadvise(&self.file, 0, None, advice);
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        Some(self.file.as_raw_fd())
     }
 
     fn allocate(&self, len: u64) -> Result<()> {

@@ -9,6 +9,7 @@
 mod core;
 mod files;
 mod flush;
+mod multi_get;
 mod open;
 mod repair;
 mod snapshot;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use stemedb_env::Lsn;
 
-use super::core::{Core, State};
+use super::{
+    core::{Core, State},
+    multi_get::multi_get,
+};
 use crate::{
     Direction, KeyRange, KvSnapshot, LsmIter, Result, Value,
     iter::{Merge, Source},
@@ -75,7 +78,8 @@ pub(super) fn find(state: &State, key: &[u8], lsn: Lsn) -> Result<Found> {
 }
 
 impl Found {
-    fn into_value(self) -> Option<Value> {
+    /// The value, if there is one.
+    pub(super) fn into_value(self) -> Option<Value> {
         match self {
             Found::Value(value) => Some(value),
             Found::Nothing | Found::Removed => None,
@@ -101,6 +105,10 @@ impl KvSnapshot for LsmSnapshot {
 
     fn get(&self, key: &[u8]) -> Result<Option<Value>> {
         Ok(find(&self.inner.state, key, self.inner.lsn)?.into_value())
+    }
+
+    fn multi_get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>> {
+        multi_get(&self.inner.state, keys, self.inner.lsn)
     }
 
     fn scan(&self, range: &KeyRange, direction: Direction) -> LsmIter {

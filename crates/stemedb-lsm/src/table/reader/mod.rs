@@ -1,5 +1,8 @@
 //! An open table.
 
+mod many;
+mod verify;
+
 use std::{
     cell::RefCell,
     path::PathBuf,
@@ -10,11 +13,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use stemedb_env::{File, Fs, Lsn, OpenMode, frame::DatabaseId};
+use stemedb_env::{File, Fs, Lsn, OpenMode, frame::DatabaseId, fs::Access};
 
 use super::{
     block::{Block, FoundBlock, Lookup},
-    decode_meta,
     filter::Bloom,
     format::{
         BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Scratch, TableIdentity, check_header,
@@ -22,14 +24,12 @@ use super::{
     },
     index::Index,
     meta::TableMeta,
-    meta_sum::MetaSum,
     read_ahead::ReadAhead,
     table_path,
 };
 use crate::{
     CorruptionKind, Error, PrefixExtractor, Result, Value,
     cache::{BlockCache, Slots},
-    codec::Fields,
     stats::Counters,
     store::{DamageList, Graveyard},
 };
@@ -178,6 +178,8 @@ impl Table {
             Some(_) => self.load_filter(&*file, BlockKind::PrefixFilter, footer.prefix_filter)?,
             None => None,
         };
+        // Whoever reads in order reads ahead himself.
+        file.advise(Access::Random);
         let slots = self.context.cache.slots(index.blocks());
         let loaded = Loaded { file, index, key_filter, prefix_filter, footer, slots };
         self.context.counters.index_memory_bytes.add(loaded.memory_bytes());
@@ -366,58 +368,6 @@ impl Table {
             }
         }
         Ok(None)
-    }
-
-    /// Reads every byte again from disk, past the cache, and compares with what the manifest says. Returns the rows.
-    pub(crate) fn verify(&self) -> Result<u64> {
-        // A fresh load: the resident index and filters say nothing about what is on disk now.
-        let loaded = self.load().map_err(|error| self.noted(error))?;
-        self.context.counters.index_memory_bytes.sub(loaded.memory_bytes());
-        for (kind, handle) in [
-            (BlockKind::KeyFilter, loaded.footer.key_filter),
-            (BlockKind::PrefixFilter, loaded.footer.prefix_filter),
-        ] {
-            self.read_raw(&*loaded.file, kind, handle, |bytes| {
-                match bytes.is_empty() || Bloom::decode(bytes).is_ok() {
-                    true => Ok(()),
-                    false => Err(self.corrupt(CorruptionKind::BlockFormat, handle.offset)),
-                }
-            })
-            .map_err(|error| self.noted(error))?;
-        }
-        let properties = loaded.footer.properties;
-        let stored = self
-            .read_raw(&*loaded.file, BlockKind::Properties, properties, |bytes| {
-                decode_meta(&mut Fields::new(bytes))
-                    .map_err(|_| self.corrupt(CorruptionKind::BlockFormat, properties.offset))
-            })
-            .map_err(|error| self.noted(error))?;
-        if stored != (TableMeta { bytes: 0, ..self.meta.clone() }) {
-            return Err(self.corrupt(CorruptionKind::TableMismatch, properties.offset));
-        }
-        let mut sum = MetaSum::default();
-        for at in 0..loaded.index.blocks() {
-            let handle =
-                loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
-            let block = self.read_data(&loaded.file, handle)?;
-            let ordered = sum.add_block(&block);
-            let separated = !loaded.index.block_is_before(at, sum.last_key())
-                && (at == 0
-                    || loaded.index.block_is_before(at - 1, sum.last_key())
-                    || loaded.index.separator_is(at - 1, sum.last_key()));
-            if !ordered || !separated {
-                return Err(self.corrupt(CorruptionKind::BlockFormat, handle.offset));
-            }
-            if let Some(filter) = &loaded.key_filter
-                && !sum.block_key_hashes().iter().all(|hash| filter.may_contain(*hash))
-            {
-                return Err(self.corrupt(CorruptionKind::TableMismatch, loaded.footer.key_filter.offset));
-            }
-        }
-        if !sum.matches(&self.meta) {
-            return Err(self.corrupt(CorruptionKind::TableMismatch, 0));
-        }
-        Ok(self.meta.rows)
     }
 }
 

@@ -1,0 +1,68 @@
+//! The steps of a lookup that is one of many: see `store::multi_get`.
+
+use stemedb_env::{Lsn, fs::BatchRead};
+
+use super::Table;
+use crate::{
+    CorruptionKind, Result,
+    table::{
+        block::{Block, FoundBlock},
+        format::{BlockKind, open_block},
+    },
+};
+
+impl Table {
+    /// The block where `key` must be if it is in this table.
+    pub(crate) fn candidate(&self, key: &[u8], lsn: Lsn, hash: u64) -> Result<Option<usize>> {
+        if self.meta.min_lsn > lsn {
+            return Ok(None);
+        }
+        let loaded = self.loaded()?;
+        if loaded.key_filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
+            self.context.counters.filter_useful.add(1);
+            return Ok(None);
+        }
+        let at = loaded.index.seek(key);
+        Ok((at < loaded.index.blocks()).then_some(at))
+    }
+
+    /// Block `at` if it is cached.
+    pub(crate) fn cached_block(&self, at: usize) -> Option<FoundBlock> {
+        let block = self.loaded.get()?.slots.borrow(at)?;
+        self.context.counters.cache_hits.add(1);
+        Some(FoundBlock::Cached(block))
+    }
+
+    /// Where block `at` must be read from.
+    pub(crate) fn block_read(&self, at: usize) -> Result<BatchRead<'_>> {
+        let loaded = self.loaded()?;
+        let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
+        Ok(BatchRead { file: &*loaded.file, offset: handle.offset, bytes: handle.bytes as usize })
+    }
+
+    /// Block `at` from the bytes of [`Table::block_read`], or read once more where they are not what they must be. Goes
+    /// into the cache. `raw` is room for the decompressed block.
+    pub(crate) fn block_from(
+        &self,
+        at: usize,
+        sealed: stemedb_env::Result<&[u8]>,
+        raw: &mut Vec<u8>,
+    ) -> Result<Block> {
+        let loaded = self.loaded()?;
+        let offset = loaded.index.handle(at).map_or(0, |handle| handle.offset);
+        let parsed = sealed.ok().and_then(|sealed| {
+            let payload = open_block(&self.identity(), BlockKind::Data, sealed, offset, raw).ok()?;
+            Block::parse(payload.of(sealed, raw)).ok()
+        });
+        let Some(block) = parsed else { return self.read_block_of(loaded, at, true) };
+        self.context.counters.cache_misses.add(1);
+        self.context.counters.block_reads.add(1);
+        self.context.cache.insert(&loaded.slots, at, &block);
+        Ok(block)
+    }
+
+    /// Counts a lookup that the filter let through in vain.
+    pub(crate) fn count_false_positive(&self) {
+        self.context.counters.filter_false_positives.add(1);
+    }
+}
