@@ -7,10 +7,14 @@
 //! - [`engine`]: what a contender must be able to do. Small on purpose; each workload adds what it needs.
 //! - [`engines`]: RocksDB, fjall, redb, LMDB, SQLite, sled, StemeDB, and the bare disk as the limit.
 //! - [`commits`]: the workload "durable commits of one entry", its slices, its statistics, what is required of us.
+//! - [`workloads`]: everything else: loads, reads, scans, mixed work, sizes, memory, openings.
+//! - [`random`]: the same random bytes in every run.
 //! - [`report`]: tables, JSON and plots, for every workload.
 #![deny(missing_docs)]
 
 pub mod commits;
 pub mod engine;
 pub mod engines;
+pub mod random;
 pub mod report;
+pub mod workloads;

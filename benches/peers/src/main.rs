@@ -5,8 +5,9 @@ use std::{env, fs, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use stemedb_peers::{
     commits::{self, Options, report},
-    engine::Result,
+    engine::{Result, Shape},
     report::machine::Machine,
+    workloads::{self, claims, phases, plan, report::Report},
 };
 
 /// StemeDB beside RocksDB, fjall, redb, LMDB, SQLite and sled: the same work, in the same run.
@@ -21,6 +22,67 @@ struct Arguments {
 enum Workload {
     /// Durable commits of one entry.
     Commits(Commits),
+    /// Storing and reading: loads, reads, scans, mixed work, sizes, memory, openings.
+    Store(Store),
+    /// One phase, as the program tells itself.
+    #[command(hide = true)]
+    Phase {
+        /// What to do, as JSON.
+        task: String,
+    },
+}
+
+#[derive(Args)]
+struct Store {
+    /// Rows to store.
+    #[arg(long, value_enum, default_value_t = RowsArgument::Both)]
+    rows: RowsArgument,
+    /// How many of them; 1,000,000 if not given, 200,000 with --quick.
+    #[arg(long)]
+    entries: Option<u64>,
+    /// Rounds; 3 if not given, 1 with --quick.
+    #[arg(long, value_parser = at_least_one)]
+    rounds: Option<usize>,
+    /// Length of a measured part, in seconds; 3 if not given, 0.8 with --quick.
+    #[arg(long, value_parser = seconds)]
+    seconds: Option<f64>,
+    /// A few minutes instead of an hour; figures to look at, not to quote.
+    #[arg(long)]
+    quick: bool,
+    /// Workloads; all if not given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    workloads: Vec<plan::Workload>,
+    /// Contenders, by name; all if not given.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Claims that rows are derived from, .jsonl or .jsonl.zst; the sample of the repository if not given.
+    #[arg(long)]
+    claims: Option<PathBuf>,
+    /// The sources of the claims, .json.
+    #[arg(long)]
+    sources: Option<PathBuf>,
+    /// Writes the report to this file as well.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+    /// Writes everything, with every slice, to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Draws a plot into this file; those of further shapes get the name of the shape before the extension.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+    /// The command that the report names.
+    #[arg(long, hide = true)]
+    command: Option<String>,
+    /// Where the databases are made and removed again; the system's folder for temporary files if not given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum RowsArgument {
+    Small,
+    Claims,
+    Both,
 }
 
 #[derive(Args)]
@@ -83,9 +145,60 @@ fn run_commits(arguments: Commits) -> Result<()> {
     Ok(())
 }
 
+fn run_store(arguments: Store) -> Result<()> {
+    let dir = arguments.dir.unwrap_or_else(env::temp_dir);
+    let machine = Machine::of(&dir);
+    let usual = |quick, full| if arguments.quick { quick } else { full };
+    let options = workloads::Options {
+        shapes: match arguments.rows {
+            RowsArgument::Small => vec![Shape::Small],
+            RowsArgument::Claims => vec![Shape::Claims],
+            RowsArgument::Both => vec![Shape::Small, Shape::Claims],
+        },
+        entries: arguments.entries.unwrap_or_else(|| if arguments.quick { 200_000 } else { 1_000_000 }),
+        rounds: arguments.rounds.unwrap_or(if arguments.quick { 1 } else { 3 }),
+        seconds: arguments.seconds.unwrap_or_else(|| usual(0.8, 3.0)),
+        workloads: arguments.workloads,
+        only: arguments.only,
+        dir,
+        claims: claims::Files { claims: arguments.claims, sources: arguments.sources },
+    };
+    let outcomes = workloads::run(&options, &mut |what| eprintln!("{what}"))?;
+    let typed = || format!("peers {}", env::args().skip(1).collect::<Vec<_>>().join(" "));
+    let command = arguments.command.unwrap_or_else(typed);
+    let report = Report { options: &options, command: &command, machine: &machine, outcomes: &outcomes };
+    print!("{}", report.text());
+    if let Some(path) = arguments.markdown {
+        fs::write(path, report.text())?;
+    }
+    if let Some(path) = arguments.json {
+        report.write_json(&path)?;
+    }
+    if let Some(path) = arguments.svg {
+        for (at, outcome) in outcomes.iter().enumerate() {
+            let path = if at == 0 {
+                path.clone()
+            } else {
+                path.with_extension(format!("{:?}.svg", outcome.shape).to_lowercase())
+            };
+            fs::write(path, report.chart(outcome).draw())?;
+        }
+    }
+    Ok(())
+}
+
+fn run_phase(task: &str) -> Result<()> {
+    println!("{}", serde_json::to_string(&phases::run(&serde_json::from_str(task)?)?)?);
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    let Workload::Commits(arguments) = Arguments::parse().workload;
-    match run_commits(arguments) {
+    let ended = match Arguments::parse().workload {
+        Workload::Commits(arguments) => run_commits(arguments),
+        Workload::Store(arguments) => run_store(arguments),
+        Workload::Phase { task } => run_phase(&task),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::Pair;
+use crate::{engine::Pair, random::SplitMix64};
 
 /// Length of a key.
 pub const KEY_BYTES: usize = 24;
@@ -24,12 +24,7 @@ impl Source {
     /// Entries for one thread. The n-th stream of every source has the same random bytes.
     pub fn stream(&self) -> Stream<'_> {
         let number = self.streams.fetch_add(1, Ordering::Relaxed);
-        Stream {
-            source: self,
-            random: SplitMix64(number.wrapping_mul(0xA076_1D64_78BD_642F)),
-            key: [0; KEY_BYTES],
-            value: [0; VALUE_BYTES],
-        }
+        Stream { source: self, random: SplitMix64::of(number), key: [0; KEY_BYTES], value: [0; VALUE_BYTES] }
     }
 }
 
@@ -53,27 +48,6 @@ impl Stream<'_> {
         self.random.fill(half);
         other_half.copy_from_slice(half);
         Pair { key: &self.key, value: &self.value }
-    }
-}
-
-/// Steele, Lea and Flood's SplitMix64 (OOPSLA 2014): a few cycles per word, so that it does not show in the figures.
-#[derive(Debug)]
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for word in bytes.chunks_mut(8) {
-            let random = self.next().to_le_bytes();
-            word.copy_from_slice(&random[..word.len()]);
-        }
     }
 }
 

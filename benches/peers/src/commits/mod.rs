@@ -22,7 +22,7 @@ use self::{
     slice::{Length, Measured},
 };
 use crate::{
-    engine::{Engine, EngineError, Kind, Result, Store},
+    engine::{Engine, EngineError, Kind, Result, Setting, Store},
     engines,
 };
 
@@ -149,7 +149,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Outcome>
 }
 
 fn select(only: &[String]) -> Result<Vec<Box<dyn Engine>>> {
-    let mut engines = engines::all();
+    let mut engines = engines::commit_logs();
     let known: Vec<&str> = engines.iter().map(|engine| engine.name()).collect();
     if let Some(unknown) = only.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(EngineError::from(format!("no contender {unknown}; there are {}", known.join(", "))));
@@ -162,7 +162,10 @@ fn open(engines: &[Box<dyn Engine>], writers: usize, folder: &Path, outcome: &mu
     let mut field = Vec::new();
     for engine in engines.iter().filter(|engine| engine.max_writers() >= writers) {
         let own = folder.join(engine.name());
-        match fs::create_dir(&own).map_err(EngineError::from).and_then(|()| engine.open(&own)) {
+        match fs::create_dir(&own)
+            .map_err(EngineError::from)
+            .and_then(|()| engine.open(&own, &Setting::default()))
+        {
             Ok(store) => {
                 field.push(Runner { name: engine.name(), store, source: Source::default(), failed: false });
             }
@@ -177,7 +180,7 @@ fn open(engines: &[Box<dyn Engine>], writers: usize, folder: &Path, outcome: &mu
 }
 
 /// Whose turn it is in a round: each round starts with another contender, odd rounds go backwards.
-fn order(round: usize, contenders: usize) -> Vec<usize> {
+pub(crate) fn order(round: usize, contenders: usize) -> Vec<usize> {
     let step = |turn| if round.is_multiple_of(2) { turn } else { contenders - turn };
     (0..contenders).map(|turn| (round + step(turn)) % contenders).collect()
 }

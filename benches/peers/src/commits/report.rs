@@ -163,6 +163,7 @@ pub fn chart(options: &Options, outcome: &Outcome, machine: &Machine) -> Chart {
     Chart {
         title: "Durable commits per second".to_owned(),
         subtitle: subtitle(options),
+        limits: "limits: the bare disk; our journal without syncs",
         footer: vec![
             "Whiskers: slowest and fastest slice. × is the ratio to RocksDB. A limit that is far off the scale is cut.".to_owned(),
             machine.to_string(),

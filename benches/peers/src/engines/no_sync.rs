@@ -1,4 +1,4 @@
-//! A file system whose files and folders are never synced.
+//! A file system whose files and folders are never synced, or not all of them.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,11 +9,29 @@ use stemedb_env::{DirEntry, File, FileLock, Fs, Metadata, OpenMode, Result, Spac
 #[derive(Debug, Default)]
 pub struct NoSyncFs {
     real: RealFs,
+    /// Name of the folders whose content is not synced; `None`: nothing is.
+    only_under: Option<&'static str>,
+}
+
+impl NoSyncFs {
+    /// Syncs do nothing in folders of this name, and are real everywhere else.
+    pub fn under(folder: &'static str) -> NoSyncFs {
+        NoSyncFs { real: RealFs::default(), only_under: Some(folder) }
+    }
+
+    fn syncs(&self, path: &Path) -> bool {
+        self.only_under.is_some_and(|name| path.iter().all(|part| part != name))
+    }
 }
 
 impl Fs for NoSyncFs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
-        Ok(Arc::new(NoSyncFile { real: self.real.open(path, mode)? }))
+        let real = self.real.open(path, mode)?;
+        Ok(if self.syncs(path) { real } else { Arc::new(NoSyncFile { real }) })
+    }
+
+    fn open_for_commits(&self, path: &Path) -> Result<Arc<dyn File>> {
+        if self.syncs(path) { self.real.open_for_commits(path) } else { self.open(path, OpenMode::ReadWrite) }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -40,9 +58,9 @@ impl Fs for NoSyncFs {
         self.real.remove_dir(dir)
     }
 
-    /// Nothing: with un-synced files beside it, the file system would write all of them out here.
-    fn sync_dir(&self, _dir: &Path) -> Result<()> {
-        Ok(())
+    /// Nothing where files are not synced: the file system would write all of them out here.
+    fn sync_dir(&self, dir: &Path) -> Result<()> {
+        if self.syncs(dir) { self.real.sync_dir(dir) } else { Ok(()) }
     }
 
     fn metadata(&self, path: &Path) -> Result<Option<Metadata>> {
@@ -63,7 +81,7 @@ impl Fs for NoSyncFs {
 }
 
 /// Methods that are not here keep the defaults of the trait, which are made of those that are: a durable write comes out as
-/// a plain write and a sync that does nothing. So does [`Fs::open_for_commits`] of [`NoSyncFs`]: it opens such a file.
+/// a plain write and a sync that does nothing.
 #[derive(Debug)]
 struct NoSyncFile {
     real: Arc<dyn File>,
@@ -100,5 +118,18 @@ impl File for NoSyncFile {
 
     fn lose_unsynced(&self) -> bool {
         self.real.lose_unsynced()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_folders_of_the_name_are_not_synced() {
+        let fs = NoSyncFs::under("wal");
+        assert!(fs.syncs(Path::new("/d/kv/000001.sst")) && fs.syncs(Path::new("/d/walls")));
+        assert!(!fs.syncs(Path::new("/d/wal")) && !fs.syncs(Path::new("/d/wal/live.000001.wal")));
+        assert!(!NoSyncFs::default().syncs(Path::new("/d/kv/000001.sst")));
     }
 }

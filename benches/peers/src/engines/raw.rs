@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::names;
-use crate::engine::{Engine, Kind, Pair, Result, Store};
+use crate::engine::{Engine, Kind, Pair, Result, Setting, Store};
 
 /// Bytes per write: what StemeDB's journal writes for a commit of one small entry, a frame padded to a page.
 const BLOCK_BYTES: usize = 4096;
@@ -42,7 +42,7 @@ impl Engine for Raw {
          pwrite and fdatasync, one thread"
     }
 
-    fn open(&self, folder: &Path) -> Result<Box<dyn Store>> {
+    fn open(&self, folder: &Path, _setting: &Setting) -> Result<Box<dyn Store>> {
         let file = File::options().read(true).write(true).create_new(true).open(folder.join("blocks"))?;
         fallocate(&file, FallocateFlags::empty(), 0, ROOM_BYTES)?;
         file.sync_all()?;

@@ -1,4 +1,4 @@
-//! StemeDB: so far its journal, which is what a durable commit waits for.
+//! StemeDB's journal alone, which is what a durable commit waits for.
 
 use std::{path::Path, sync::Arc};
 
@@ -7,7 +7,7 @@ use stemedb_env::{Env, frame::DatabaseId};
 use stemedb_wal::{JournalIdentity, JournalOptions, SegmentedJournal};
 
 use super::{NoSyncFs, names};
-use crate::engine::{Engine, Kind, Pair, Result, Store};
+use crate::engine::{Engine, Kind, Pair, Result, Setting, Store};
 
 /// The contender: a journal with its default options; threads append and wait.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ impl Engine for StemeDb {
         }
     }
 
-    fn open(&self, folder: &Path) -> Result<Box<dyn Store>> {
+    fn open(&self, folder: &Path, _setting: &Setting) -> Result<Box<dyn Store>> {
         let mut env = Env::real();
         if !self.synced {
             env.fs = Arc::new(NoSyncFs::default());

@@ -9,7 +9,7 @@ use super::{
     names,
     stemedb::{create, encode},
 };
-use crate::engine::{Engine, Kind, Pair, Pipeline, Result, Store};
+use crate::engine::{Engine, Kind, Pair, Pipeline, Result, Setting, Store};
 
 /// The contender: one thread submits, keeps as many tickets as the other contenders have threads, waits for the oldest and
 /// refills. What a server with an event loop does.
@@ -39,7 +39,7 @@ impl Engine for StemeDbAsync {
          durable: the ticket's wait returned"
     }
 
-    fn open(&self, folder: &Path) -> Result<Box<dyn Store>> {
+    fn open(&self, folder: &Path, _setting: &Setting) -> Result<Box<dyn Store>> {
         Ok(Box::new(Opened { journal: create(&Env::real(), folder)? }))
     }
 }

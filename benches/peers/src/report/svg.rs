@@ -12,6 +12,8 @@ pub struct Chart {
     pub title: String,
     /// Second line.
     pub subtitle: String,
+    /// What the bars of [`Tone::Limit`] are.
+    pub limits: &'static str,
     /// Lines below.
     pub footer: Vec<String>,
     /// From top to bottom.
@@ -71,14 +73,6 @@ impl Tone {
             Tone::Limit => "#b9a988",
         }
     }
-
-    fn meaning(self) -> &'static str {
-        match self {
-            Tone::Ours => "StemeDB",
-            Tone::Peer => "peers",
-            Tone::Limit => "limits: the bare disk; our journal without syncs",
-        }
-    }
 }
 
 const WIDTH: f64 = 900.0;
@@ -123,8 +117,13 @@ impl Chart {
                 svg,
                 r#"<rect x="{left}" y="75" width="13" height="13" fill="{fill}" stroke="{edge}"/>"#
             )?;
-            text(svg, (left + 19.0, 86.0), r##"font-size="12.5" fill="#2d3a43""##, tone.meaning())?;
-            left += 45.0 + 7.0 * tone.meaning().len() as f64;
+            let meaning = match tone {
+                Tone::Ours => "StemeDB",
+                Tone::Peer => "peers",
+                Tone::Limit => self.limits,
+            };
+            text(svg, (left + 19.0, 86.0), r##"font-size="12.5" fill="#2d3a43""##, meaning)?;
+            left += 45.0 + 7.0 * meaning.len() as f64;
         }
         let mut top = HEAD_HEIGHT;
         for panel in &self.panels {
@@ -251,7 +250,8 @@ mod tests {
     #[test]
     fn texts_are_escaped() {
         let panels = vec![Panel { title: "p".to_owned(), bars: vec![bar(Tone::Peer, 1.0)] }];
-        let chart = Chart { title: "t".to_owned(), subtitle: "s".to_owned(), footer: Vec::new(), panels };
+        let (title, subtitle) = ("t".to_owned(), "s".to_owned());
+        let chart = Chart { title, subtitle, limits: "l", footer: Vec::new(), panels };
         let svg = chart.draw();
         assert!(svg.contains("a&lt;b") && svg.contains("n &amp; m"), "{svg}");
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));

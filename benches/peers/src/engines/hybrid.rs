@@ -1,0 +1,289 @@
+//! StemeDB's engine over plain rows: journal, commit queue and LSM tree, without what knows claims.
+
+use std::{marker::PhantomData, path::Path, sync::Arc};
+
+use stemedb_env::{Env, Lsn, Micros};
+use stemedb_hybrid::{HybridOptions, Layout, LsmEngine, ViewSnapshot};
+use stemedb_index::{Admit, Admitted, Derive, KeyValues, ViewRow};
+use stemedb_lsm::{KvSnapshot, KvStore, LsmOptions, LsmSnapshot, LsmStore, MemStore, WriteBatch};
+
+use super::{NoSyncFs, names, snapshot_reader::SnapshotReader};
+use crate::engine::{Engine, Kind, Pair, Reader, Result, Setting, Shape, Store};
+
+/// Which leading bytes of a key are its declared prefix.
+pub(super) trait Prefix: Send + Sync + 'static {
+    fn prefix_bytes(key: &[u8]) -> usize;
+}
+
+/// Small rows: the group.
+#[derive(Debug)]
+pub(super) struct Groups;
+
+impl Prefix for Groups {
+    fn prefix_bytes(key: &[u8]) -> usize {
+        if key.len() >= 8 { 8 } else { 0 }
+    }
+}
+
+/// Rows derived from claims: what the index declares.
+#[derive(Debug)]
+pub(super) struct Derived;
+
+impl Prefix for Derived {
+    fn prefix_bytes(key: &[u8]) -> usize {
+        stemedb_index::keys::filtered_prefix_bytes(key)
+    }
+}
+
+/// Plain rows with a declared prefix: [`KeyValues`] in all but the prefix.
+struct Rows<P> {
+    plain: KeyValues,
+    prefix: PhantomData<fn() -> P>,
+}
+
+impl<P: Prefix> Derive for Rows<P> {
+    const VERSION: u32 = KeyValues::VERSION;
+
+    fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> stemedb_index::Result<()> {
+        self.plain.derive(lsn, entry, rows)
+    }
+
+    fn invert(&self, lsn: Lsn, rows: &[ViewRow]) -> stemedb_index::Result<Option<Vec<u8>>> {
+        self.plain.invert(lsn, rows)
+    }
+
+    fn recorded_at(&self, lsn: Lsn, entry: &[u8]) -> stemedb_index::Result<Option<Micros>> {
+        self.plain.recorded_at(lsn, entry)
+    }
+
+    fn filtered_prefix_bytes(key: &[u8]) -> usize {
+        P::prefix_bytes(key)
+    }
+}
+
+impl<P: Prefix> Admit for Rows<P> {
+    type Request = WriteBatch;
+    type Reply = Lsn;
+    type InFlight = ();
+
+    fn cost_bytes(request: &WriteBatch) -> usize {
+        KeyValues::cost_bytes(request)
+    }
+
+    fn admit<S: KvSnapshot>(
+        &self,
+        request: WriteBatch,
+        view: &S,
+        in_flight: &mut (),
+        lsn: Lsn,
+        now: Micros,
+    ) -> stemedb_index::Result<Admitted<Lsn>> {
+        self.plain.admit(request, view, in_flight, lsn, now)
+    }
+
+    fn retire(&self, in_flight: &mut (), lsn: Lsn) {
+        self.plain.retire(in_flight, lsn);
+    }
+
+    fn abandon(&self, in_flight: &mut (), lsn: Lsn) {
+        self.plain.abandon(in_flight, lsn);
+    }
+}
+
+/// The contender. Where nobody syncs, the files of its journal are not synced either; those of its tables are, as with the
+/// other LSM trees.
+#[derive(Clone, Copy, Debug)]
+pub struct Hybrid;
+
+struct Opened<P: Prefix> {
+    engine: LsmEngine<Rows<P>>,
+}
+
+pub(super) fn env(setting: &Setting) -> Env {
+    let mut env = Env::real();
+    if !setting.durable {
+        env.fs = Arc::new(NoSyncFs::under("wal"));
+    }
+    env
+}
+
+pub(super) fn lsm_options(setting: &Setting) -> LsmOptions {
+    LsmOptions {
+        memtable_bytes: setting.memtable_bytes,
+        block_cache_bytes: setting.cache_bytes as u64,
+        ..LsmOptions::default()
+    }
+}
+
+pub(super) fn batch_of(batch: &[Pair<'_>]) -> WriteBatch {
+    let mut writes = WriteBatch::new();
+    for pair in batch {
+        writes.put(pair.key, pair.value);
+    }
+    writes
+}
+
+pub(super) fn batch_without(keys: &[&[u8]]) -> WriteBatch {
+    let mut writes = WriteBatch::new();
+    for key in keys {
+        writes.delete(key);
+    }
+    writes
+}
+
+fn open<P: Prefix>(folder: &Path, setting: &Setting) -> Result<Box<dyn Store>> {
+    let env = env(setting);
+    let options = HybridOptions { lsm: lsm_options(setting), ..HybridOptions::default() };
+    let rows = || Rows::<P> { plain: KeyValues, prefix: PhantomData };
+    let engine = if Layout::of(folder).kv().exists() {
+        LsmEngine::open(&env, folder, rows(), &options)?.0
+    } else {
+        LsmEngine::create(&env, folder, rows(), &options)?
+    };
+    Ok(Box::new(Opened { engine }))
+}
+
+impl Engine for Hybrid {
+    fn name(&self) -> &'static str {
+        names::STEMEDB
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Ours
+    }
+
+    fn configuration(&self) -> &'static str {
+        "StemeDB: journal and LSM tree, plain rows; default options but for cache, memtable and the prefix of the keys; where \
+         nobody syncs, syncs of the journal do nothing; durable: commit returned"
+    }
+
+    fn open(&self, folder: &Path, setting: &Setting) -> Result<Box<dyn Store>> {
+        match setting.shape {
+            Shape::Small => open::<Groups>(folder, setting),
+            Shape::Claims => open::<Derived>(folder, setting),
+        }
+    }
+}
+
+type View = ViewSnapshot<LsmSnapshot, <MemStore as KvStore>::Snapshot>;
+
+impl<P: Prefix> Store for Opened<P> {
+    fn commit(&self, batch: &[Pair<'_>]) -> Result<()> {
+        self.engine.commit(batch_of(batch))?;
+        Ok(())
+    }
+
+    fn delete(&self, keys: &[&[u8]]) -> Result<()> {
+        self.engine.commit(batch_without(keys))?;
+        Ok(())
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader + '_>> {
+        let newest = || -> Result<View> { Ok(self.engine.snapshot()?) };
+        Ok(Box::new(SnapshotReader::new(newest, P::prefix_bytes)?))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.engine.flush()?;
+        Ok(())
+    }
+
+    fn compact(&mut self) -> Result<bool> {
+        self.engine.compact()?;
+        Ok(true)
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        while self.engine.stats().lsm.pending_compaction_bytes > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        Ok(self.engine.close()?)
+    }
+
+    fn syncs(&self) -> Option<u64> {
+        Some(self.engine.journal().stats().syncs)
+    }
+}
+
+/// The contender without its journal: rows go straight into the tree, nothing survives a crash before a flush. A limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Lsm;
+
+struct OpenedLsm {
+    tree: LsmStore,
+    next: std::sync::Mutex<Lsn>,
+    prefix: fn(&[u8]) -> usize,
+}
+
+impl Engine for Lsm {
+    fn name(&self) -> &'static str {
+        names::STEMEDB_LSM
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Limit
+    }
+
+    fn configuration(&self) -> &'static str {
+        "StemeDB's LSM tree alone, without a journal: nothing survives a crash before a flush"
+    }
+
+    fn open(&self, folder: &Path, setting: &Setting) -> Result<Box<dyn Store>> {
+        let prefix = match setting.shape {
+            Shape::Small => Groups::prefix_bytes,
+            Shape::Claims => Derived::prefix_bytes,
+        };
+        let options = LsmOptions { prefix_extractor: Some(prefix), ..lsm_options(setting) };
+        let database = stemedb_env::frame::DatabaseId(*b"peers on a disk.");
+        let folder = folder.join("kv");
+        let tree = if folder.exists() {
+            LsmStore::open(Env::real(), &folder, database, options)?
+        } else {
+            LsmStore::create(Env::real(), &folder, database, options)?
+        };
+        let next = std::sync::Mutex::new(tree.published_lsn().next());
+        Ok(Box::new(OpenedLsm { tree, next, prefix }))
+    }
+}
+
+impl OpenedLsm {
+    fn apply(&self, batch: &WriteBatch) -> Result<()> {
+        let mut next = self.next.lock().map_err(|_| "a writer panicked")?;
+        self.tree.apply(batch, *next)?;
+        self.tree.publish(*next);
+        *next = next.next();
+        Ok(())
+    }
+}
+
+impl Store for OpenedLsm {
+    fn commit(&self, batch: &[Pair<'_>]) -> Result<()> {
+        self.apply(&batch_of(batch))
+    }
+
+    fn delete(&self, keys: &[&[u8]]) -> Result<()> {
+        self.apply(&batch_without(keys))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader + '_>> {
+        Ok(Box::new(SnapshotReader::new(|| Ok(self.tree.snapshot()), self.prefix)?))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.tree.flush()?;
+        Ok(())
+    }
+
+    fn compact(&mut self) -> Result<bool> {
+        self.tree.compact()?;
+        Ok(true)
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        while self.tree.pending_compaction_bytes() > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        self.tree.close();
+        Ok(())
+    }
+}
