@@ -8,7 +8,10 @@ use std::{fs, path::Path, process::Command, time::SystemTime};
 
 use serde_json::Value;
 
-use crate::steps::{self, Outcome};
+use crate::{
+    peers,
+    steps::{self, Outcome},
+};
 
 const PACKAGE: &str = "stemedb-benches";
 const SUITES: [&str; 5] = ["wal", "lsm", "index", "hybrid", "api"];
@@ -16,13 +19,19 @@ const SUITES: [&str; 5] = ["wal", "lsm", "index", "hybrid", "api"];
 /// Not a layer: the disk below them. It measures and prints by itself.
 const DEVICE: &str = "device";
 
+/// Not a layer either: the whole engine, beside others.
+const PEERS: &str = "peers";
+
 /// Runs a suite and prints its table.
 pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
     if suite == DEVICE {
         return device(root, options);
     }
+    if suite == PEERS {
+        return peers::stores(root, options);
+    }
     if !SUITES.contains(&suite) {
-        return Err(format!("no suite `{suite}`; there are {}, and {DEVICE}", SUITES.join(", ")));
+        return Err(format!("no suite `{suite}`; there are {}, {PEERS} and {DEVICE}", SUITES.join(", ")));
     }
     let mut command = cargo_bench(root, suite);
     let (mut peers, mut quick) = (suite == "wal", false);
@@ -46,29 +55,7 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
         return Err("the suite left no estimates".to_owned());
     }
     print!("{}", table(rows));
-    if peers { commits_beside_peers(root, quick) } else { Ok(()) }
-}
-
-/// Durable commits beside RocksDB, fjall, redb, LMDB, SQLite and sled. They are a workspace of their own, because
-/// RocksDB takes half an hour to compile, once.
-fn commits_beside_peers(root: &Path, quick: bool) -> Outcome {
-    println!(
-        "\nbeside other engines (the first build compiles RocksDB: half an hour; --no-peers leaves this out)"
-    );
-    let results = root.join("docs/benchmarks");
-    let mut command = Command::new("sh");
-    command
-        .arg("benches/peers/cargo.sh")
-        .args(["run", "--release", "--quiet", "--", "commits"])
-        .current_dir(root);
-    if quick {
-        command.args(["--rounds", "3", "--seconds-per-slice", "0.5"]);
-    } else {
-        fs::create_dir_all(&results).map_err(|error| format!("{}: {error}", results.display()))?;
-        command.arg("--json").arg(results.join("commits.json"));
-        command.arg("--svg").arg(results.join("commits.svg"));
-    }
-    steps::command(&mut command)
+    if peers { peers::commits(root, quick) } else { Ok(()) }
 }
 
 fn cargo_bench(root: &Path, suite: &str) -> Command {

@@ -10,6 +10,7 @@
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
 //! - [`interleavings`]: the commit queue under shuttle.
 //! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
+//! - [`peers`]: the benchmarks beside other engines.
 //! - [`torture`]: the suites that try to make the journal lie, and the ledger of their runs.
 //! - [`fuzz`]: the journal's parsers and its recovery under a fuzzer.
 
@@ -26,6 +27,7 @@ mod fuzz;
 mod interleavings;
 mod layers;
 mod machine_paths;
+mod peers;
 mod readme;
 mod rig;
 mod sim;
@@ -47,6 +49,10 @@ cargo xtask <task>
                                  benchmarks of one layer, with ratios to their yardsticks
   bench wal [--quick] [--no-peers]
                                  the journal, and durable commits beside RocksDB and others
+  bench peers [--quick] [--rows small|claims|both] [--entries N] [--rounds N] [--workloads W,..] [--only NAME,..]
+              [--claims FILE --sources FILE]
+                                 the engine beside RocksDB and others: loads, reads, scans, sizes, openings; a run
+                                 without --quick, --entries, --workloads and --only renews docs/benchmarks/engines.*
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
   interleavings                  the commit queue under a scheduler that explores interleavings (shuttle)

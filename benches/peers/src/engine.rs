@@ -94,6 +94,12 @@ pub trait Engine: Send + Sync {
         usize::MAX
     }
 
+    /// Folder of a log that it keeps for ever, as the record of all writes, beside what it reads from. Its size is reported
+    /// by itself: no other engine keeps such a record.
+    fn record(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Part of the data that it gets: an engine that would keep everybody waiting gets less, and the report says so.
     fn part_of_data(&self) -> f64 {
         1.0

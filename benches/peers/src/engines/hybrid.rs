@@ -1,14 +1,24 @@
 //! StemeDB's engine over plain rows: journal, commit queue and LSM tree, without what knows claims.
 
-use std::{marker::PhantomData, path::Path, sync::Arc};
+use std::{
+    fs,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
 
 use stemedb_env::{Env, Lsn, Micros};
 use stemedb_hybrid::{HybridOptions, Layout, LsmEngine, ViewSnapshot};
 use stemedb_index::{Admit, Admitted, Derive, KeyValues, ViewRow};
-use stemedb_lsm::{KvSnapshot, KvStore, LsmOptions, LsmSnapshot, LsmStore, MemStore, WriteBatch};
+use stemedb_lsm::{KvSnapshot, KvStore, LsmOptions, LsmSnapshot, LsmStore, MemStore, Stats, WriteBatch};
 
 use super::{NoSyncFs, names, snapshot_reader::SnapshotReader};
 use crate::engine::{Engine, Kind, Pair, Reader, Result, Setting, Shape, Store};
+
+/// Longest that closing waits for background work.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which leading bytes of a key are its declared prefix.
 pub(super) trait Prefix: Send + Sync + 'static {
@@ -131,6 +141,26 @@ pub(super) fn batch_without(keys: &[&[u8]]) -> WriteBatch {
     writes
 }
 
+/// Waits until nothing is left to do in the background: no compaction is due, and the tables that the last one replaced
+/// are gone.
+fn settle(kv: &Path, stats: impl Fn() -> Stats) {
+    let begin = Instant::now();
+    loop {
+        let stats = stats();
+        let tables = fs::read_dir(kv).map_or(0, |entries| {
+            entries
+                .flatten()
+                .filter(|entry| entry.path().extension().is_some_and(|name| name == "sst"))
+                .count()
+        });
+        let is_settled = stats.pending_compaction_bytes == 0 && tables <= stats.sst_file_count;
+        if is_settled || begin.elapsed() > SETTLE_PATIENCE {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn open<P: Prefix>(folder: &Path, setting: &Setting) -> Result<Box<dyn Store>> {
     let env = env(setting);
     let options = HybridOptions { lsm: lsm_options(setting), ..HybridOptions::default() };
@@ -155,6 +185,10 @@ impl Engine for Hybrid {
     fn configuration(&self) -> &'static str {
         "StemeDB: journal and LSM tree, plain rows; default options but for cache, memtable and the prefix of the keys; where \
          nobody syncs, syncs of the journal do nothing; durable: commit returned"
+    }
+
+    fn record(&self) -> Option<&'static str> {
+        Some("wal")
     }
 
     fn open(&self, folder: &Path, setting: &Setting) -> Result<Box<dyn Store>> {
@@ -194,9 +228,7 @@ impl<P: Prefix> Store for Opened<P> {
     }
 
     fn close(self: Box<Self>) -> Result<()> {
-        while self.engine.stats().lsm.pending_compaction_bytes > 0 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        settle(&self.engine.layout().kv(), || self.engine.stats().lsm);
         Ok(self.engine.close()?)
     }
 
@@ -210,8 +242,9 @@ impl<P: Prefix> Store for Opened<P> {
 pub struct Lsm;
 
 struct OpenedLsm {
+    folder: PathBuf,
     tree: LsmStore,
-    next: std::sync::Mutex<Lsn>,
+    next: Mutex<Lsn>,
     prefix: fn(&[u8]) -> usize,
 }
 
@@ -241,8 +274,8 @@ impl Engine for Lsm {
         } else {
             LsmStore::create(Env::real(), &folder, database, options)?
         };
-        let next = std::sync::Mutex::new(tree.published_lsn().next());
-        Ok(Box::new(OpenedLsm { tree, next, prefix }))
+        let next = Mutex::new(tree.published_lsn().next());
+        Ok(Box::new(OpenedLsm { folder, tree, next, prefix }))
     }
 }
 
@@ -280,9 +313,7 @@ impl Store for OpenedLsm {
     }
 
     fn close(self: Box<Self>) -> Result<()> {
-        while self.tree.pending_compaction_bytes() > 0 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        settle(&self.folder, || self.tree.stats());
         self.tree.close();
         Ok(())
     }

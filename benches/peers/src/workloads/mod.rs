@@ -54,6 +54,8 @@ const COLD_CACHE_PART: u64 = 3;
 /// Cold reads go to so many times the rows.
 const COLD_TIMES: u64 = 4;
 const COLD_LEAST_ROWS: u64 = 1_000_000;
+/// Rows of a database that is to crash: more than are written.
+const CRASH_ROWS: u64 = 520_000;
 /// Memtables of a database that is to crash: large enough to hold everything.
 const CRASH_MEMTABLE_BYTES: usize = 256 << 20;
 
@@ -172,6 +174,7 @@ struct Run<'a> {
     folder: &'a Path,
     rows: RowSource,
     cold_rows: RowSource,
+    crash_rows: RowSource,
     cold_limit: Option<MemoryLimit>,
     outcome: Outcome,
     /// Engines that failed in a phase that others of the round build upon.
@@ -185,16 +188,17 @@ impl<'a> Run<'a> {
         engines: &'a [Box<dyn Engine>],
         folder: &'a Path,
     ) -> Result<Run<'a>> {
-        let (rows, cold_rows) = match shape {
+        let (rows, cold_rows, crash_rows) = match shape {
             Shape::Small => (
                 RowSource::Small { rows: options.entries },
                 RowSource::Small { rows: (options.entries * COLD_TIMES).max(COLD_LEAST_ROWS) },
+                RowSource::Small { rows: CRASH_ROWS },
             ),
             Shape::Claims => {
                 let path = folder.join("rows");
                 claims::write_rows(&options.claims, options.entries, &path)?;
                 let rows = RowSource::File { path };
-                (rows.clone(), rows)
+                (rows.clone(), rows.clone(), rows)
             }
         };
         let row_bytes = rows.bytes()?;
@@ -221,7 +225,17 @@ impl<'a> Run<'a> {
             slices: Vec::new(),
             notes,
         };
-        Ok(Run { options, engines, folder, rows, cold_rows, cold_limit, outcome, broken: BTreeSet::new() })
+        Ok(Run {
+            options,
+            engines,
+            folder,
+            rows,
+            cold_rows,
+            crash_rows,
+            cold_limit,
+            outcome,
+            broken: BTreeSet::new(),
+        })
     }
 
     fn rounds(mut self, steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<Outcome> {
@@ -301,14 +315,17 @@ impl<'a> Run<'a> {
 
     fn task(&self, round: usize, step: &Step, engine: &str, folder: &Path) -> Task {
         let setting = Setting::default();
-        let is_cold = step.place == Place::Cold;
         let reads_cold = matches!(step.phase, Phase::ColdGet | Phase::ColdMultiGet);
         let cold_cache = self.outcome.cold_memory_bytes.unwrap_or(COLD_FLOOR_BYTES) / COLD_CACHE_PART;
         Task {
             phase: step.phase,
             engine: engine.to_owned(),
             folder: folder.to_path_buf(),
-            rows: if is_cold { self.cold_rows.clone() } else { self.rows.clone() },
+            rows: match step.place {
+                Place::Cold => self.cold_rows.clone(),
+                Place::Crash => self.crash_rows.clone(),
+                _ => self.rows.clone(),
+            },
             seconds: self.options.seconds,
             round: round as u64,
             writers: step.writers,

@@ -121,15 +121,36 @@ pub fn disk_flushes(folder: &Path) -> Option<u64> {
     line?.nth(16)?.parse().ok()
 }
 
-/// Space that the files in a folder take.
-pub fn disk_bytes(folder: &Path) -> Result<u64> {
+/// Space that the files in a folder take, without those in folders of a name.
+pub fn disk_bytes(folder: &Path, without: Option<&str>) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder)? {
-        let (path, metadata) = entry.map(|entry| (entry.path(), entry.metadata()))?;
-        let metadata = metadata?;
-        bytes += if metadata.is_dir() { disk_bytes(&path)? } else { metadata.blocks() * 512 };
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if !metadata.is_dir() {
+            metadata.blocks() * 512
+        } else if without.is_some_and(|name| entry.file_name() == name) {
+            0
+        } else {
+            disk_bytes(&entry.path(), without)?
+        };
     }
     Ok(bytes)
+}
+
+/// Time that the processors spent on this process.
+pub fn process_seconds() -> f64 {
+    seconds_of(rustix::time::ClockId::ProcessCPUTime)
+}
+
+/// Time that the processors spent on this thread.
+pub fn thread_seconds() -> f64 {
+    seconds_of(rustix::time::ClockId::ThreadCPUTime)
+}
+
+fn seconds_of(clock: rustix::time::ClockId) -> f64 {
+    let time = rustix::time::clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Makes the system forget what it has cached of the files in a folder.
@@ -213,7 +234,7 @@ mod tests {
             let file = File::create(folder.path().join(name)).unwrap();
             rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 1 << 20).unwrap();
         }
-        let bytes = disk_bytes(folder.path()).unwrap();
-        assert!((2 << 20..3 << 20).contains(&bytes), "{bytes}");
+        let bytes = |without| disk_bytes(folder.path(), without).unwrap() >> 20;
+        assert_eq!((bytes(None), bytes(Some("below")), bytes(Some("above"))), (2, 1, 2));
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn run(task: &Task, engine: &dyn Engine) -> Result<Found> {
-    let (rows, mut store, mut found) = read::opened(task, engine)?;
+    let (rows, mut store, mut found) = read::opened(task, engine, |_| Ok(()))?;
     let mut walk = rows.walk(Order::Random)?;
     let (mut batch, mut removed) = (RowBatch::default(), 0_u64);
     let begin = Instant::now();
@@ -35,6 +35,9 @@ pub(super) fn run(task: &Task, engine: &dyn Engine) -> Result<Found> {
     store.flush()?;
     store.compact()?;
     store.close()?;
-    found.set("delete_compacted_bytes_per_row", process::disk_bytes(&task.folder)? as f64 / left as f64);
+    found.set(
+        "delete_compacted_bytes_per_row",
+        process::disk_bytes(&task.folder, engine.record())? as f64 / left as f64,
+    );
     Ok(found)
 }

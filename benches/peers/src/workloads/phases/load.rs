@@ -36,7 +36,7 @@ pub(super) fn load(task: &Task, engine: &dyn Engine) -> Result<Found> {
     let order = if task.phase == Phase::LoadRandom { Order::Random } else { Order::Sorted };
     let mut walk = rows.walk(order)?;
     let mut found = Found { anonymous_before_bytes: process::anonymous_bytes(), ..Found::default() };
-    let written_before = process::written_bytes();
+    let (written_before, processor_before) = (process::written_bytes(), process::process_seconds());
     let store = engine.open(&task.folder, &task.setting())?;
 
     let begin = Instant::now();
@@ -63,7 +63,10 @@ pub(super) fn load(task: &Task, engine: &dyn Engine) -> Result<Found> {
     found.set(&format!("{name}_batch_max_us"), us(1.0));
     let written = process::written_bytes() - written_before;
     found.set(&format!("{name}_write_amplification"), written as f64 / bytes as f64);
-    found.set(&format!("{name}_disk_bytes_per_row"), process::disk_bytes(&task.folder)? as f64 / count);
+    let processor_us = (process::process_seconds() - processor_before) * 1e6;
+    found.set(&format!("{name}_processor_us"), processor_us / count);
+    let disk_bytes = process::disk_bytes(&task.folder, engine.record())?;
+    found.set(&format!("{name}_disk_bytes_per_row"), disk_bytes as f64 / count);
     Ok(found)
 }
 
@@ -78,6 +81,12 @@ pub(super) fn compact(task: &Task, engine: &dyn Engine) -> Result<Found> {
         found.notes.push("has no compaction".to_owned());
     }
     store.close()?;
-    found.set("compacted_bytes_per_row", process::disk_bytes(&task.folder)? as f64 / rows.len() as f64);
+    let per_row = |without| -> Result<f64> {
+        Ok(process::disk_bytes(&task.folder, without)? as f64 / rows.len() as f64)
+    };
+    found.set("compacted_bytes_per_row", per_row(engine.record())?);
+    if engine.record().is_some() {
+        found.set("compacted_with_record_bytes_per_row", per_row(None)?);
+    }
     Ok(found)
 }

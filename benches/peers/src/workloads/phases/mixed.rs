@@ -24,7 +24,7 @@ const GETS_PER_VIEW: u64 = 1000;
 const REACHED: f64 = 0.97;
 
 pub(super) fn run(task: &Task, engine: &dyn Engine, rate: Option<u64>) -> Result<Found> {
-    let (rows, store, mut found) = read::opened(task, engine)?;
+    let (rows, store, mut found) = read::opened(task, engine, |rows| rows.keys(1.0, 0))?;
     let store = &*store;
     store.reader()?.scan(b"", u64::MAX)?;
     let stop = AtomicBool::new(false);

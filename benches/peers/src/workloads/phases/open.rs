@@ -67,6 +67,10 @@ pub(super) fn crashed(task: &Task, engine: &dyn Engine) -> Result<Found> {
     let mut reader = store.reader()?;
     reader.get(batch.key(0))?;
     found.set("open_crashed_ms", begin.elapsed().as_secs_f64() * 1e3);
+    let bytes = task.rows.bytes()? as f64 * engine.part_of_data();
+    if bytes < CRASH_BYTES as f64 {
+        found.notes.push(format!("only {:.0} MB were written before the crash", bytes / 1e6));
+    }
     let mut there = 0_u64;
     for pair in batch.pairs() {
         there += u64::from(reader.get(pair.key)? == Some(crate::engine::touch(pair.value)));

@@ -23,9 +23,15 @@ const SCANS_PER_VIEW: u64 = 100;
 /// Keys of one multi-get.
 pub(super) const MULTI_GET_KEYS: usize = 100;
 
-/// The rows, the database, and an answer to fill.
-pub(super) fn opened(task: &Task, engine: &dyn Engine) -> Result<(Rows, Box<dyn Store>, Found)> {
+/// The rows, the database, and an answer to fill. `prepare` makes keys once, so that their memory is not taken for the
+/// engine's.
+pub(super) fn opened<K>(
+    task: &Task,
+    engine: &dyn Engine,
+    prepare: impl FnOnce(&Rows) -> Result<K>,
+) -> Result<(Rows, Box<dyn Store>, Found)> {
     let rows = task.rows.open(engine.part_of_data())?;
+    prepare(&rows)?;
     let found = Found { anonymous_before_bytes: process::anonymous_bytes(), ..Found::default() };
     let store = engine.open(&task.folder, &task.setting())?;
     Ok((rows, store, found))
@@ -87,7 +93,7 @@ fn warm(store: &dyn Store) -> Result<()> {
 }
 
 pub(super) fn hot(task: &Task, engine: &dyn Engine) -> Result<Found> {
-    let (rows, store, mut found) = opened(task, engine)?;
+    let (rows, store, mut found) = opened(task, engine, |rows| rows.keys(HOT_PART, 0))?;
     if engine.name() == names::DRIVER {
         return driver(task, &rows, &*store, found);
     }
@@ -101,6 +107,7 @@ pub(super) fn hot(task: &Task, engine: &dyn Engine) -> Result<Found> {
         Ok(checked_get(keys(1, thread)?, GETS_PER_VIEW))
     })?;
     found.set("hot_get_per_s", reads.per_second());
+    found.set("hot_get_processor_ns", reads.processor_ns());
     found.set("hot_get_p50_us", reads.percentile_us(0.5));
     found.set("hot_get_p99_us", reads.percentile_us(0.99));
 
@@ -112,12 +119,14 @@ pub(super) fn hot(task: &Task, engine: &dyn Engine) -> Result<Found> {
         })
     })?;
     found.set("hot_fresh_get_per_s", reads.per_second());
+    found.set("hot_fresh_get_processor_ns", reads.processor_ns());
     found.set("hot_fresh_get_p99_us", reads.percentile_us(0.99));
 
     let reads = threads::read(&*store, THREADS, seconds(task, 0.5), |thread| {
         Ok(checked_multi_get(keys(3, thread)?))
     })?;
     found.set("hot_multi_get_per_s", reads.per_second());
+    found.set("hot_multi_get_processor_ns", reads.processor_ns());
     store.close()?;
     Ok(found)
 }
@@ -132,12 +141,13 @@ fn driver(task: &Task, rows: &Rows, store: &dyn Store, mut found: Found) -> Resu
         })
     })?;
     found.set("hot_get_per_s", reads.per_second());
+    found.set("hot_get_processor_ns", reads.processor_ns());
     found.set("hot_get_p50_us", reads.percentile_us(0.5));
     Ok(found)
 }
 
 pub(super) fn absent(task: &Task, engine: &dyn Engine) -> Result<Found> {
-    let (rows, store, mut found) = opened(task, engine)?;
+    let (rows, store, mut found) = opened(task, engine, |rows| rows.absent_keys(0))?;
     warm(&*store)?;
     let keys = |purpose, thread| rows.absent_keys(seed(task, purpose, thread));
     threads::read(&*store, THREADS, seconds(task, 0.2), |thread| {
@@ -147,13 +157,14 @@ pub(super) fn absent(task: &Task, engine: &dyn Engine) -> Result<Found> {
         Ok(checked_get(keys(1, thread)?, GETS_PER_VIEW))
     })?;
     found.set("absent_get_per_s", reads.per_second());
+    found.set("absent_get_processor_ns", reads.processor_ns());
     found.set("absent_get_p99_us", reads.percentile_us(0.99));
     store.close()?;
     Ok(found)
 }
 
 pub(super) fn scan(task: &Task, engine: &dyn Engine) -> Result<Found> {
-    let (rows, store, mut found) = opened(task, engine)?;
+    let (rows, store, mut found) = opened(task, engine, |rows| rows.group_keys(0))?;
     let shape = task.rows.shape();
     warm(&*store)?;
     for (limit, id) in [(10, "scan_10"), (100, "scan_100")] {
@@ -175,6 +186,7 @@ pub(super) fn scan(task: &Task, engine: &dyn Engine) -> Result<Found> {
         threads::read(&*store, 1, seconds(task, 0.2), |_| operation(limit))?;
         let reads = threads::read(&*store, 1, seconds(task, 0.6), |_| operation(limit + 1))?;
         found.set(&format!("{id}_per_s"), reads.per_second());
+        found.set(&format!("{id}_processor_us"), reads.processor_ns() / 1e3);
         found.set(&format!("{id}_p99_us"), reads.percentile_us(0.99));
     }
     store.close()?;
@@ -182,7 +194,7 @@ pub(super) fn scan(task: &Task, engine: &dyn Engine) -> Result<Found> {
 }
 
 pub(super) fn full(task: &Task, engine: &dyn Engine) -> Result<Found> {
-    let (rows, store, mut found) = opened(task, engine)?;
+    let (rows, store, mut found) = opened(task, engine, |_| Ok(()))?;
     warm(&*store)?;
     let reads = threads::read(&*store, 1, seconds(task, 0.7), |_| {
         Ok(|reader: &mut dyn Reader| {
@@ -197,6 +209,7 @@ pub(super) fn full(task: &Task, engine: &dyn Engine) -> Result<Found> {
         })
     })?;
     found.set("full_scan_rows_per_s", reads.per_second());
+    found.set("full_scan_processor_ns", reads.processor_ns());
     store.close()?;
     Ok(found)
 }

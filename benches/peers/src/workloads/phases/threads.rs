@@ -8,6 +8,7 @@ use std::{
 use crate::{
     commits::statistics::percentile,
     engine::{Reader, Result, Store},
+    workloads::process,
 };
 
 /// Operations between two looks at the clock. A look costs as much as a part of the fastest get.
@@ -20,6 +21,8 @@ pub(super) struct Reads {
     pub count: u64,
     /// From the first to the last.
     pub seconds: f64,
+    /// Processor time of the threads together.
+    pub processor_seconds: f64,
     /// Of a sample of them, sorted.
     pub latencies_ns: Vec<u64>,
 }
@@ -27,6 +30,11 @@ pub(super) struct Reads {
 impl Reads {
     pub fn per_second(&self) -> f64 {
         self.count as f64 / self.seconds
+    }
+
+    /// Processor time per operation: other work on the machine does not lengthen it, as it does the time that passes.
+    pub fn processor_ns(&self) -> f64 {
+        self.processor_seconds * 1e9 / self.count as f64
     }
 
     pub fn percentile_us(&self, part: f64) -> f64 {
@@ -61,6 +69,7 @@ where
     let mut together = Reads::default();
     for reads in all? {
         together.count += reads.count;
+        together.processor_seconds += reads.processor_seconds;
         together.seconds = together.seconds.max(reads.seconds);
         together.latencies_ns.extend(reads.latencies_ns);
     }
@@ -73,7 +82,7 @@ pub(super) fn repeat(
     length: Duration,
     operation: &mut impl FnMut(&mut dyn Reader) -> Result<u64>,
 ) -> Result<Reads> {
-    let begin = Instant::now();
+    let (begin, processor_begin) = (Instant::now(), process::thread_seconds());
     let mut reads = Reads::default();
     loop {
         // One of a stride is timed by itself: two more looks at the clock would be too many for all of them.
@@ -83,6 +92,7 @@ pub(super) fn repeat(
         reads.latencies_ns.push(u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX));
         if ended - begin >= length {
             reads.seconds = (ended - begin).as_secs_f64();
+            reads.processor_seconds = process::thread_seconds() - processor_begin;
             return Ok(reads);
         }
         // Long operations look at the clock every time.

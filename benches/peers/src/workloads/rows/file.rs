@@ -9,10 +9,11 @@
 //! reads are a sample that is read before anything is measured.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::File,
     io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 use stemedb_index::Family;
@@ -33,11 +34,28 @@ const SAMPLE_KEYS: u64 = 200_000;
 const CHANGED_BYTES: usize = 8;
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RowFile {
     path: PathBuf,
     /// Rows with smaller numbers are in.
     rows: u64,
+    /// Samples that were made, by the number of rows and the kind: threads share them.
+    samples: Mutex<BTreeMap<(u64, Kind), Arc<Sample>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    All,
+    /// Keys of claims: their groups are what is scanned.
+    Groups,
+    Absent,
+}
+
+/// Keys and what is known of their values.
+#[derive(Debug, Default)]
+struct Sample {
+    keys: RowBatch,
+    touches: Vec<Expected>,
 }
 
 impl RowFile {
@@ -57,7 +75,8 @@ impl RowFile {
     pub fn open(path: &Path, part: f64) -> Result<RowFile> {
         let mut count = [0; 8];
         File::open(path)?.read_exact(&mut count)?;
-        Ok(RowFile { path: path.to_path_buf(), rows: part_of(u64::from_le_bytes(count), part) })
+        let rows = part_of(u64::from_le_bytes(count), part);
+        Ok(RowFile { path: path.to_path_buf(), rows, samples: Mutex::default() })
     }
 
     /// Number of rows.
@@ -85,44 +104,49 @@ impl RowFile {
     }
 
     pub(super) fn keys(&self, part: f64, seed: u64) -> Result<FileKeys> {
-        self.sample(part_of(self.rows, part), seed, |_| true, false)
+        self.keys_of(part_of(self.rows, part), Kind::All, seed)
     }
 
-    /// Keys of claims: their groups are what is scanned.
     pub(super) fn group_keys(&self, seed: u64) -> Result<FileKeys> {
-        self.sample(self.rows, seed, |key| Family::of(key) == Some(Family::Claim), false)
+        self.keys_of(self.rows, Kind::Groups, seed)
     }
 
     pub(super) fn absent_keys(&self, seed: u64) -> Result<FileKeys> {
-        self.sample(self.rows, seed, |_| true, true)
+        self.keys_of(self.rows, Kind::Absent, seed)
     }
 
-    fn sample(&self, rows: u64, seed: u64, fits: fn(&[u8]) -> bool, absent: bool) -> Result<FileKeys> {
+    fn keys_of(&self, rows: u64, kind: Kind, seed: u64) -> Result<FileKeys> {
+        let mut samples = self.samples.lock().map_err(|_| "a thread panicked over its keys")?;
+        let sample = match samples.entry((rows, kind)) {
+            Entry::Occupied(sample) => Arc::clone(sample.get()),
+            Entry::Vacant(place) => Arc::clone(place.insert(Arc::new(self.sample(rows, kind)?))),
+        };
+        let count = sample.keys.len() as u64;
+        let shuffle = Shuffle::of(count, seed);
+        let order = (0..count).map(|place| shuffle.at(place) as u32).collect();
+        Ok(FileKeys { sample, order, next: 0 })
+    }
+
+    fn sample(&self, rows: u64, kind: Kind) -> Result<Sample> {
         let mut walk = self.walk(Order::Sorted)?;
-        let mut keys =
-            FileKeys { keys: RowBatch::default(), touches: Vec::new(), order: Vec::new(), next: 0 };
+        let mut sample = Sample::default();
         let step = rows.div_ceil(SAMPLE_KEYS);
-        let mut random = SplitMix64::of(seed);
+        let mut random = SplitMix64::of(rows);
         for number in 0..rows {
             if !walk.row.read(&mut walk.file)? {
                 break;
             }
-            if number % step != 0 || !fits(&walk.row.key) {
+            let is_group = Family::of(&walk.row.key) == Some(Family::Claim);
+            if number % step != 0 || (kind == Kind::Groups && !is_group) {
                 continue;
             }
-            if absent {
+            if kind == Kind::Absent {
                 change(&mut walk.row.key, &mut random);
             }
-            keys.keys.push(&walk.row.key, &[]);
-            keys.touches.push((!absent).then(|| touch(&walk.row.value)));
+            sample.keys.push(&walk.row.key, &[]);
+            sample.touches.push((kind != Kind::Absent).then(|| touch(&walk.row.value)));
         }
-        let count = keys.keys.len() as u64;
-        if count == 0 {
-            return Err("the rows have no such keys".into());
-        }
-        let shuffle = Shuffle::of(count, seed);
-        keys.order = (0..count).map(|place| shuffle.at(place) as u32).collect();
-        Ok(keys)
+        if sample.keys.is_empty() { Err("the rows have no such keys".into()) } else { Ok(sample) }
     }
 }
 
@@ -220,8 +244,7 @@ impl Walk for FileWalk {
 /// A sample of keys in random order, over and over.
 #[derive(Debug)]
 pub(super) struct FileKeys {
-    keys: RowBatch,
-    touches: Vec<Expected>,
+    sample: Arc<Sample>,
     order: Vec<u32>,
     next: usize,
 }
@@ -231,8 +254,8 @@ impl Keys for FileKeys {
         let at = self.order[self.next] as usize;
         self.next = (self.next + 1) % self.order.len();
         key.clear();
-        key.extend_from_slice(self.keys.key(at));
-        self.touches[at]
+        key.extend_from_slice(self.sample.keys.key(at));
+        self.sample.touches[at]
     }
 }
 
