@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{Direction, KeyRange, PrefixExtractor, Result, Value, codec::common_prefix};
 
+/// Values are asked for this far ahead of the row that is shown: the memory answers in the time of a few rows.
+const AHEAD_BYTES: u32 = 1024;
+
 /// The limits that all sources of one scan share.
 #[derive(Debug, Default)]
 pub(crate) struct Bounds {
@@ -116,7 +119,7 @@ impl RunCursor {
             };
             if let Some(row) = next {
                 // Going forward, the row begins where the last one ended.
-                self.show(row, (self.direction == Direction::Forward).then_some(self.place.end));
+                self.show(row, (self.direction == Direction::Forward).then_some(self.place));
                 return Ok(true);
             }
         }
@@ -141,12 +144,18 @@ impl RunCursor {
         }
     }
 
-    fn show(&mut self, row: usize, start: Option<u32>) {
+    fn show(&mut self, row: usize, before: Option<Place>) {
         self.row = row;
         if let Some(block) = &self.block {
-            self.place = block.place(row, start);
+            self.place = block.place(row, before);
+            if before.is_some() {
+                let Place { value, value_end, .. } = self.place;
+                block.prefetch_values(value_end + AHEAD_BYTES, (value_end - value) as usize);
+            } else if self.direction == Direction::Forward {
+                block.prefetch_values(self.place.value, AHEAD_BYTES as usize);
+            }
             self.key.truncate(self.prefix_bytes);
-            self.key.extend_from_slice(block.bytes(self.place.start, self.place.value));
+            self.key.extend_from_slice(block.bytes(self.place.key, self.place.key_end));
         }
     }
 
@@ -218,6 +227,7 @@ impl RunCursor {
             Direction::Forward => table.block_in_order(at, self.fill, &mut self.ahead)?,
             Direction::Backward => table.block(at, self.fill)?,
         };
+        block.prefetch_keys();
         let index = table.index()?;
         let start =
             if self.bounds.start.is_empty() { 0 } else { block.lower_bound(&self.bounds.start, Lsn::MAX) };
@@ -227,6 +237,9 @@ impl RunCursor {
             _ => block.rows(),
         };
         self.rows = start..end.max(start);
+        if end == block.rows() && self.direction == Direction::Forward {
+            table.prefetch_block(at + 1);
+        }
         self.block_at = at;
         self.block = Some(block);
         Ok(())
@@ -241,12 +254,12 @@ impl RunCursor {
     }
 
     pub(crate) fn value(&self) -> Option<&[u8]> {
-        let Place { value, end, removed, .. } = self.place;
-        self.block.as_ref().filter(|_| !removed).map(|block| block.bytes(value, end))
+        let Place { value, value_end, removed, .. } = self.place;
+        self.block.as_ref().filter(|_| !removed).map(|block| block.bytes(value, value_end))
     }
 
     pub(crate) fn pinned(&self) -> Option<Value> {
-        let Place { value, end, removed, .. } = self.place;
-        self.block.as_ref().filter(|_| !removed).and_then(|block| block.pinned_bytes(value, end))
+        let Place { value, value_end, removed, .. } = self.place;
+        self.block.as_ref().filter(|_| !removed).and_then(|block| block.pinned_bytes(value, value_end))
     }
 }

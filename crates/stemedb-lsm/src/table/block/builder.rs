@@ -8,9 +8,8 @@ use crate::codec::common_prefix;
 /// One row that has been added.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Behind its value in `data`.
-    end: u32,
-    key_bytes: u32,
+    key_end: u32,
+    value_end: u32,
     lsn: Lsn,
     removed: bool,
 }
@@ -18,8 +17,8 @@ struct Place {
 /// Collects rows in order and encodes them. Reused from block to block.
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
-    /// Keys and values, one behind the other.
-    data: Vec<u8>,
+    keys: Vec<u8>,
+    values: Vec<u8>,
     places: Vec<Place>,
     /// Hash and row of the first version of each key.
     firsts: Vec<(u64, u32)>,
@@ -47,6 +46,26 @@ fn put(out: &mut Vec<u8>, n: u64, width: u8) {
     out.extend_from_slice(bytes.get(..usize::from(width)).unwrap_or_default());
 }
 
+/// Width of a column of starts, given where each part ends: none if all are equally long.
+fn start_width(mut ends: impl Iterator<Item = u32> + Clone, total: usize) -> u8 {
+    let first = ends.clone().next().unwrap_or_default();
+    let mut before = 0;
+    let equal = ends.all(|end| end - std::mem::replace(&mut before, end) == first);
+    match equal {
+        true => 0,
+        false if total <= 0xFFFF => 2,
+        false => 4,
+    }
+}
+
+fn put_starts(out: &mut Vec<u8>, ends: impl Iterator<Item = u32>, width: u8) {
+    let mut start = 0;
+    for end in ends.filter(|_| width > 0) {
+        put(out, u64::from(start), width);
+        start = end;
+    }
+}
+
 impl BlockBuilder {
     /// Adds a row behind all others. `hash` is the key's filter hash; `new_key` says that the row before has another key.
     pub(crate) fn add(&mut self, key: &[u8], hash: u64, new_key: bool, lsn: Lsn, value: Option<&[u8]>) {
@@ -54,7 +73,7 @@ impl BlockBuilder {
         if row == 0 {
             self.prefix_bytes = key.len();
         } else {
-            let shared = self.data.get(..self.prefix_bytes).unwrap_or_default();
+            let shared = self.keys.get(..self.prefix_bytes).unwrap_or_default();
             if !key.starts_with(shared) {
                 self.prefix_bytes = common_prefix(shared, key);
             }
@@ -62,15 +81,11 @@ impl BlockBuilder {
         if new_key || row == 0 {
             self.firsts.push((hash, row));
         }
-        self.data.extend_from_slice(key);
-        self.data.extend_from_slice(value.unwrap_or_default());
+        self.keys.extend_from_slice(key);
+        self.values.extend_from_slice(value.unwrap_or_default());
         self.removals += usize::from(value.is_none());
-        self.places.push(Place {
-            end: narrow(self.data.len()),
-            key_bytes: narrow(key.len()),
-            lsn,
-            removed: value.is_none(),
-        });
+        let (key_end, value_end) = (narrow(self.keys.len()), narrow(self.values.len()));
+        self.places.push(Place { key_end, value_end, lsn, removed: value.is_none() });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -80,40 +95,35 @@ impl BlockBuilder {
     /// About what [`BlockBuilder::finish`] will write.
     pub(crate) fn estimated_bytes(&self) -> usize {
         let rows = self.places.len();
-        FIXED_BYTES + self.prefix_bytes + self.data.len() - rows * self.prefix_bytes + rows * 4
+        let suffixes = self.keys.len() - rows * self.prefix_bytes;
+        FIXED_BYTES + self.prefix_bytes + suffixes + self.values.len() + rows * 4
     }
 
     /// Appends the encoded block to `out` and empties the builder.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         let rows = self.places.len();
         let prefix = self.prefix_bytes;
-        let row_bytes = self.data.len() - rows * prefix;
+        let suffix_bytes = self.keys.len() - rows * prefix;
         let lsns = self.places.iter().map(|place| place.lsn.0);
         let min = lsns.clone().min().unwrap_or_default();
         let lsn_width = width_of(lsns.max().unwrap_or_default() - min);
-        let start_width: u8 = if row_bytes <= 0xFFFF { 2 } else { 4 };
-        let suffix = |place: &Place| place.key_bytes as usize - prefix;
-        let longest = self.places.iter().map(suffix).max().unwrap_or_default();
-        let shortest = self.places.iter().map(suffix).min().unwrap_or_default();
-        let length_width = if longest == shortest { 0 } else { width_of(longest as u64) };
+        let key_ends =
+            self.places.iter().enumerate().map(|(at, place)| place.key_end - narrow((at + 1) * prefix));
+        let value_ends = self.places.iter().map(|place| place.value_end);
+        let key_width = start_width(key_ends.clone(), suffix_bytes);
+        let value_width = start_width(value_ends.clone(), self.values.len());
         let buckets = hash_index::bucket_count(rows, self.firsts.len());
-        out.reserve(FIXED_BYTES + buckets + rows * 17 + prefix + row_bytes);
-        for field in [rows, prefix, if length_width == 0 { longest } else { 0 }] {
+        out.reserve(FIXED_BYTES + buckets + rows * 17 + prefix + suffix_bytes + self.values.len());
+        for field in [rows, prefix, suffix_bytes] {
             out.extend_from_slice(&narrow(field).to_le_bytes());
         }
         out.extend_from_slice(&u16::try_from(buckets).unwrap_or_default().to_le_bytes());
-        out.extend_from_slice(&[lsn_width, start_width, length_width, u8::from(self.removals > 0)]);
-        const { assert!(FLAG_TOMBSTONES == 1) }
+        let flags = if self.removals > 0 { FLAG_TOMBSTONES } else { 0 };
+        out.extend_from_slice(&[lsn_width, key_width, value_width, flags]);
         out.extend_from_slice(&min.to_le_bytes());
         hash_index::build(&self.firsts, buckets, out);
-        let mut start = 0;
-        for (at, place) in self.places.iter().enumerate() {
-            put(out, start, start_width);
-            start = u64::from(place.end) - ((at + 1) * prefix) as u64;
-        }
-        if length_width > 0 {
-            self.places.iter().for_each(|place| put(out, suffix(place) as u64, length_width));
-        }
+        put_starts(out, key_ends, key_width);
+        put_starts(out, value_ends, value_width);
         if lsn_width > 0 {
             self.places.iter().for_each(|place| put(out, place.lsn.0 - min, lsn_width));
         }
@@ -123,22 +133,20 @@ impl BlockBuilder {
                 out.push(bits.fold(0, |bits, (at, place)| bits | (u8::from(place.removed) << at)));
             }
         }
-        out.extend_from_slice(self.data.get(..prefix).unwrap_or_default());
-        if prefix == 0 {
-            out.extend_from_slice(&self.data);
-        } else {
-            let mut start = 0;
-            for place in &self.places {
-                let end = place.end as usize;
-                out.extend_from_slice(self.data.get(start + prefix..end).unwrap_or_default());
-                start = end;
-            }
+        out.extend_from_slice(self.keys.get(..prefix).unwrap_or_default());
+        let mut start = 0;
+        for place in &self.places {
+            let end = place.key_end as usize;
+            out.extend_from_slice(self.keys.get(start + prefix..end).unwrap_or_default());
+            start = end;
         }
+        out.extend_from_slice(&self.values);
         self.clear();
     }
 
     fn clear(&mut self) {
-        self.data.clear();
+        self.keys.clear();
+        self.values.clear();
         self.places.clear();
         self.firsts.clear();
         self.prefix_bytes = 0;

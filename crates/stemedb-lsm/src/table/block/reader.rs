@@ -19,26 +19,41 @@ use crate::{
     prefetch::prefetch,
 };
 
+/// A sequence of byte strings, one per row.
+#[derive(Clone, Copy, Debug)]
+struct Strings {
+    /// Where the column of starts lies, if there is one.
+    starts_at: u32,
+    /// 0 = no column: all strings are equally long.
+    start_width: u8,
+    /// The length of each, if there is no column.
+    equal_bytes: u32,
+    /// Where the strings lie.
+    bytes_at: u32,
+    /// Behind the last.
+    end: u32,
+}
+
+/// How much of a block a search is given at once: all of a block of a few dozen rows but their values.
+const SEARCHED_BYTES: usize = 1024;
+/// How much of a found value is asked for before it is read.
+const VALUE_BYTES: usize = 256;
+
 /// Where the parts of a block lie, as offsets into its bytes. Checked by [`Block::parse`].
 #[derive(Debug)]
 pub(crate) struct Shape {
     rows: u32,
     buckets: u32,
-    starts_at: u32,
-    lengths_at: u32,
+    keys: Strings,
+    values: Strings,
     lsns_at: u32,
     removals_at: u32,
     prefix_at: u32,
-    rows_at: u32,
-    /// Bytes of every suffix, if the length width is 0.
-    suffix_bytes: u32,
     lsn_width: u8,
-    start_width: u8,
-    length_width: u8,
     has_tombstones: bool,
-    min_lsn: u64,
     /// Set by a hit, cleared by the cache's hand: see [`crate::cache`].
     referenced: AtomicBool,
+    min_lsn: u64,
 }
 
 /// What several holders share: the shape and, in the same allocation right behind it, the bytes.
@@ -53,12 +68,14 @@ pub(crate) struct Block {
 /// Where the parts of one row lie in the block's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Its key's suffix begins here,
-    pub(crate) start: u32,
-    /// its value here,
+    /// The key's suffix begins here,
+    pub(crate) key: u32,
+    /// and ends here.
+    pub(crate) key_end: u32,
+    /// The value begins here,
     pub(crate) value: u32,
-    /// and the next row here.
-    pub(crate) end: u32,
+    /// and ends here.
+    pub(crate) value_end: u32,
     /// It is a removal.
     pub(crate) removed: bool,
 }
@@ -85,14 +102,12 @@ impl Block {
         let suffix_bytes = fields.u32()?;
         let buckets = u32::from(fields.u16()?);
         let lsn_width = fields.u8()?;
-        let start_width = fields.u8()?;
-        let length_width = fields.u8()?;
+        let key_width = fields.u8()?;
+        let value_width = fields.u8()?;
         let flags = fields.u8()?;
         let min_lsn = fields.u64()?;
         let sane = matches!(lsn_width, 0 | 1 | 2 | 4 | 8)
-            && matches!(start_width, 2 | 4)
-            && matches!(length_width, 0 | 1 | 2 | 4)
-            && (length_width == 0 || suffix_bytes == 0)
+            && matches!((key_width, value_width), (0 | 2 | 4, 0 | 2 | 4))
             && flags <= FLAG_TOMBSTONES
             && rows > 0;
         if !sane {
@@ -101,46 +116,46 @@ impl Block {
         let has_tombstones = flags & FLAG_TOMBSTONES != 0;
         let add = |at: u32, n: u32| at.checked_add(n).ok_or(Malformed);
         let times = |width: u8| rows.checked_mul(u32::from(width)).ok_or(Malformed);
-        let starts_at = add(FIXED_BYTES as u32, buckets)?;
-        let lengths_at = add(starts_at, times(start_width)?)?;
-        let lsns_at = add(lengths_at, times(length_width)?)?;
+        let key_starts_at = add(FIXED_BYTES as u32, buckets)?;
+        let value_starts_at = add(key_starts_at, times(key_width)?)?;
+        let lsns_at = add(value_starts_at, times(value_width)?)?;
         let removals_at = add(lsns_at, times(lsn_width)?)?;
         let prefix_at = add(removals_at, if has_tombstones { rows.div_ceil(8) } else { 0 })?;
-        let rows_at = add(prefix_at, prefix_bytes)?;
+        let keys_at = add(prefix_at, prefix_bytes)?;
+        let values_at = add(keys_at, suffix_bytes)?;
         let total = u32::try_from(bytes.len()).map_err(|_| Malformed)?;
-        let row_bytes = total.checked_sub(rows_at).ok_or(Malformed)?;
+        let value_bytes = total.checked_sub(values_at).ok_or(Malformed)?;
+        let strings = |starts_at, start_width, bytes_at, n: u32| match start_width {
+            0 if !n.is_multiple_of(rows) => Err(Malformed),
+            0 => Ok(Strings { starts_at, start_width, equal_bytes: n / rows, bytes_at, end: bytes_at + n }),
+            _ => Ok(Strings { starts_at, start_width, equal_bytes: 0, bytes_at, end: bytes_at + n }),
+        };
         let shape = Shape {
             rows,
             buckets,
-            starts_at,
-            lengths_at,
+            keys: strings(key_starts_at, key_width, keys_at, suffix_bytes)?,
+            values: strings(value_starts_at, value_width, values_at, value_bytes)?,
             lsns_at,
             removals_at,
             prefix_at,
-            rows_at,
-            suffix_bytes,
             lsn_width,
-            start_width,
-            length_width,
             has_tombstones,
-            min_lsn,
             referenced: AtomicBool::new(false),
+            min_lsn,
         };
         let view = View { shape: &shape, bytes };
         if !hash_index::is_sane(view.buckets(), rows as usize) {
             return Err(Malformed);
         }
-        let mut start = view.start(0);
-        if start != 0 {
-            return Err(Malformed);
-        }
-        for at in 0..rows as usize {
-            let end = if at + 1 == rows as usize { row_bytes } else { view.start(at + 1) };
-            let length = view.suffix_bytes(at);
-            if start.checked_add(length).is_none_or(|value| value > end) {
-                return Err(Malformed);
+        for strings in [&shape.keys, &shape.values].into_iter().filter(|strings| strings.start_width > 0) {
+            let mut before = 0;
+            for at in 0..rows as usize {
+                let start = view.field(strings.starts_at, strings.start_width, at);
+                if start < before || start > strings.end - strings.bytes_at || (at == 0 && start != 0) {
+                    return Err(Malformed);
+                }
+                before = start;
             }
-            start = end;
         }
         Ok(Block { shared: ThinArc::from_header_and_slice(shape, bytes) })
     }
@@ -179,15 +194,34 @@ impl Block {
         self.view().suffix(at)
     }
 
-    /// Where the parts of row `at` lie; `start` is where it begins, if that is known from the row before.
-    pub(crate) fn place(&self, at: usize, start: Option<u32>) -> Place {
+    /// Where the parts of row `at` lie; `before` is the place of the row before, if it is known.
+    pub(crate) fn place(&self, at: usize, before: Option<Place>) -> Place {
         let view = self.view();
-        let start = start.unwrap_or_else(|| view.shape.rows_at + view.start(at));
-        let end = match at + 1 == view.shape.rows as usize {
-            true => view.bytes.len() as u32,
-            false => view.shape.rows_at + view.start(at + 1),
+        let Shape { keys, values, .. } = view.shape;
+        let (key, value) = match before {
+            Some(before) => (before.key_end, before.value_end),
+            None => (view.start(keys, at), view.start(values, at)),
         };
-        Place { start, value: start + view.suffix_bytes(at), end, removed: view.is_tombstone(at) }
+        Place {
+            key,
+            key_end: view.start(keys, at + 1),
+            value,
+            value_end: view.start(values, at + 1),
+            removed: view.is_tombstone(at),
+        }
+    }
+
+    /// Starts loading what a search in this block reads.
+    pub(crate) fn prefetch_keys(&self) {
+        let view = self.view();
+        let upto = (view.shape.values.bytes_at as usize).min(SEARCHED_BYTES);
+        prefetch(view.bytes.as_ptr(), upto);
+    }
+
+    /// Starts loading `bytes` bytes from offset `from` on, as far as there are any.
+    pub(crate) fn prefetch_values(&self, from: u32, bytes: usize) {
+        let rest = self.shared.slice.get(from as usize..).unwrap_or_default();
+        prefetch(rest.as_ptr(), bytes.min(rest.len()));
     }
 
     /// The bytes of a place.
@@ -298,7 +332,7 @@ impl<'a> View<'a> {
     }
 
     fn prefix(&self) -> &'a [u8] {
-        self.bytes.get(self.shape.prefix_at as usize..self.shape.rows_at as usize).unwrap_or_default()
+        self.bytes.get(self.shape.prefix_at as usize..self.shape.keys.bytes_at as usize).unwrap_or_default()
     }
 
     /// Field `at` of a column of the given width; 0 outside of the bytes.
@@ -312,21 +346,20 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Where row `at` starts, behind the first row's start.
-    fn start(&self, at: usize) -> u32 {
-        self.field(self.shape.starts_at, self.shape.start_width, at)
-    }
-
-    fn suffix_bytes(&self, at: usize) -> u32 {
-        match self.shape.length_width {
-            0 => self.shape.suffix_bytes,
-            width => self.field(self.shape.lengths_at, width, at),
+    /// Where string `at` starts; behind the last string, where that one ends.
+    fn start(&self, strings: &Strings, at: usize) -> u32 {
+        if at >= self.shape.rows as usize {
+            strings.end
+        } else if strings.start_width == 0 {
+            strings.bytes_at + strings.equal_bytes * at as u32
+        } else {
+            strings.bytes_at + self.field(strings.starts_at, strings.start_width, at)
         }
     }
 
     fn suffix(&self, at: usize) -> &'a [u8] {
-        let start = (self.shape.rows_at + self.start(at)) as usize;
-        self.bytes.get(start..start + self.suffix_bytes(at) as usize).unwrap_or_default()
+        let keys = &self.shape.keys;
+        self.bytes.get(self.start(keys, at) as usize..self.start(keys, at + 1) as usize).unwrap_or_default()
     }
 
     fn lsn(&self, at: usize) -> Lsn {
@@ -353,12 +386,8 @@ impl<'a> View<'a> {
         if self.is_tombstone(at) || at >= self.shape.rows as usize {
             return None;
         }
-        let start = self.shape.rows_at + self.start(at) + self.suffix_bytes(at);
-        let end = match at + 1 == self.shape.rows as usize {
-            true => self.bytes.len(),
-            false => (self.shape.rows_at + self.start(at + 1)) as usize,
-        };
-        Some((start as usize, end))
+        let values = &self.shape.values;
+        Some((self.start(values, at) as usize, self.start(values, at + 1) as usize))
     }
 
     fn lower_bound(&self, key: &[u8], lsn: Lsn) -> usize {
@@ -394,8 +423,12 @@ impl<'a> View<'a> {
         let hint = if buckets.is_empty() { Hint::Search } else { hash_index::hint(buckets, hash) };
         match hint {
             Hint::Absent => return Lookup::Absent,
-            // The row is on its way while the prefix is compared.
-            Hint::Row(first) => prefetch(self.suffix(first).as_ptr(), 2 * 64),
+            // Key and value are on their way while the prefix is compared.
+            Hint::Row(first) => {
+                prefetch(self.suffix(first).as_ptr(), 1);
+                let value = self.start(&self.shape.values, first) as usize;
+                prefetch(self.bytes.get(value..).unwrap_or_default().as_ptr(), VALUE_BYTES);
+            }
             Hint::Search => {}
         }
         let Some(suffix) = key.strip_prefix(self.prefix()) else { return Lookup::Absent };

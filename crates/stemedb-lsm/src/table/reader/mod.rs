@@ -242,6 +242,14 @@ impl Table {
         self.read_block_of(loaded, at, fill)
     }
 
+    /// Starts loading the front of block `at`, if it is cached.
+    pub(crate) fn prefetch_block(&self, at: usize) {
+        if let Some(loaded) = self.loaded.get() {
+            // Borrowing asks for it.
+            let _ = loaded.slots.borrow(at);
+        }
+    }
+
     /// As [`Table::block`], for one who reads the blocks in ascending order.
     pub(crate) fn block_in_order(&self, at: usize, fill: bool, ahead: &mut ReadAhead) -> Result<Block> {
         let loaded = self.loaded()?;
