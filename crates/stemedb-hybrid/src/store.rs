@@ -7,7 +7,7 @@ use std::{
 
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
 use stemedb_index::{Admit, Claims};
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmStore, MemStore};
+use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmStore, MemStore, Value};
 use stemedb_wal::{CommitOptions, CommitQueue, Journal, SegmentedJournal, SubmitError};
 
 use crate::{
@@ -150,6 +150,11 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// A view of everything acknowledged so far, from the first view that is fit to answer.
     pub fn snapshot(&self) -> Result<ViewSnapshot<P::Snapshot, F::Snapshot>> {
         self.views.snapshot()
+    }
+
+    /// The newest acknowledged value of one key: what [`HybridStore::snapshot`] and a lookup in it would answer, for less.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
+        self.views.get(key)
     }
 
     /// Which database this is.

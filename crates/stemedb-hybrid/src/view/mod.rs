@@ -2,12 +2,12 @@
 
 mod snapshot;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 pub use snapshot::{ViewIter, ViewSnapshot};
 use stemedb_env::Lsn;
-use stemedb_lsm::{KvStore, WriteBatch};
+use stemedb_lsm::{KvStore, Value, WriteBatch};
 
 use crate::{Error, Result, ViewHealth};
 
@@ -16,11 +16,14 @@ use crate::{Error, Result, ViewHealth};
 pub(crate) struct View<S> {
     pub store: S,
     health: RwLock<ViewHealth>,
+    /// Whether `health` says so: every read asks.
+    readable: AtomicBool,
 }
 
 impl<S: KvStore> View<S> {
     pub fn new(store: S, health: ViewHealth) -> View<S> {
-        View { store, health: RwLock::new(health) }
+        let readable = AtomicBool::new(health.is_readable());
+        View { store, health: RwLock::new(health), readable }
     }
 
     pub fn health(&self) -> ViewHealth {
@@ -28,7 +31,13 @@ impl<S: KvStore> View<S> {
     }
 
     pub fn set_health(&self, health: ViewHealth) {
-        *self.health.write() = health;
+        let mut present = self.health.write();
+        self.readable.store(health.is_readable(), Ordering::Release);
+        *present = health;
+    }
+
+    fn is_readable(&self) -> bool {
+        self.readable.load(Ordering::Acquire)
     }
 
     /// Applies and publishes one entry's rows, unless the view has them or has failed before. A view that cannot
@@ -88,16 +97,27 @@ impl<P: KvStore, F: KvStore> Views<P, F> {
 
     /// A snapshot of the first readable view.
     pub fn snapshot(&self) -> Result<ViewSnapshot<P::Snapshot, F::Snapshot>> {
-        let health = self.primary.health();
-        if health.is_readable() {
+        if self.primary.is_readable() {
             return Ok(ViewSnapshot::Primary(self.primary.store.snapshot()));
         }
+        Ok(ViewSnapshot::Fallback(self.readable_fallback()?.store.snapshot()))
+    }
+
+    /// The newest readable value of a key in the first readable view.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
+        Ok(match self.primary.is_readable() {
+            true => self.primary.store.get(key)?,
+            false => self.readable_fallback()?.store.get(key)?,
+        })
+    }
+
+    fn readable_fallback(&self) -> Result<&View<F>> {
         match &self.fallback {
-            Some(fallback) if fallback.health().is_readable() => {
+            Some(fallback) if fallback.is_readable() => {
                 self.fallback_reads.fetch_add(1, Ordering::Relaxed);
-                Ok(ViewSnapshot::Fallback(fallback.store.snapshot()))
+                Ok(fallback)
             }
-            _ => Err(Error::NoView { cause: health.to_string() }),
+            _ => Err(Error::NoView { cause: self.primary.health().to_string() }),
         }
     }
 

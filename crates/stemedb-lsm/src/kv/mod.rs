@@ -148,6 +148,10 @@ pub trait KvStore: Send + Sync + 'static {
     fn flushed_lsn(&self) -> Lsn;
     /// A view of everything visible now.
     fn snapshot(&self) -> Self::Snapshot;
+    /// The newest visible value of a key: what a snapshot made now would answer.
+    fn get(&self, key: &[u8]) -> Result<Option<Value>> {
+        self.snapshot().get(key)
+    }
     /// A view as of an earlier LSN, if its versions are still there.
     fn snapshot_at(&self, lsn: Lsn) -> Result<Self::Snapshot>;
     /// Makes everything published so far survive a crash; returns the flushed LSN.

@@ -66,12 +66,6 @@ impl LsmStore {
         Ok(store)
     }
 
-    /// The newest visible value of a key: what [`KvStore::snapshot`] and [`crate::KvSnapshot::get`] would answer, without
-    /// the cost of making a snapshot.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
-        snapshot::get_newest(&self.core, key)
-    }
-
     /// Stops the background jobs and waits for the step in progress. Does not flush.
     pub fn close(self) {
         self.core.stop_jobs();
@@ -168,6 +162,11 @@ impl KvStore for LsmStore {
 
     fn snapshot(&self) -> LsmSnapshot {
         LsmSnapshot::newest(&self.core)
+    }
+
+    // Without the cost of making a snapshot.
+    fn get(&self, key: &[u8]) -> Result<Option<Value>> {
+        snapshot::get_newest(&self.core, key)
     }
 
     fn snapshot_at(&self, lsn: Lsn) -> Result<LsmSnapshot> {

@@ -13,7 +13,7 @@ use super::{
 use crate::{Direction, KeyRange, PrefixExtractor, Result, Value, codec::common_prefix};
 
 /// Values are asked for this far ahead of the row that is shown: the memory answers in the time of a few rows.
-const AHEAD_BYTES: u32 = 1024;
+const AHEAD_BYTES: u32 = 2048;
 
 /// The limits that all sources of one scan share.
 #[derive(Debug, Default)]
