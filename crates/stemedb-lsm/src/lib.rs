@@ -37,7 +37,7 @@ pub use kv::{
     Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, Row, TableInfo, TableRepair, Value,
     WriteBatch,
 };
-pub use options::{LsmOptions, PrefixExtractor};
+pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use stats::{LevelStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
 pub use store::{Damage, LsmSnapshot, LsmStore};

@@ -6,6 +6,17 @@
 /// starts with `k[..d]` must have declared length `d` too. Otherwise prefix filters would rule out rows that exist.
 pub type PrefixExtractor = fn(&[u8]) -> usize;
 
+/// How blocks are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// LZ4: decompressed at several GB/s.
+    Lz4,
+    /// Zstandard at this level (1 to 22): smaller, and several times slower to read from disk.
+    Zstd(i32),
+}
+
 /// Options of a tree. None of them is stored: a tree may be reopened with others.
 #[derive(Clone, Debug)]
 pub struct LsmOptions {
@@ -25,8 +36,8 @@ pub struct LsmOptions {
     pub level_fanout: u64,
     /// Bits per key of the filters of the upper levels; the last level uses ten at most.
     pub bloom_bits_per_key: u32,
-    /// Compresses blocks of the last level with LZ4 where that saves at least an eighth.
-    pub compression: bool,
+    /// How blocks of the last level are compressed, where that saves at least an eighth.
+    pub compression: Compression,
     /// Declared prefixes of keys, for filters that rule out tables in prefix scans.
     pub prefix_extractor: Option<PrefixExtractor>,
     /// Compacts on its own when a level is over its target.
@@ -46,7 +57,7 @@ impl Default for LsmOptions {
             l0_trigger: 4,
             level_fanout: 8,
             bloom_bits_per_key: 14,
-            compression: true,
+            compression: Compression::Lz4,
             prefix_extractor: None,
             enable_auto_compaction: true,
             derivation_version: 0,

@@ -12,7 +12,7 @@ use super::core::State;
 use crate::{
     Result, Value,
     table::{
-        Found, Run, Table,
+        Found, Room, Run, Table,
         block::{Block, FoundBlock, Lookup},
         filter::filter_hash,
     },
@@ -142,10 +142,10 @@ fn read<'a>(mut missing: Vec<Missing<'a, '_>>, lsn: Lsn) -> Result<Vec<(Pending<
     }
     let reads = distinct.iter().map(|(table, at)| table.block_read(*at)).collect::<Result<Vec<_>>>()?;
     let mut blocks: Vec<Option<Result<Block>>> = distinct.iter().map(|_| None).collect();
-    let mut raw = Vec::new();
+    let mut room = Room::default();
     read_batch(&reads, &mut |nth, sealed| {
         if let (Some((table, at)), Some(slot)) = (distinct.get(nth), blocks.get_mut(nth)) {
-            *slot = Some(table.block_from(*at, sealed, &mut raw));
+            *slot = Some(table.block_from(*at, sealed, &mut room));
         }
     });
     let mut outcomes = Vec::with_capacity(missing.len());

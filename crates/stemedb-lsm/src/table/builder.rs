@@ -2,7 +2,6 @@
 
 use std::{path::Path, sync::Arc};
 
-use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use stemedb_env::{Env, File, Lsn, OpenMode, frame::DatabaseId};
 
 use super::{
@@ -12,25 +11,21 @@ use super::{
     format::{BlockHandle, BlockKind, Footer, HEADER_BYTES, TableIdentity, encode_header, seal_block},
     index::{IndexBuilder, shortest_separator},
     meta::TableMeta,
+    pack::Packer,
     table_path,
 };
-use crate::{LsmOptions, PrefixExtractor, Result, kv::RowDigester};
+use crate::{Compression, LsmOptions, PrefixExtractor, Result, kv::RowDigester};
 
 /// Bytes gathered before a write call.
 const WRITE_BYTES: usize = 256 << 10;
 /// Bytes written before a sync: whoever syncs next on the same device waits for at most this much of ours.
 const SYNC_STEP_BYTES: u64 = 4 << 20;
-/// A block must shrink to less than this many eighths to be stored compressed.
-const COMPRESSED_EIGHTHS: usize = 7;
-/// After this many blocks in a row that did not shrink, only every so many-th is tried.
-const COMPRESSION_PATIENCE: u32 = 8;
-
 /// How the tables of one flush or compaction are built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TableShape {
     pub(crate) block_bytes: usize,
     pub(crate) bits_per_key: u32,
-    pub(crate) compress: bool,
+    pub(crate) compression: Compression,
     pub(crate) prefix_extractor: Option<PrefixExtractor>,
     pub(crate) derivation_version: u32,
     /// See [`TableMeta::horizon`].
@@ -45,7 +40,7 @@ impl TableShape {
         TableShape {
             block_bytes: if last { options.block_bytes * 2 } else { options.block_bytes },
             bits_per_key: if last { options.bloom_bits_per_key.min(10) } else { options.bloom_bits_per_key },
-            compress: last && options.compression,
+            compression: if last { options.compression } else { Compression::None },
             prefix_extractor: options.prefix_extractor,
             derivation_version: options.derivation_version,
             horizon,
@@ -65,9 +60,7 @@ pub(crate) struct TableBuilder {
     synced: u64,
     block: BlockBuilder,
     payload: Vec<u8>,
-    packed: Vec<u8>,
-    lz4: CompressTable,
-    incompressible: u32,
+    packer: Packer,
     index: IndexBuilder,
     /// Length of the finished block whose separator waits for the next key, and its last key.
     pending: Option<u32>,
@@ -101,9 +94,7 @@ impl TableBuilder {
             synced: 0,
             block: BlockBuilder::default(),
             payload: Vec::new(),
-            packed: Vec::new(),
-            lz4: CompressTable::small(),
-            incompressible: 0,
+            packer: Packer::new(shape.compression),
             index: IndexBuilder::default(),
             pending: None,
             last_key: Vec::new(),
@@ -180,37 +171,16 @@ impl TableBuilder {
         self.block.finish(&mut self.payload);
         let offset = self.position();
         let start = self.buffer.len();
-        let compressed = self.shape.compress && self.pack();
-        let content = if compressed { &self.packed } else { &self.payload };
-        seal_block(&self.identity, BlockKind::Data, compressed, content, offset, &mut self.buffer);
+        let (codec, content) = match self.packer.pack(&self.payload) {
+            Some((codec, packed)) => (Some(codec), packed),
+            None => (None, self.payload.as_slice()),
+        };
+        seal_block(&self.identity, BlockKind::Data, codec, content, offset, &mut self.buffer);
         self.pending = Some(u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX));
         if self.buffer.len() >= WRITE_BYTES {
             self.write_out()?;
         }
         Ok(())
-    }
-
-    /// Compresses the payload into `packed`; false when it does not pay.
-    fn pack(&mut self) -> bool {
-        if self.incompressible >= COMPRESSION_PATIENCE
-            && !self.incompressible.is_multiple_of(COMPRESSION_PATIENCE)
-        {
-            self.incompressible += 1;
-            return false;
-        }
-        self.packed.clear();
-        self.packed.resize(4 + get_maximum_output_size(self.payload.len()), 0);
-        let Some((length, out)) = self.packed.split_at_mut_checked(4) else { return false };
-        length.copy_from_slice(&u32::try_from(self.payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-        let packed = compress_into_with_table(&self.payload, out, &mut self.lz4).unwrap_or(usize::MAX);
-        let pays = packed < self.payload.len() * COMPRESSED_EIGHTHS / 8;
-        if pays {
-            self.packed.truncate(4 + packed);
-            self.incompressible = 0;
-        } else {
-            self.incompressible += 1;
-        }
-        pays
     }
 
     fn write_out(&mut self) -> Result<()> {
@@ -227,7 +197,7 @@ impl TableBuilder {
     fn append_block(&mut self, kind: BlockKind, payload: &[u8]) -> BlockHandle {
         let offset = self.position();
         let start = self.buffer.len();
-        seal_block(&self.identity, kind, false, payload, offset, &mut self.buffer);
+        seal_block(&self.identity, kind, None, payload, offset, &mut self.buffer);
         BlockHandle { offset, bytes: u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX) }
     }
 

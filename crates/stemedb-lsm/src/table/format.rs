@@ -9,6 +9,7 @@ use stemedb_env::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::pack::Room;
 use crate::{
     CorruptionKind, Error, Result,
     codec::{Fields, Malformed},
@@ -40,7 +41,13 @@ pub(crate) enum BlockKind {
     Properties = 5,
 }
 
-const COMPRESSED: u8 = 0x80;
+/// How a block's payload is compressed; the bit that says so in its tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Codec {
+    Lz4 = 0x80,
+    Zstd = 0x40,
+}
 
 /// Where a block lies, trailer included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -73,14 +80,14 @@ impl TableIdentity {
 pub(crate) fn seal_block(
     identity: &TableIdentity,
     kind: BlockKind,
-    compressed: bool,
+    codec: Option<Codec>,
     payload: &[u8],
     offset: u64,
     out: &mut Vec<u8>,
 ) {
     let start = out.len();
     out.extend_from_slice(payload);
-    out.push(kind as u8 | if compressed { COMPRESSED } else { 0 });
+    out.push(kind as u8 | codec.map_or(0, |codec| codec as u8));
     let checksum = identity.checksum(offset, out.get(start..).unwrap_or_default());
     out.extend_from_slice(&checksum.to_le_bytes());
 }
@@ -96,21 +103,21 @@ pub(crate) enum Payload {
 
 impl Payload {
     /// The bytes, given where they may lie.
-    pub(crate) fn of<'a>(self, sealed: &'a [u8], raw: &'a [u8]) -> &'a [u8] {
+    pub(crate) fn of<'a>(self, sealed: &'a [u8], room: &'a Room) -> &'a [u8] {
         match self {
             Payload::Stored(n) => sealed.get(..n).unwrap_or_default(),
-            Payload::Unpacked(n) => raw.get(..n).unwrap_or_default(),
+            Payload::Unpacked(n) => room.bytes().get(..n).unwrap_or_default(),
         }
     }
 }
 
-/// Verifies a block, and decompresses it into `raw` if need be.
+/// Verifies a block, and decompresses it into `room` if need be.
 pub(crate) fn open_block(
     identity: &TableIdentity,
     kind: BlockKind,
     sealed: &[u8],
     offset: u64,
-    raw: &mut Vec<u8>,
+    room: &mut Room,
 ) -> std::result::Result<Payload, CorruptionKind> {
     let split = sealed.len().checked_sub(8).ok_or(CorruptionKind::BlockChecksum)?;
     let (covered, stored) = sealed.split_at_checked(split).ok_or(CorruptionKind::BlockChecksum)?;
@@ -121,23 +128,9 @@ pub(crate) fn open_block(
     if *tag == kind as u8 {
         return Ok(Payload::Stored(payload.len()));
     }
-    if *tag != (kind as u8 | COMPRESSED) {
-        return Err(CorruptionKind::BlockFormat);
-    }
-    let mut fields = Fields::new(payload);
-    let raw_bytes = fields.u32().map_err(|Malformed| CorruptionKind::BlockFormat)? as usize;
-    let packed = payload.get(4..).unwrap_or_default();
-    // LZ4 cannot expand a byte to more than 255.
-    if raw_bytes > MAX_BLOCK_BYTES || raw_bytes / 256 > packed.len() {
-        return Err(CorruptionKind::BlockFormat);
-    }
-    // What an earlier block left there is overwritten: clearing it first would cost as much as copying it.
-    raw.resize(raw_bytes.max(raw.len()), 0);
-    let raw = raw.get_mut(..raw_bytes).ok_or(CorruptionKind::BlockFormat)?;
-    match lz4_flex::block::decompress_into(packed, raw) {
-        Ok(n) if n == raw_bytes => Ok(Payload::Unpacked(n)),
-        _ => Err(CorruptionKind::BlockFormat),
-    }
+    let codec = [Codec::Lz4, Codec::Zstd].into_iter().find(|codec| *tag == kind as u8 | *codec as u8);
+    let codec = codec.ok_or(CorruptionKind::BlockFormat)?;
+    room.unpack(codec, payload).map(Payload::Unpacked)
 }
 
 /// Room for one block on its way from the file into memory. Reused: memory that is asked for anew costs more than the
@@ -147,7 +140,7 @@ pub(crate) struct Scratch {
     sealed: AlignedBuffer,
     /// Bytes before the block in `sealed`.
     lead: usize,
-    raw: Vec<u8>,
+    room: Room,
 }
 
 /// Larger rooms are not kept.
@@ -156,12 +149,12 @@ const SCRATCH_BYTES: usize = 1 << 20;
 impl Scratch {
     /// What [`read_block`] left here last.
     pub(crate) fn payload(&self, payload: Payload) -> &[u8] {
-        payload.of(self.sealed.get(self.lead..).unwrap_or_default(), &self.raw)
+        payload.of(self.sealed.get(self.lead..).unwrap_or_default(), &self.room)
     }
 
     /// Gives back what an unusually large block needed.
     pub(crate) fn trim(&mut self) {
-        if self.sealed.capacity() > SCRATCH_BYTES || self.raw.capacity() > SCRATCH_BYTES {
+        if self.sealed.capacity() > SCRATCH_BYTES || self.room.capacity() > SCRATCH_BYTES {
             *self = Scratch::default();
         }
     }
@@ -183,7 +176,7 @@ pub(crate) fn read_block(
     let sealed = scratch.sealed.get_mut(lead..).unwrap_or_default();
     file.read_exact_at(sealed, handle.offset)
         .map_err(|error| short_read(error, file.path(), CorruptionKind::TableMismatch, handle.offset))?;
-    open_block(identity, kind, sealed, handle.offset, &mut scratch.raw).map_err(|kind| Error::Corruption {
+    open_block(identity, kind, sealed, handle.offset, &mut scratch.room).map_err(|kind| Error::Corruption {
         kind,
         file: file.path().to_path_buf(),
         offset: handle.offset,
@@ -280,15 +273,16 @@ impl Footer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Compression, table::pack::Packer};
 
     const HOME: TableIdentity = TableIdentity { database: DatabaseId([1; 16]), file: 7 };
 
     #[test]
     fn a_block_verifies_only_at_its_own_place_and_as_its_own_kind() {
         let mut sealed = Vec::new();
-        seal_block(&HOME, BlockKind::Data, false, b"rows", 48, &mut sealed);
+        seal_block(&HOME, BlockKind::Data, None, b"rows", 48, &mut sealed);
         let open = |identity: &TableIdentity, kind, sealed: &[u8], offset| {
-            open_block(identity, kind, sealed, offset, &mut Vec::new())
+            open_block(identity, kind, sealed, offset, &mut Room::default())
         };
         assert_eq!(open(&HOME, BlockKind::Data, &sealed, 48), Ok(Payload::Stored(4)));
         let other_file = TableIdentity { file: 8, ..HOME };
@@ -303,24 +297,36 @@ mod tests {
     #[test]
     fn a_compressed_block_comes_back_and_a_wild_length_is_refused_before_it_is_allocated() {
         let rows = b"abc".repeat(500);
-        let mut payload = u32::try_from(rows.len()).unwrap().to_le_bytes().to_vec();
-        payload.extend_from_slice(&lz4_flex::block::compress(&rows));
-        let mut sealed = Vec::new();
-        seal_block(&HOME, BlockKind::Data, true, &payload, 48, &mut sealed);
-        // A room that an earlier, larger block has used.
-        let mut raw = vec![0xAA; 4_000];
-        assert_eq!(
-            open_block(&HOME, BlockKind::Data, &sealed, 48, &mut raw),
-            Ok(Payload::Unpacked(rows.len()))
-        );
-        assert_eq!(&raw[..rows.len()], rows);
-        for wild in [u32::MAX, 60 << 20, 1501] {
-            payload[..4].copy_from_slice(&wild.to_le_bytes());
+        let mut room = Room::default();
+        for with in [Compression::Lz4, Compression::Zstd(3)] {
+            let mut packer = Packer::new(with);
+            let (codec, payload) = packer.pack(&rows).unwrap();
+            let mut payload = payload.to_vec();
             let mut sealed = Vec::new();
-            seal_block(&HOME, BlockKind::Data, true, &payload, 48, &mut sealed);
-            let refused = open_block(&HOME, BlockKind::Data, &sealed, 48, &mut raw);
-            assert_eq!(refused, Err(CorruptionKind::BlockFormat));
+            seal_block(&HOME, BlockKind::Data, Some(codec), &payload, 48, &mut sealed);
+            // In a room that an earlier, larger block has used.
+            assert_eq!(
+                open_block(&HOME, BlockKind::Data, &sealed, 48, &mut room),
+                Ok(Payload::Unpacked(rows.len()))
+            );
+            assert_eq!(&room.bytes()[..rows.len()], rows);
+            for wild in [u32::MAX, 65 << 20, 1501] {
+                payload[..4].copy_from_slice(&wild.to_le_bytes());
+                let mut sealed = Vec::new();
+                seal_block(&HOME, BlockKind::Data, Some(codec), &payload, 48, &mut sealed);
+                let refused = open_block(&HOME, BlockKind::Data, &sealed, 48, &mut room);
+                assert_eq!(refused, Err(CorruptionKind::BlockFormat));
+            }
         }
+        let mut sealed = Vec::new();
+        seal_block(&HOME, BlockKind::Data, None, b"rows", 48, &mut sealed);
+        let tag = sealed.len() - 9;
+        sealed.truncate(tag);
+        sealed.push(BlockKind::Data as u8 | Codec::Lz4 as u8 | Codec::Zstd as u8);
+        let checksum = HOME.checksum(48, &sealed);
+        sealed.extend_from_slice(&checksum.to_le_bytes());
+        let refused = open_block(&HOME, BlockKind::Data, &sealed, 48, &mut room);
+        assert_eq!(refused, Err(CorruptionKind::BlockFormat), "two codecs at once");
     }
 
     #[test]

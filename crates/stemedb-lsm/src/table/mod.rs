@@ -16,6 +16,7 @@ mod heads;
 pub(crate) mod index;
 mod meta;
 mod meta_sum;
+mod pack;
 mod read_ahead;
 mod reader;
 mod run;
@@ -26,6 +27,7 @@ pub(crate) use builder::{TableBuilder, TableShape};
 pub(crate) use cursor::{Bounds, RunCursor};
 pub(crate) use heads::head;
 pub(crate) use meta::{TableMeta, decode_meta, encode_meta};
+pub(crate) use pack::Room;
 pub(crate) use reader::{Found, Table, TableContext};
 pub(crate) use run::Run;
 

@@ -5,7 +5,7 @@ use stemedb_env::{
     aligned::{ALIGNMENT_BYTES, AlignedBuffer},
 };
 
-use super::format::BlockHandle;
+use super::{format::BlockHandle, pack::Room};
 
 /// First and largest window of a scan. A short scan should not read much in vain; a long one should not notice the calls.
 const FIRST_WINDOW_BYTES: usize = 64 << 10;
@@ -26,7 +26,7 @@ pub(crate) struct ReadAhead {
     next_window_bytes: usize,
     blocks: u32,
     /// Room for a decompressed block.
-    pub(super) raw: Vec<u8>,
+    room: Room,
 }
 
 impl ReadAhead {
@@ -57,12 +57,12 @@ impl ReadAhead {
         file: u64,
         handle: BlockHandle,
         data_end: u64,
-    ) -> Result<(&[u8], &mut Vec<u8>)> {
+    ) -> Result<(&[u8], &mut Room)> {
         let bytes = handle.bytes as usize;
         let here = self.file == file && handle.offset >= self.start;
         let at = usize::try_from(handle.offset.wrapping_sub(self.start)).unwrap_or(usize::MAX);
         if here && at.checked_add(bytes).is_some_and(|end| end <= self.buffer.len()) {
-            return Ok((self.buffer.get(at..at + bytes).unwrap_or_default(), &mut self.raw));
+            return Ok((self.buffer.get(at..at + bytes).unwrap_or_default(), &mut self.room));
         }
         let page = ALIGNMENT_BYTES as u64;
         let start = handle.offset / page * page;
@@ -76,6 +76,6 @@ impl ReadAhead {
         room.resize_stale(window);
         source.read_exact_at(&mut room, start)?;
         (self.buffer, self.file, self.start) = (room, file, start);
-        Ok((self.buffer.get(lead..lead + bytes).unwrap_or_default(), &mut self.raw))
+        Ok((self.buffer.get(lead..lead + bytes).unwrap_or_default(), &mut self.room))
     }
 }

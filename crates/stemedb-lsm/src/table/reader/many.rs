@@ -8,6 +8,7 @@ use crate::{
     table::{
         block::{Block, FoundBlock},
         format::{BlockKind, open_block},
+        pack::Room,
     },
 };
 
@@ -41,18 +42,18 @@ impl Table {
     }
 
     /// Block `at` from the bytes of [`Table::block_read`], or read once more where they are not what they must be. Goes
-    /// into the cache. `raw` is room for the decompressed block.
+    /// into the cache. `room` is for the decompressed block.
     pub(crate) fn block_from(
         &self,
         at: usize,
         sealed: stemedb_env::Result<&[u8]>,
-        raw: &mut Vec<u8>,
+        room: &mut Room,
     ) -> Result<Block> {
         let loaded = self.loaded()?;
         let offset = loaded.index.handle(at).map_or(0, |handle| handle.offset);
         let parsed = sealed.ok().and_then(|sealed| {
-            let payload = open_block(&self.identity(), BlockKind::Data, sealed, offset, raw).ok()?;
-            Block::parse(payload.of(sealed, raw)).ok()
+            let payload = open_block(&self.identity(), BlockKind::Data, sealed, offset, room).ok()?;
+            Block::parse(payload.of(sealed, room)).ok()
         });
         let Some(block) = parsed else { return self.read_block_of(loaded, at, true) };
         self.context.counters.cache_misses.add(1);

@@ -263,10 +263,10 @@ impl Table {
         let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
         let data_end = loaded.footer.key_filter.offset;
         let block =
-            ahead.sealed(&*loaded.file, self.meta.file, handle, data_end).ok().and_then(|(sealed, raw)| {
+            ahead.sealed(&*loaded.file, self.meta.file, handle, data_end).ok().and_then(|(sealed, room)| {
                 let payload =
-                    open_block(&self.identity(), BlockKind::Data, sealed, handle.offset, raw).ok()?;
-                Block::parse(payload.of(sealed, raw)).ok()
+                    open_block(&self.identity(), BlockKind::Data, sealed, handle.offset, room).ok()?;
+                Block::parse(payload.of(sealed, room)).ok()
             });
         let Some(block) = block else {
             // Once more and by itself: that read knows what to say about it.
