@@ -28,6 +28,7 @@ mod stats;
 mod store;
 mod view;
 
+pub use commit::CommitTicket;
 pub use error::{Error, Result};
 pub use health::{Health, ViewHealth};
 pub use identity::Identity;

@@ -8,11 +8,11 @@ use std::{
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
 use stemedb_index::{Admit, Claims};
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmStore, MemStore, Value};
-use stemedb_wal::{CommitOptions, CommitQueue, Journal, SegmentedJournal, SubmitError};
+use stemedb_wal::{CommitOptions, CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
     Error, Health, Identity, Layout, Result, StateRoot, Stats, ViewSnapshot,
-    commit::{EndHalt, Halt, Stages, Wakes},
+    commit::{CommitTicket, EndHalt, Halt, Stages, Wakes, refusal},
     view::{View, Views},
 };
 
@@ -138,13 +138,16 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// `Indeterminate` means that the request may survive a crash, and that repeating it is safe.
     pub fn commit(&self, request: D::Request) -> Result<D::Reply> {
         let cost_bytes = D::cost_bytes(&request) as u64;
-        match self.queue.commit(request, cost_bytes) {
-            Ok(reply) => reply,
-            Err(SubmitError::Overloaded { queued_bytes, .. }) => Err(Error::Overloaded { queued_bytes }),
-            Err(SubmitError::Abandoned) => {
-                Err(Error::Indeterminate { source: stemedb_wal::Error::Abandoned })
-            }
-        }
+        self.queue.commit(request, cost_bytes).unwrap_or_else(|error| Err(refusal(error)))
+    }
+
+    /// Hands a request in without waiting for it: one thread can keep many commits under way, and the disk takes them in
+    /// groups. Requests of one thread become durable in the order in which they were handed in.
+    ///
+    /// Errors: `Overloaded`; everything else is told by the ticket.
+    pub fn submit(&self, request: D::Request) -> Result<CommitTicket<P, F, D>> {
+        let cost_bytes = D::cost_bytes(&request) as u64;
+        self.queue.submit(request, cost_bytes).map(CommitTicket::new).map_err(refusal)
     }
 
     /// A view of everything acknowledged so far, from the first view that is fit to answer.

@@ -10,6 +10,7 @@
 //! LSN n sees everything before it.
 
 mod halt;
+mod ticket;
 
 use std::sync::{
     Arc,
@@ -22,6 +23,8 @@ use stemedb_env::{Clock, Lsn, Micros};
 use stemedb_index::Admit;
 use stemedb_lsm::KvStore;
 use stemedb_wal::{CommitStages, Journal};
+pub use ticket::CommitTicket;
+pub(crate) use ticket::refusal;
 
 use crate::{Error, Result};
 

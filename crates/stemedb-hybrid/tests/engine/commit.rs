@@ -257,6 +257,41 @@ fn an_engine_without_claims_stores_plain_rows() {
 }
 
 #[test]
+fn many_commits_of_one_thread_under_way_share_syncs_and_are_readable_when_their_ticket_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = Env::real();
+    let engine =
+        LsmEngine::<KeyValues>::create(&env, &folder.path().join("db"), KeyValues, &HybridOptions::default())
+            .unwrap();
+    let batch = |n: u64| {
+        let mut batch = WriteBatch::new();
+        batch.put(&n.to_be_bytes(), &n.to_le_bytes());
+        batch
+    };
+    let before = engine.stats().journal.syncs;
+    let mut under_way = std::collections::VecDeque::new();
+    let mut last = 0;
+    for n in 0..512u64 {
+        under_way.push_back((n, engine.submit(batch(n)).unwrap()));
+        if under_way.len() == 64 {
+            let (n, ticket) = under_way.pop_front().unwrap();
+            let lsn = ticket.wait().unwrap();
+            assert!(lsn.0 > last, "in the order in which they were handed in");
+            last = lsn.0;
+            assert_eq!(engine.get(&n.to_be_bytes()).unwrap().as_deref(), Some(&n.to_le_bytes()[..]));
+        }
+    }
+    under_way.into_iter().for_each(|(_, ticket)| assert!(ticket.wait().unwrap().0 > last));
+    let syncs = engine.stats().journal.syncs - before;
+    assert!(syncs < 256, "{syncs} syncs for 512 commits");
+    // A dropped ticket takes nothing back.
+    drop(engine.submit(batch(9_999)).unwrap());
+    engine.submit(batch(10_000)).unwrap().wait().unwrap();
+    assert!(engine.get(&9_999u64.to_be_bytes()).unwrap().is_some());
+    assert_eq!(engine.get(&77_777u64.to_be_bytes()).unwrap(), None);
+}
+
+#[test]
 fn an_empty_submission_is_acknowledged_without_an_entry() {
     let (engine, _env, _sim) = create(10);
     assert!(engine.commit(Submission::new()).unwrap().is_empty());
