@@ -9,7 +9,7 @@ pub use batch::{Op, WriteBatch};
 pub use mem::{MemIter, MemSnapshot, MemStore};
 use stemedb_env::Lsn;
 
-use crate::Result;
+use crate::{Result, memtable::MemValue};
 
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 8 << 10;
@@ -19,21 +19,43 @@ pub const MAX_VALUE_BYTES: usize = 16 << 20;
 /// A value that stays readable as long as this handle lives. Cloning is cheap: it shares the block it lies in.
 #[derive(Clone, Debug)]
 pub struct Value {
-    owner: Arc<[u8]>,
+    owner: Owner,
     start: u32,
     end: u32,
+}
+
+/// What a value keeps.
+#[derive(Clone, Debug)]
+enum Owner {
+    Bytes(Arc<[u8]>),
+    Memtable(MemValue),
+}
+
+impl Owner {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Owner::Bytes(bytes) => bytes,
+            Owner::Memtable(value) => value.bytes(),
+        }
+    }
 }
 
 impl Value {
     /// A value that is all of `owner`.
     pub fn whole(owner: Arc<[u8]>) -> Value {
         let end = u32::try_from(owner.len()).unwrap_or(u32::MAX);
-        Value { owner, start: 0, end }
+        Value { owner: Owner::Bytes(owner), start: 0, end }
+    }
+
+    pub(crate) fn memtable(value: MemValue) -> Value {
+        let end = u32::try_from(value.bytes().len()).unwrap_or(u32::MAX);
+        Value { owner: Owner::Memtable(value), start: 0, end }
     }
 
     /// A part of a shared block; `None` if the range lies outside of it.
     pub fn part(owner: Arc<[u8]>, start: usize, end: usize) -> Option<Value> {
         owner.get(start..end)?;
+        let owner = Owner::Bytes(owner);
         Some(Value { owner, start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
     }
 }
@@ -42,7 +64,7 @@ impl Deref for Value {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.owner.get(self.start as usize..self.end as usize).unwrap_or_default()
+        self.owner.bytes().get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 

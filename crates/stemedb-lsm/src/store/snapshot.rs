@@ -51,14 +51,14 @@ impl LsmSnapshot {
 
     fn find(&self, key: &[u8]) -> Result<Found> {
         let SnapshotInner { state, lsn, .. } = &*self.inner;
+        // One hash serves the filters of all memtables and tables.
+        let hash = filter_hash(key);
         for memtable in state.memtables() {
-            match memtable.get(key, *lsn) {
+            match memtable.get(key, hash, *lsn) {
                 Found::Nothing => {}
                 found => return Ok(found),
             }
         }
-        // One hash serves the filters of all tables.
-        let hash = filter_hash(key);
         for run in state.version.runs() {
             let at = run.partition_point(|table| table.meta.largest.as_slice() < key);
             let Some(table) = run.get(at).filter(|table| table.meta.smallest.as_slice() <= key) else {
@@ -92,7 +92,7 @@ impl KvSnapshot for LsmSnapshot {
         let bounds = Arc::new(Bounds::of(range, core.options.prefix_extractor));
         let mut sources = Vec::new();
         for memtable in state.memtables().filter(|memtable| !memtable.is_empty()) {
-            let cursor = MemCursor::new(Arc::clone(memtable), Arc::clone(&bounds), direction, *lsn);
+            let cursor = MemCursor::new(memtable, Arc::clone(&bounds), direction, *lsn);
             sources.push(Source::Mem(cursor));
         }
         for run in state.version.runs().filter(|run| !bounds.tables(run).is_empty()) {
