@@ -231,7 +231,9 @@ mod tests {
     #[test]
     fn an_arena_starts_small_and_grows() {
         let mut arena = Arena::new(pool(0));
-        (0..40_000).for_each(|_| drop(arena.block(200)));
+        for _ in 0..40_000 {
+            arena.block(200);
+        }
         let sizes: Vec<usize> = arena.chunks.iter().map(|chunk| chunk.bytes >> 10).collect();
         assert_eq!(sizes, [64, 128, 256, 512, 1024, 2048, 2048, 2048]);
     }
@@ -240,7 +242,9 @@ mod tests {
     fn freed_chunks_serve_the_next_arena_and_the_pool_is_bounded() {
         let pool = pool(2);
         let mut arena = Arena::new(Arc::clone(&pool));
-        (0..60_000).for_each(|_| drop(arena.block(200)));
+        for _ in 0..60_000 {
+            arena.block(200);
+        }
         let large = |arena: &Arena| -> Vec<usize> {
             let large = arena.chunks.iter().filter(|chunk| chunk.bytes == LARGEST_CHUNK_BYTES);
             large.map(|chunk| chunk.start.as_ptr() as usize).collect()

@@ -213,7 +213,13 @@ impl Search {
             // SAFETY: `left` was reached on a higher level than this one.
             self.next = NonNull::new(unsafe { link(self.left, self.level) }.load(order));
         }
-        prefetch(self.next, self.left_shared.min(self.right_shared));
+        let shared = self.left_shared.min(self.right_shared);
+        prefetch(self.next, shared);
+        if let Some(below) = self.level.checked_sub(1) {
+            // What comes next if this one is too far; the link lies beside the one just read.
+            // SAFETY: as above.
+            prefetch(NonNull::new(unsafe { link(self.left, below) }.load(Ordering::Relaxed)), shared);
+        }
         false
     }
 

@@ -11,6 +11,7 @@ mod files;
 mod flush;
 mod open;
 mod repair;
+mod replay;
 mod snapshot;
 mod write;
 
@@ -21,7 +22,7 @@ pub(crate) use self::{
     files::{DamageList, Graveyard},
     snapshot::SnapshotInner,
 };
-pub use self::{files::Damage, snapshot::LsmSnapshot};
+pub use self::{files::Damage, replay::Replay, snapshot::LsmSnapshot};
 use parking_lot::Mutex;
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 

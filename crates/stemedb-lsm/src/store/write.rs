@@ -71,7 +71,7 @@ impl Core {
     }
 
     /// Sees to it that the active memtable takes another batch; false if a flush must end first. Called by the writer.
-    fn make_room(&self, lsn: Lsn) -> bool {
+    pub(super) fn make_room(&self, lsn: Lsn) -> bool {
         let state = self.state();
         if state.active.bytes() < self.options.memtable_bytes {
             return true;
@@ -103,12 +103,18 @@ impl Core {
     /// True if a batch is so large that it becomes a sealed memtable of its own, and there is room for one.
     fn takes_whole(&self, batch: &WriteBatch) -> bool {
         let is_large = batch.data_bytes() >= self.options.memtable_bytes / 2 && !batch.is_empty();
-        is_large && self.state().sealed.len() < self.options.max_sealed_memtables
+        is_large && self.has_room_for_run()
+    }
+
+    /// True if a sorted run may be sealed now. With rows in the active memtable that is two memtables; the second may come
+    /// on top of those that are allowed, because the active one is empty then.
+    pub(super) fn has_room_for_run(&self) -> bool {
+        let state = self.state();
+        let only_one = state.active.max_lsn() == Lsn::ZERO;
+        state.sealed.len() < self.options.max_sealed_memtables + usize::from(only_one)
     }
 
     /// Seals the active memtable, and then a sorted run of newer rows up to `upto`. Called with the writer's lock held.
-    ///
-    /// One of the two may come on top of the sealed memtables that are allowed: the active one is empty instead.
     pub(super) fn seal_run(&self, run: SortedRun, upto: Lsn) {
         let run = Arc::new(Memtable::sorted(run, &self.memtables));
         run.seal(upto);
@@ -125,7 +131,7 @@ impl Core {
         self.wake_flush();
     }
 
-    fn wait_for_flush(&self) -> Result<()> {
+    pub(super) fn wait_for_flush(&self) -> Result<()> {
         // A flush that failed is tried once more for every batch that needs it.
         self.flush_failure.lock().take();
         self.wake_flush();
