@@ -93,7 +93,8 @@ impl ChunkPool {
     }
 
     /// Bytes that wait.
-    pub(crate) fn bytes(&self) -> usize {
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
         self.free.lock().len() * LARGEST_CHUNK_BYTES
     }
 }
