@@ -136,5 +136,105 @@ fn reading(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, loading, reading);
+/// Rows as they are written: a short key with a long value, or the long keys with shared beginnings that claims have.
+fn memtable_row(kind: &str, number: u64) -> (Vec<u8>, Vec<u8>) {
+    match kind {
+        "short_keys" => (key(number).to_vec(), number.to_le_bytes().repeat(32)),
+        _ => {
+            // Four rows about each subject; subjects of 52 to 155 bytes that begin alike.
+            let (subject, row) = (number >> 2, number & 3);
+            let length = 40 + (subject.wrapping_mul(0x9E37_79B9) >> 7) as usize % 104;
+            let name = format!("chemistry/compound/inorganic/salts/{subject:016x}");
+            let mut key: Vec<u8> =
+                name.bytes().chain(std::iter::repeat(b'-')).take(length.max(name.len())).collect();
+            key.extend_from_slice(format!("\0{}:{row:04x}", ["S", "P", "H", "T"][row as usize]).as_bytes());
+            (key, number.to_le_bytes().repeat(12))
+        }
+    }
+}
+
+fn memtable_batches(kind: &str, numbers: &[u64]) -> Vec<WriteBatch> {
+    let batch = |chunk: &[u64]| {
+        let mut batch = WriteBatch::new();
+        for number in chunk {
+            let (key, value) = memtable_row(kind, *number);
+            batch.put(&key, &value);
+        }
+        batch
+    };
+    numbers.chunks(BATCH_ROWS).map(batch).collect()
+}
+
+/// A tree whose rows never leave the memtable.
+fn unflushed() -> (LsmStore, TempDir) {
+    let dir = scratch();
+    let options = LsmOptions { memtable_bytes: 1 << 30, ..LsmOptions::default() };
+    let store = LsmStore::create(Env::real(), &dir.path().join("kv"), DatabaseId([7; 16]), options);
+    (store.unwrap(), dir)
+}
+
+fn apply_all(store: &LsmStore, batches: &[WriteBatch]) {
+    for (lsn, batch) in (store.published_lsn().0 + 1..).zip(batches) {
+        store.apply(batch, Lsn(lsn)).unwrap();
+        store.publish(Lsn(lsn));
+    }
+}
+
+fn memtable(criterion: &mut Criterion) {
+    let rows = scaled(200_000);
+    for kind in ["short_keys", "shared_prefixes"] {
+        let mut group = criterion.benchmark_group("memtable_insert");
+        group.sample_size(10).throughput(Throughput::Elements(rows as u64));
+        for order in ["sorted", "random"] {
+            // The random numbers keep their order in the low bits, so that the four rows of a subject lie apart.
+            let batches = memtable_batches(kind, &numbers(order, rows));
+            group.bench_function(BenchmarkId::new(kind, order), |bencher| {
+                bencher.iter_batched(
+                    unflushed,
+                    |(store, dir)| {
+                        apply_all(&store, &batches);
+                        (store, dir)
+                    },
+                    BatchSize::PerIteration,
+                );
+            });
+        }
+        group.finish();
+
+        let numbers = numbers("random", rows);
+        let (store, _dir) = unflushed();
+        apply_all(&store, &memtable_batches(kind, &numbers));
+        let view = store.snapshot();
+        // Far apart in the list, one after the other.
+        let present: Vec<Vec<u8>> =
+            numbers.iter().step_by(7).map(|number| memtable_row(kind, *number).0).collect();
+        let absent: Vec<Vec<u8>> = present.iter().map(|key| [key.as_slice(), b"!"].concat()).collect();
+        let mut group = criterion.benchmark_group("memtable_get");
+        for (what, keys) in [("present", &present), ("absent", &absent)] {
+            let mut next = (0..keys.len()).cycle();
+            group.bench_function(BenchmarkId::new(kind, what), |bencher| {
+                bencher.iter(|| black_box(view.get(&keys[next.next().unwrap_or(0)]).unwrap()));
+            });
+        }
+        group.finish();
+
+        let mut group = criterion.benchmark_group("memtable_scan");
+        group.sample_size(20).throughput(Throughput::Elements(rows as u64));
+        for (name, direction) in [("forward", Direction::Forward), ("backward", Direction::Backward)] {
+            group.bench_function(BenchmarkId::new(kind, name), |bencher| {
+                bencher.iter(|| {
+                    let mut rows = view.scan(&KeyRange::all(), direction);
+                    let mut bytes = 0;
+                    while rows.advance().unwrap() {
+                        bytes += rows.key().len() + rows.value().len();
+                    }
+                    black_box(bytes)
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, loading, reading, memtable);
 criterion_main!(benches);

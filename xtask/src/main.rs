@@ -8,7 +8,7 @@
 //! - [`layers`]: arrows between crates point down only.
 //! - [`machine_paths`]: nothing committed names a path of the machine it was written on.
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
-//! - [`interleavings`]: the commit queue under shuttle.
+//! - [`interleavings`]: the commit queue and the memtable under shuttle.
 //! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
 //! - [`peers`]: the benchmarks beside other engines.
 //! - [`torture`]: the suites that try to make the journal lie, and the ledger of their runs.
@@ -55,7 +55,7 @@ cargo xtask <task>
                                  without --quick, --entries, --workloads and --only renews docs/benchmarks/engines.*
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
-  interleavings                  the commit queue under a scheduler that explores interleavings (shuttle)
+  interleavings                  commit queue and memtable under a scheduler that explores interleavings (shuttle)
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
   rig [--deep] [--require]       the journal on a real kernel: power cuts, full disks (as root, on Linux)

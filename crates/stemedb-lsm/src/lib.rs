@@ -40,7 +40,7 @@ pub use kv::{
 pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use stats::{LevelStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
-pub use store::{Damage, LsmSnapshot, LsmStore};
+pub use store::{Damage, LsmSnapshot, LsmStore, Replay};
 
 /// The example of the README must compile and hold.
 #[cfg(doctest)]

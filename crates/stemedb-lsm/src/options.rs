@@ -20,7 +20,8 @@ pub enum Compression {
 /// Options of a tree. None of them is stored: a tree may be reopened with others.
 #[derive(Clone, Debug)]
 pub struct LsmOptions {
-    /// A memtable is sealed at the first batch boundary after it has grown to this.
+    /// A memtable is sealed at the first batch boundary after it has grown to this. Its memory grows with its rows, from
+    /// 64 KiB on; as much again is kept for the next one when it is gone.
     pub memtable_bytes: usize,
     /// Sealed memtables that may wait for their flush before `apply` waits too.
     pub max_sealed_memtables: usize,
@@ -49,7 +50,7 @@ pub struct LsmOptions {
 impl Default for LsmOptions {
     fn default() -> LsmOptions {
         LsmOptions {
-            memtable_bytes: 32 << 20,
+            memtable_bytes: 64 << 20,
             max_sealed_memtables: 2,
             block_bytes: 4 << 10,
             block_cache_bytes: 64 << 20,

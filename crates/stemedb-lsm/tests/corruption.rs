@@ -238,14 +238,14 @@ fn an_unreadable_filter_never_hides_a_row_and_costs_block_reads() {
 fn heal(store: &LsmStore, journal: &Journal, file: u64) -> Result<(), Error> {
     let table = store.tables().into_iter().find(|table| table.file == file).unwrap();
     let rows = journal.rows(&table.smallest, &table.largest, table.min_lsn..=table.max_lsn);
+    let before: Vec<u64> = store.tables().iter().map(|table| table.file).collect();
     store.repair_table(file, &mut rows.into_iter().map(Ok))?;
-    let healed = store
-        .tables()
-        .into_iter()
-        .find(|other| other.level == table.level && other.smallest == table.smallest);
-    let healed = healed.unwrap();
-    assert_eq!((healed.digest, healed.rows, &healed.largest), (table.digest, table.rows, &table.largest));
-    assert_ne!(healed.file, file);
+    let after = store.tables();
+    let mut new = after.iter().filter(|table| !before.contains(&table.file));
+    let healed = new.next().unwrap();
+    assert_eq!((healed.digest, healed.rows, healed.level), (table.digest, table.rows, table.level));
+    assert_eq!((&healed.smallest, &healed.largest), (&table.smallest, &table.largest));
+    assert!(new.next().is_none() && after.iter().all(|table| table.file != file));
     Ok(())
 }
 

@@ -137,7 +137,7 @@ fn absent_keys_and_prefixes_cost_almost_no_block_reads() {
 fn rows_written_in_order_are_never_rewritten() {
     let (env, _handles) = Env::sim(2);
     let store = create(&env, &support::dir(), options());
-    for lsn in 1..=300u64 {
+    for lsn in 1..=600u64 {
         let mut batch = WriteBatch::new();
         (0..10)
             .for_each(|n| batch.put(format!("{:08}", lsn * 10 + n).as_bytes(), b"some value of some length"));

@@ -20,7 +20,7 @@ pub use scheduled::{Gate, Mutex, MutexGuard};
 /// Atomics that shuttle can schedule.
 pub mod atomic {
     #[cfg(shuttle)]
-    pub use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    pub use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
     #[cfg(not(shuttle))]
-    pub use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 }

@@ -169,11 +169,7 @@ fn open_tree<D: Derive>(
 
 /// Applies to a view what the journal has and the view has not. Returns the number of entries and the recorded time
 /// of the journal's last one.
-pub(crate) fn replay<S: KvStore, D: Derive>(
-    journal: &SegmentedJournal,
-    view: &S,
-    derive: &D,
-) -> Result<(u64, Micros)> {
+fn replay<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) -> Result<(u64, Micros)> {
     let (reached, end) = (view.published_lsn(), journal.durable_lsn());
     if reached > end {
         return Err(Error::ViewAhead { view: reached, journal: end });
@@ -193,6 +189,7 @@ pub(crate) fn replay<S: KvStore, D: Derive>(
     }
     let mut reader = journal.read_from(from)?;
     let mut rows = WriteBatch::new();
+    let mut replay = view.begin_replay();
     let mut replayed = 0;
     while let Some(entry) = reader.next_entry()? {
         if let Some(at) = derive.recorded_at(entry.lsn, &entry.bytes)? {
@@ -201,11 +198,11 @@ pub(crate) fn replay<S: KvStore, D: Derive>(
         if entry.lsn > reached {
             rows.clear();
             derive.derive(entry.lsn, &entry.bytes, &mut rows)?;
-            view.apply(&rows, entry.lsn)?;
-            view.publish(entry.lsn);
+            replay.apply(&rows, entry.lsn)?;
             replayed += 1;
         }
     }
+    replay.finish()?;
     Ok((replayed, recorded))
 }
 

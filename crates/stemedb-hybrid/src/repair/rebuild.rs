@@ -70,16 +70,17 @@ pub fn rebuild<D: Derive>(
     if end > Lsn::ZERO {
         let mut reader = journal.read_from(Lsn(1))?;
         let mut rows = WriteBatch::new();
+        let mut replay = tree.begin_replay();
         while let Some(entry) = reader.next_entry()? {
             rows.clear();
             derive.derive(entry.lsn, &entry.bytes, &mut rows)?;
-            tree.apply(&rows, entry.lsn)?;
-            tree.publish(entry.lsn);
+            replay.apply(&rows, entry.lsn)?;
             entries += 1;
             if entries % REPORT_EVERY == 0 || entry.lsn == end {
                 progress(RebuildProgress { done: entry.lsn, end });
             }
         }
+        replay.finish()?;
     }
     tree.flush()?;
     let root = state_root(&tree.snapshot())?;

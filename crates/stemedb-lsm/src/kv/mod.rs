@@ -9,7 +9,7 @@ pub use batch::{Op, WriteBatch};
 pub use mem::{MemIter, MemSnapshot, MemStore};
 use stemedb_env::Lsn;
 
-use crate::{Result, table::block::BlockBytes};
+use crate::{Result, memtable::MemValue, table::block::BlockBytes};
 
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 8 << 10;
@@ -24,11 +24,22 @@ pub struct Value {
     end: u32,
 }
 
-/// What a value lies in.
+/// What a value keeps.
 #[derive(Clone, Debug)]
 enum Owner {
     Bytes(Arc<[u8]>),
     Block(BlockBytes),
+    Memtable(MemValue),
+}
+
+impl Owner {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Owner::Bytes(bytes) => bytes,
+            Owner::Block(block) => &block.slice,
+            Owner::Memtable(value) => value.bytes(),
+        }
+    }
 }
 
 impl Value {
@@ -36,6 +47,11 @@ impl Value {
     pub fn whole(owner: Arc<[u8]>) -> Value {
         let end = u32::try_from(owner.len()).unwrap_or(u32::MAX);
         Value { owner: Owner::Bytes(owner), start: 0, end }
+    }
+
+    pub(crate) fn memtable(value: MemValue) -> Value {
+        let end = u32::try_from(value.bytes().len()).unwrap_or(u32::MAX);
+        Value { owner: Owner::Memtable(value), start: 0, end }
     }
 
     /// A part of a shared buffer; `None` if the range lies outside of it.
@@ -59,11 +75,7 @@ impl Deref for Value {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let bytes = match &self.owner {
-            Owner::Bytes(bytes) => &**bytes,
-            Owner::Block(block) => &block.slice,
-        };
-        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+        self.owner.bytes().get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 

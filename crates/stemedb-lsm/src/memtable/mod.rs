@@ -1,61 +1,128 @@
 //! Rows that are not in a table yet.
 //!
-//! A concurrent skip list in the order key ascending, LSN descending. The rows of a batch share one buffer: inserting
-//! one costs a list node and no copy of its own, and a value read from here pins that buffer only.
+//! - `skiplist`: the rows, in the order key ascending, LSN descending, in memory of `arena`.
+//! - `sorted`: the same for rows that came at once, without a list.
+//! - `order`: comparing and sorting keys that share long beginnings.
+//! - `filter`: keeps lookups of absent keys away from both.
+//! - `cursor`, `value`: what readers hold.
+//!
+//! Nothing is allocated per row, neither by writers nor by readers, and no row is copied to be read.
 
+mod arena;
 mod cursor;
-mod row;
+mod filter;
+#[cfg(all(test, shuttle))]
+mod interleavings;
+#[cfg(all(test, not(shuttle)))]
+mod model;
+mod order;
+mod skiplist;
+mod sorted;
+mod value;
 
-use std::{
-    ops::Bound,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use crossbeam_skiplist::SkipMap;
+pub(crate) use arena::ChunkPool;
 pub(crate) use cursor::MemCursor;
-pub(crate) use row::{MemRow, Place, Position};
+use filter::GrowingFilter;
+pub(crate) use order::Sorter;
+use skiplist::{GROUP, NewRow, SkipList};
+pub(crate) use sorted::{RunBuilder, SortedRun};
 use stemedb_env::Lsn;
+pub(crate) use value::MemValue;
 
-use crate::{WriteBatch, table::Found};
+use crate::{LsmOptions, PrefixExtractor, Value, WriteBatch, table::Found};
 
-/// What a row costs beside its bytes: list node, tower, handle of the shared buffer.
-const ROW_OVERHEAD_BYTES: usize = 96;
+/// What a row costs beside its bytes, about: header, a tower of 4/3 links, alignment, its share of the filter.
+pub(crate) const ROW_OVERHEAD_BYTES: usize = 32;
+
+/// What all memtables of a tree have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct MemtableShape {
+    limit_bytes: usize,
+    prefix_extractor: Option<PrefixExtractor>,
+    pub(crate) pool: Arc<ChunkPool>,
+}
+
+impl MemtableShape {
+    pub(crate) fn new(options: &LsmOptions) -> MemtableShape {
+        MemtableShape {
+            limit_bytes: options.memtable_bytes,
+            prefix_extractor: options.prefix_extractor,
+            // While one memtable grows at most one other is freed, unless flushes are far ahead.
+            pool: Arc::new(ChunkPool::new(options.memtable_bytes)),
+        }
+    }
+
+    /// How many rows a full memtable will have, if they go on as they began.
+    fn expected_rows(&self, rows: usize, bytes: usize) -> usize {
+        let row_bytes = (bytes / rows.max(1)).max(ROW_OVERHEAD_BYTES);
+        self.limit_bytes.div_ceil(row_bytes)
+    }
+}
+
+#[derive(Debug)]
+enum Rows {
+    List(Arc<SkipList>),
+    Sorted(Arc<SortedRun>),
+}
 
 /// An in-memory table. Written under the writer's lock, read without one.
 #[derive(Debug)]
 pub(crate) struct Memtable {
-    rows: SkipMap<MemRow, ()>,
+    rows: Rows,
+    filter: GrowingFilter,
+    shape: MemtableShape,
+    count: AtomicUsize,
     bytes: AtomicUsize,
     min_lsn: AtomicU64,
     max_lsn: AtomicU64,
     /// Once sealed: its rows up to this LSN, and only these, go into its table. Newer rows stand in a newer memtable too.
     upto: AtomicU64,
+    /// Rows above this LSN are as if they were not there: their batches have been abandoned.
+    kept: AtomicU64,
 }
 
 impl Memtable {
-    pub(crate) fn new() -> Memtable {
+    pub(crate) fn new(shape: &MemtableShape) -> Memtable {
+        Memtable::over(Rows::List(Arc::new(SkipList::new(Arc::clone(&shape.pool)))), shape)
+    }
+
+    fn over(rows: Rows, shape: &MemtableShape) -> Memtable {
         Memtable {
-            rows: SkipMap::new(),
+            rows,
+            filter: GrowingFilter::new(shape.prefix_extractor),
+            shape: shape.clone(),
+            count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             min_lsn: AtomicU64::new(u64::MAX),
             max_lsn: AtomicU64::new(0),
             upto: AtomicU64::new(u64::MAX),
+            kept: AtomicU64::new(u64::MAX),
         }
     }
 
-    /// Inserts the rows of a batch. `order` is scratch space.
-    ///
-    /// Rows go in sorted, so that one search path through the list serves many of them; of several operations on one
-    /// key the last wins.
-    pub(crate) fn insert_batch(&self, batch: &WriteBatch, lsn: Lsn, order: &mut Vec<u32>) {
-        let (bytes, spans) = batch.raw();
-        if spans.is_empty() {
-            return;
+    /// A memtable of rows that were sorted elsewhere. Takes no further rows.
+    pub(crate) fn sorted(run: SortedRun, shape: &MemtableShape) -> Memtable {
+        let run = Arc::new(run);
+        let memtable = Memtable::over(Rows::Sorted(Arc::clone(&run)), shape);
+        let mut bytes = 0;
+        for at in 0..run.len() {
+            memtable.filter.add_key(run.key(at), || run.len());
+            bytes += row_bytes(run.key(at), run.value(at));
+            memtable.note_lsn(run.lsn(at));
         }
-        let owner: Arc<[u8]> = Arc::from(bytes);
+        memtable.bytes.store(bytes, Ordering::Relaxed);
+        memtable.count.store(run.len(), Ordering::Release);
+        memtable
+    }
+
+    /// Inserts the rows of a batch; of several operations on one key the last wins. `sorter` is scratch space.
+    pub(crate) fn insert_batch(&self, batch: &WriteBatch, lsn: Lsn, sorter: &mut Sorter) {
+        let (bytes, spans) = batch.raw();
         let row = |at: u32| {
             let at = at as usize;
             let start = match at.checked_sub(1).and_then(|before| spans.get(before)) {
@@ -63,48 +130,102 @@ impl Memtable {
                 None => 0,
             };
             let span = spans.get(at)?;
-            Some((bytes.get(start..span.key_end)?, start, span))
+            let value = span.value_end.and_then(|end| bytes.get(span.key_end..end));
+            Some(NewRow { key: bytes.get(start..span.key_end)?, lsn, value })
         };
-        let key = |at: u32| row(at).map_or(&[][..], |(key, ..)| key);
-        order.clear();
-        order.extend(0..u32::try_from(spans.len()).unwrap_or(u32::MAX));
-        order.sort_unstable_by(|a, b| key(*a).cmp(key(*b)).then(a.cmp(b)));
-        let mut sum = 0;
-        let mut following = order.iter().copied().skip(1);
-        for at in order.iter().copied() {
-            let superseded = following.next().is_some_and(|next| key(next) == key(at));
-            let Some((_, start, span)) = row(at).filter(|_| !superseded) else { continue };
-            let Some(row) = MemRow::new(Arc::clone(&owner), start, span.key_end, span.value_end, lsn) else {
-                continue;
-            };
-            sum += row.data_bytes() + ROW_OVERHEAD_BYTES;
-            self.rows.insert(row, ());
+        let key = |at: u32| row(at).map_or(&[][..], |row| row.key);
+        let count = u32::try_from(spans.len()).unwrap_or(u32::MAX);
+        let mut before: Option<&[u8]> = None;
+        // Of equal keys the latest comes first.
+        let rows = sorter.sort(count, &key).filter_map(row);
+        self.insert_sorted(rows.filter(|row| before.replace(row.key) != Some(row.key)));
+    }
+
+    /// Inserts rows in the order of the list.
+    fn insert_sorted<'r>(&self, mut rows: impl Iterator<Item = NewRow<'r>>) {
+        let Rows::List(list) = &self.rows else {
+            debug_assert!(false, "sorted memtables are sealed from the start");
+            return;
+        };
+        let mut writer = list.writer();
+        let (mut count, mut bytes) = (self.rows(), self.bytes());
+        loop {
+            let mut group = [NewRow::NOTHING; GROUP];
+            let mut filled = 0;
+            for (slot, row) in group.iter_mut().zip(&mut rows) {
+                *slot = row;
+                filled += 1;
+            }
+            let Some(group) = group.get(..filled).filter(|group| !group.is_empty()) else { break };
+            for row in group {
+                count += 1;
+                bytes += row_bytes(row.key, row.value);
+                self.note_lsn(row.lsn);
+                // Before the row: whoever sees the row sees the bits.
+                self.filter.add_key(row.key, || self.shape.expected_rows(count, bytes));
+            }
+            writer.insert(group);
         }
-        self.bytes.fetch_add(sum, Ordering::Relaxed);
-        self.note_lsn(lsn);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.count.store(count, Ordering::Release);
     }
 
-    /// Inserts a row of another memtable.
-    pub(crate) fn insert_row(&self, row: MemRow) {
-        self.bytes.fetch_add(row.data_bytes() + ROW_OVERHEAD_BYTES, Ordering::Relaxed);
-        self.note_lsn(row.lsn());
-        self.rows.insert(row, ());
+    /// Copies the rows of a sorted run, which must all be newer than what is here, into the list.
+    pub(crate) fn insert_run(&self, run: &SortedRun) {
+        let row = |at| NewRow { key: run.key(at), lsn: run.lsn(at), value: run.value(at) };
+        self.insert_sorted((0..run.len()).map(row));
     }
 
-    fn note_lsn(&self, lsn: Lsn) {
-        self.min_lsn.fetch_min(lsn.0, Ordering::AcqRel);
-        self.max_lsn.fetch_max(lsn.0, Ordering::AcqRel);
+    /// A new memtable with the rows whose LSN is wanted.
+    fn copy(&self, wanted: impl Fn(Lsn) -> bool) -> Memtable {
+        let copy = Memtable::new(&self.shape);
+        let kept = self.kept();
+        let is_wanted = |lsn: Lsn| lsn <= kept && wanted(lsn);
+        match &self.rows {
+            Rows::List(list) => {
+                let rows = list.rows().filter(|row| is_wanted(row.lsn()));
+                copy.insert_sorted(rows.map(|row| NewRow {
+                    key: row.key(),
+                    lsn: row.lsn(),
+                    value: row.value(),
+                }));
+            }
+            Rows::Sorted(run) => {
+                let rows = (0..run.len()).filter(|at| is_wanted(run.lsn(*at)));
+                copy.insert_sorted(rows.map(|at| NewRow {
+                    key: run.key(at),
+                    lsn: run.lsn(at),
+                    value: run.value(at),
+                }));
+            }
+        }
+        copy
     }
 
-    /// Removes every row above `lsn`.
+    /// A new memtable with the rows above `lsn`.
+    pub(crate) fn rows_above(&self, lsn: Lsn) -> Memtable {
+        self.copy(|row| row > lsn)
+    }
+
+    /// A new memtable without the rows above `lsn`. Readers of this one are not disturbed.
+    pub(crate) fn without_above(&self, lsn: Lsn) -> Memtable {
+        self.copy(|row| row <= lsn)
+    }
+
+    /// Hides every row above `lsn` for good. For memtables that take no more rows: one that did would hide them too if
+    /// they came with the same LSNs again.
     pub(crate) fn remove_above(&self, lsn: Lsn) {
         if self.max_lsn() <= lsn {
             return;
         }
-        for entry in self.rows.iter().filter(|entry| entry.key().lsn() > lsn) {
-            self.bytes.fetch_sub(entry.key().data_bytes() + ROW_OVERHEAD_BYTES, Ordering::Relaxed);
-            entry.remove();
+        self.kept.fetch_min(lsn.0, Ordering::AcqRel);
+        let mut count = 0;
+        let mut keep = |row: Lsn| count += usize::from(row <= lsn);
+        match &self.rows {
+            Rows::List(list) => list.rows().for_each(|row| keep(row.lsn())),
+            Rows::Sorted(run) => (0..run.len()).for_each(|at| keep(run.lsn(at))),
         }
+        self.count.store(count, Ordering::Release);
         self.max_lsn.store(lsn.0, Ordering::Release);
         self.upto.fetch_min(lsn.0, Ordering::AcqRel);
         if self.min_lsn() > lsn {
@@ -112,26 +233,26 @@ impl Memtable {
         }
     }
 
-    /// Calls `visit` for every row above `lsn`.
-    pub(crate) fn rows_above(&self, lsn: Lsn, visit: &mut dyn FnMut(MemRow)) {
-        if self.max_lsn() > lsn {
-            self.rows
-                .iter()
-                .filter(|entry| entry.key().lsn() > lsn)
-                .for_each(|entry| visit(entry.key().clone()));
-        }
+    fn note_lsn(&self, lsn: Lsn) {
+        self.min_lsn.fetch_min(lsn.0, Ordering::AcqRel);
+        self.max_lsn.fetch_max(lsn.0, Ordering::AcqRel);
     }
 
+    fn kept(&self) -> Lsn {
+        Lsn(self.kept.load(Ordering::Acquire))
+    }
+
+    /// Bytes of its rows with what they cost beside. Abandoned rows of a sealed memtable count until it is gone.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.rows.len()
+        self.count.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows() == 0
     }
 
     /// Smallest LSN of a row; [`Lsn::MAX`] without rows.
@@ -155,21 +276,42 @@ impl Memtable {
 
     /// The LSN of the newest version of `key` at or below `lsn`.
     pub(crate) fn version_at(&self, key: &[u8], lsn: Lsn) -> Option<Lsn> {
-        let entry = self.rows.lower_bound(Bound::Included(&Position { key, lsn } as &dyn Place))?;
-        (entry.key().key() == key).then(|| entry.key().lsn())
+        let lsn = lsn.min(self.kept());
+        match &self.rows {
+            Rows::List(list) => list.find(key, lsn).filter(|row| row.key() == key).map(|row| row.lsn()),
+            Rows::Sorted(run) => {
+                let at = run.find(key, lsn);
+                (at < run.len() && run.key(at) == key).then(|| run.lsn(at))
+            }
+        }
     }
 
-    /// The newest version of `key` at or below `lsn`.
-    pub(crate) fn get(&self, key: &[u8], lsn: Lsn) -> Found {
-        if self.min_lsn() > lsn {
+    /// False means that no row has a key or declared prefix with this filter hash.
+    pub(crate) fn may_contain(&self, hash: u64) -> bool {
+        self.filter.may_contain(hash)
+    }
+
+    /// The newest version of `key`, whose filter hash is `hash`, at or below `lsn`.
+    pub(crate) fn get(&self, key: &[u8], hash: u64, lsn: Lsn) -> Found {
+        if self.min_lsn() > lsn || !self.filter.may_contain(hash) {
             return Found::Nothing;
         }
-        let wanted = Position { key, lsn };
-        match self.rows.lower_bound(Bound::Included(&wanted as &dyn Place)) {
-            Some(entry) if entry.key().key() == key => {
-                entry.key().pinned().map_or(Found::Removed, Found::Value)
+        let lsn = lsn.min(self.kept());
+        let value = match &self.rows {
+            Rows::List(list) => list.get(key, lsn).map(|value| value.map(MemValue::from)),
+            Rows::Sorted(run) => {
+                let at = run.find(key, lsn);
+                (at < run.len() && run.key(at) == key).then(|| run.pinned(at).map(MemValue::from))
             }
-            _ => Found::Nothing,
+        };
+        match value {
+            None => Found::Nothing,
+            Some(None) => Found::Removed,
+            Some(Some(value)) => Found::Value(Value::memtable(value)),
         }
     }
+}
+
+fn row_bytes(key: &[u8], value: Option<&[u8]>) -> usize {
+    key.len() + value.map_or(0, <[u8]>::len) + ROW_OVERHEAD_BYTES
 }

@@ -20,7 +20,7 @@ use crate::{
     Error, LsmOptions, Result,
     compaction::CompactionJob,
     manifest::{Edit, Manifest},
-    memtable::Memtable,
+    memtable::{Memtable, MemtableShape},
     stats::RECENT_COMPACTIONS,
     table::{Table, TableContext, TableMeta, table_path},
     version::Version,
@@ -95,6 +95,7 @@ pub(crate) struct Core {
     pub(crate) dir: PathBuf,
     pub(crate) options: LsmOptions,
     pub(crate) context: Arc<TableContext>,
+    pub(super) memtables: MemtableShape,
     state: ArcSwap<State>,
     /// Held for the few instructions in which a new state is made from the present one.
     state_edit: Mutex<()>,
@@ -142,9 +143,10 @@ impl Core {
         let version = Arc::new(Version::new(tables.map(open)));
         let flushed = manifest.state.flushed;
         let merged = manifest.state.horizon;
+        let memtables = MemtableShape::new(&options);
         Core {
             state: ArcSwap::from_pointee(State {
-                active: Arc::new(Memtable::new()),
+                active: Arc::new(Memtable::new(&memtables)),
                 sealed: Vec::new(),
                 version,
             }),
@@ -170,6 +172,7 @@ impl Core {
             dir,
             options,
             context,
+            memtables,
         }
     }
 

@@ -56,7 +56,7 @@ impl FlushJob {
         let horizon = core.begin_gc();
         let bounds = Arc::new(Bounds::default());
         Some(Running {
-            cursor: MemCursor::new(Arc::clone(&memtable), bounds, Direction::Forward, upto),
+            cursor: MemCursor::new(&memtable, bounds, Direction::Forward, upto),
             memtable,
             upto,
             horizon,

@@ -12,6 +12,7 @@ mod flush;
 mod multi_get;
 mod open;
 mod repair;
+mod replay;
 mod snapshot;
 mod write;
 
@@ -22,7 +23,7 @@ pub(crate) use self::{
     files::{DamageList, Graveyard},
     snapshot::SnapshotInner,
 };
-pub use self::{files::Damage, snapshot::LsmSnapshot};
+pub use self::{files::Damage, replay::Replay, snapshot::LsmSnapshot};
 use parking_lot::Mutex;
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 

@@ -47,10 +47,11 @@ pub(super) fn multi_get(state: &State, keys: &[&[u8]], lsn: Lsn) -> Result<Vec<O
     let mut answers: Vec<Option<Value>> = vec![None; keys.len()];
     let mut pending = Vec::with_capacity(keys.len());
     for (at, key) in keys.iter().copied().enumerate() {
-        let found = state.memtables().map(|memtable| memtable.get(key, lsn));
+        let hash = filter_hash(key);
+        let found = state.memtables().map(|memtable| memtable.get(key, hash, lsn));
         match { found }.find(|found| !matches!(found, Found::Nothing)) {
             Some(found) => put(&mut answers, at, found.into_value()),
-            None => pending.push(Pending { at, key, hash: filter_hash(key) }),
+            None => pending.push(Pending { at, key, hash }),
         }
     }
     for run in state.version.runs() {

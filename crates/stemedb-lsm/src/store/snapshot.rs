@@ -47,14 +47,14 @@ const MAX_TOGETHER: usize = 8;
 
 /// The newest version of a key at or below `lsn`. Nothing is locked and nothing allocated, unless a block must be read.
 pub(super) fn find(state: &State, key: &[u8], lsn: Lsn) -> Result<Found> {
+    // One hash serves the filters of all memtables and tables.
+    let hash = filter_hash(key);
     for memtable in state.memtables() {
-        match memtable.get(key, lsn) {
+        match memtable.get(key, hash, lsn) {
             Found::Nothing => {}
             found => return Ok(found),
         }
     }
-    // One hash serves the filters and blocks of all tables.
-    let hash = filter_hash(key);
     // The filters of several tables are fetched together instead of one after another.
     let mut candidates: [Option<&Table>; MAX_TOGETHER] = [None; MAX_TOGETHER];
     let mut runs = state.version.runs();
@@ -116,7 +116,7 @@ impl KvSnapshot for LsmSnapshot {
         let bounds = Arc::new(Bounds::of(range, core.options.prefix_extractor));
         let mut sources = Vec::new();
         for memtable in state.memtables().filter(|memtable| !memtable.is_empty()) {
-            let cursor = MemCursor::new(Arc::clone(memtable), Arc::clone(&bounds), direction, *lsn);
+            let cursor = MemCursor::new(memtable, Arc::clone(&bounds), direction, *lsn);
             sources.push(Source::Mem(cursor));
         }
         for run in state.version.runs().filter(|run| !bounds.tables(run).is_empty()) {

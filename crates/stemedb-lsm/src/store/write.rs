@@ -8,23 +8,23 @@ use super::core::{Core, State};
 use crate::{
     Error, Result, WriteBatch,
     kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
-    memtable::Memtable,
+    memtable::{Memtable, RunBuilder, SortedRun, Sorter},
 };
 
 /// What only the one who applies may touch.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    applied: Lsn,
-    order: Vec<u32>,
+    pub(super) applied: Lsn,
+    pub(super) sorter: Sorter,
 }
 
 impl Writer {
     pub(super) fn new(applied: Lsn) -> Writer {
-        Writer { applied, order: Vec::new() }
+        Writer { applied, sorter: Sorter::default() }
     }
 }
 
-fn check_sizes(batch: &WriteBatch) -> Result<()> {
+pub(super) fn check_sizes(batch: &WriteBatch) -> Result<()> {
     let (bytes, _) = batch.raw();
     if bytes.len() >= u32::MAX as usize {
         return Err(Error::TooLarge { what: "batch", bytes: bytes.len(), limit_bytes: u32::MAX as usize });
@@ -50,9 +50,17 @@ impl Core {
             if lsn <= applied {
                 return Err(Error::OutOfOrder { lsn, applied });
             }
+            if self.takes_whole(batch) {
+                let mut run = RunBuilder::new(Arc::clone(&self.memtables.pool));
+                run.add(batch, lsn);
+                self.seal_run(run.finish(&mut writer.sorter), lsn);
+                writer.applied = lsn;
+                self.context.counters.applied_bytes.add(batch.data_bytes() as u64);
+                return Ok(());
+            }
             if self.make_room(lsn) {
                 let active = Arc::clone(&self.state().active);
-                active.insert_batch(batch, lsn, &mut writer.order);
+                active.insert_batch(batch, lsn, &mut writer.sorter);
                 writer.applied = lsn;
                 self.context.counters.applied_bytes.add(batch.data_bytes() as u64);
                 return Ok(());
@@ -63,7 +71,7 @@ impl Core {
     }
 
     /// Sees to it that the active memtable takes another batch; false if a flush must end first. Called by the writer.
-    fn make_room(&self, lsn: Lsn) -> bool {
+    pub(super) fn make_room(&self, lsn: Lsn) -> bool {
         let state = self.state();
         if state.active.bytes() < self.options.memtable_bytes {
             return true;
@@ -87,12 +95,47 @@ impl Core {
             let mut sealed = Vec::with_capacity(state.sealed.len() + 1);
             sealed.push(Arc::clone(&state.active));
             sealed.extend(state.sealed.iter().cloned());
-            State { active: Arc::new(Memtable::new()), sealed, version: Arc::clone(&state.version) }
+            State {
+                active: Arc::new(Memtable::new(&self.memtables)),
+                sealed,
+                version: Arc::clone(&state.version),
+            }
         });
         self.wake_flush();
     }
 
-    fn wait_for_flush(&self) -> Result<()> {
+    /// True if a batch is so large that it becomes a sealed memtable of its own, and there is room for one.
+    fn takes_whole(&self, batch: &WriteBatch) -> bool {
+        let is_large = batch.data_bytes() >= self.options.memtable_bytes / 2 && !batch.is_empty();
+        is_large && self.has_room_for_run()
+    }
+
+    /// True if a sorted run may be sealed now. With rows in the active memtable that is two memtables; the second may come
+    /// on top of those that are allowed, because the active one is empty then.
+    pub(super) fn has_room_for_run(&self) -> bool {
+        let state = self.state();
+        let only_one = state.active.max_lsn() == Lsn::ZERO;
+        state.sealed.len() < self.options.max_sealed_memtables + usize::from(only_one)
+    }
+
+    /// Seals the active memtable, and then a sorted run of newer rows up to `upto`. Called with the writer's lock held.
+    pub(super) fn seal_run(&self, run: SortedRun, upto: Lsn) {
+        let run = Arc::new(Memtable::sorted(run, &self.memtables));
+        run.seal(upto);
+        let before = self.state().active.max_lsn();
+        if before > Lsn::ZERO {
+            self.seal_active(before);
+        }
+        self.edit_state(|state| {
+            let mut sealed = Vec::with_capacity(state.sealed.len() + 1);
+            sealed.push(run);
+            sealed.extend(state.sealed.iter().cloned());
+            State { active: Arc::clone(&state.active), sealed, version: Arc::clone(&state.version) }
+        });
+        self.wake_flush();
+    }
+
+    pub(super) fn wait_for_flush(&self) -> Result<()> {
         // A flush that failed is tried once more for every batch that needs it.
         self.flush_failure.lock().take();
         self.wake_flush();
@@ -122,7 +165,17 @@ impl Core {
         let mut writer = self.writer.lock();
         let published = self.published_lsn();
         // A memtable in the middle of a flush has no row above the published LSN that the flush would take.
-        self.state().memtables().for_each(|memtable| memtable.remove_above(published));
+        let state = self.state_full();
+        state.sealed.iter().for_each(|memtable| memtable.remove_above(published));
+        if state.active.max_lsn() > published {
+            // The LSNs will be used again: a memtable without them takes over, and readers keep the old one.
+            let kept = Arc::new(state.active.without_above(published));
+            self.edit_state(|state| State {
+                active: kept,
+                sealed: state.sealed.clone(),
+                version: Arc::clone(&state.version),
+            });
+        }
         writer.applied = published;
         drop(writer);
         self.wake_flush();
@@ -153,21 +206,27 @@ impl Core {
         let _writer = self.writer.lock();
         let target = self.published_lsn();
         let state = self.state_full();
-        let mut newer = Arc::clone(&state.active);
-        for memtable in &state.sealed {
-            if memtable.min_lsn() <= target && memtable.upto() > target {
-                memtable.rows_above(target, &mut |row| newer.insert_row(row));
-                memtable.seal(target);
-            }
-            newer = Arc::clone(memtable);
+        // At most one lies across the target: what is beyond goes into one of its own, in front of it.
+        let across =
+            state.sealed.iter().position(|memtable| memtable.min_lsn() <= target && memtable.upto() > target);
+        if let Some((at, memtable)) = across.and_then(|at| Some((at, state.sealed.get(at)?))) {
+            let newer = Arc::new(memtable.rows_above(target));
+            newer.seal(memtable.upto());
+            memtable.seal(target);
+            self.edit_state(|state| {
+                let mut sealed = state.sealed.clone();
+                sealed.insert(at.min(sealed.len()), newer);
+                State { active: Arc::clone(&state.active), sealed, version: Arc::clone(&state.version) }
+            });
         }
+        let state = self.state_full();
         let beyond = state.sealed.iter().take_while(|memtable| memtable.upto() > target).count();
         if beyond > 0 {
             // The newest sealed memtables are beyond the target, and so is the active one. Batches without rows may lie
             // between the others and the target: an empty memtable carries the flush that far.
             let reached = state.sealed.get(beyond).is_some_and(|memtable| memtable.upto() >= target);
             if !reached {
-                let empty = Arc::new(Memtable::new());
+                let empty = Arc::new(Memtable::new(&self.memtables));
                 empty.seal(target);
                 self.edit_state(|state| {
                     let mut sealed = state.sealed.clone();
@@ -181,8 +240,7 @@ impl Core {
             self.seal_active(target);
             return;
         }
-        let fresh = Arc::new(Memtable::new());
-        state.active.rows_above(target, &mut |row| fresh.insert_row(row));
+        let fresh = Arc::new(state.active.rows_above(target));
         self.edit_state(|state| {
             state.active.seal(target);
             let mut sealed = vec![Arc::clone(&state.active)];

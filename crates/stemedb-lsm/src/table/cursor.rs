@@ -37,6 +37,11 @@ impl Bounds {
         }
     }
 
+    /// The filter hash of the declared prefix that all keys of the range share, if they do.
+    pub(crate) fn prefix_hash(&self) -> Option<u64> {
+        self.prefix_hash
+    }
+
     /// True if no key can lie within.
     pub(crate) fn is_empty(&self) -> bool {
         self.end.as_ref().is_some_and(|end| *end <= self.start)

@@ -82,6 +82,17 @@ impl Journal {
         Ok(())
     }
 
+    /// The same, as an owner does it after a crash.
+    pub fn replay_at_once(&self, store: &LsmStore, after: Lsn) -> Result<()> {
+        let mut replay = store.begin_replay();
+        for (lsn, batch) in self.batches.iter().filter(|(lsn, _)| *lsn > after) {
+            replay.apply(batch, *lsn)?;
+        }
+        let reached = replay.finish()?;
+        assert_eq!(reached, store.published_lsn());
+        Ok(())
+    }
+
     /// The state up to an LSN, in the reference implementation.
     pub fn model(&self, upto: Lsn) -> MemStore {
         let model = MemStore::new();

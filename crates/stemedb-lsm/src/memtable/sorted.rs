@@ -1,0 +1,176 @@
+//! Rows that came at once: sorted once, then only read.
+//!
+//! A batch of the size of a memtable, or what a replay collects, is not worth a list: its rows are gathered in buffers,
+//! an array of their places is sorted, and lookups are binary searches.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use stemedb_env::Lsn;
+
+use super::{
+    arena::{ChunkPool, LARGEST_CHUNK_BYTES, Piece},
+    order::Sorter,
+};
+use crate::WriteBatch;
+
+/// Where a row lies.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    lsn: Lsn,
+    piece: u32,
+    start: u32,
+    /// `u32::MAX` = removal.
+    value_bytes: u32,
+    key_bytes: u16,
+}
+
+impl Entry {
+    fn key_range(&self) -> std::ops::Range<usize> {
+        let start = self.start as usize;
+        start..start + usize::from(self.key_bytes)
+    }
+
+    fn value_range(&self) -> Option<std::ops::Range<usize>> {
+        let start = self.key_range().end;
+        (self.value_bytes != u32::MAX).then(|| start..start + self.value_bytes as usize)
+    }
+}
+
+/// Gathers rows for a [`SortedRun`].
+#[derive(Debug)]
+pub(crate) struct RunBuilder {
+    pool: Arc<ChunkPool>,
+    pieces: Vec<Piece>,
+    entries: Vec<Entry>,
+    data_bytes: usize,
+}
+
+impl RunBuilder {
+    pub(crate) fn new(pool: Arc<ChunkPool>) -> RunBuilder {
+        RunBuilder { pool, pieces: Vec::new(), entries: Vec::new(), data_bytes: 0 }
+    }
+
+    /// Adds the rows of a batch whose LSN is greater than that of every batch before.
+    pub(crate) fn add(&mut self, batch: &WriteBatch, lsn: Lsn) {
+        let (bytes, spans) = batch.raw();
+        let mut start = 0;
+        for span in spans {
+            let end = span.value_end.unwrap_or(span.key_end);
+            let row = bytes.get(start..end).unwrap_or_default();
+            let at = self.append(row);
+            let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+            self.entries.push(Entry {
+                lsn,
+                piece: narrow(self.pieces.len() - 1),
+                start: narrow(at),
+                value_bytes: span.value_end.map_or(u32::MAX, |end| narrow(end - span.key_end)),
+                // The sizes have been checked.
+                key_bytes: u16::try_from(span.key_end - start).unwrap_or(u16::MAX),
+            });
+            self.data_bytes += row.len();
+            start = end;
+        }
+    }
+
+    fn append(&mut self, row: &[u8]) -> usize {
+        if let Some(at) = self.pieces.last_mut().and_then(|piece| piece.append(row)) {
+            return at;
+        }
+        let mut piece = Piece::new(&self.pool, row.len().max(LARGEST_CHUNK_BYTES));
+        let at = piece.append(row).unwrap_or_default();
+        self.pieces.push(piece);
+        at
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn data_bytes(&self) -> usize {
+        self.data_bytes
+    }
+
+    /// Sorts what has been gathered. Of several writes of one key at one LSN the last stays.
+    pub(crate) fn finish(self, sorter: &mut Sorter) -> SortedRun {
+        let RunBuilder { pieces, entries, .. } = self;
+        let key = |at: u32| {
+            let entry = &entries[at as usize];
+            pieces[entry.piece as usize].bytes().get(entry.key_range()).unwrap_or_default()
+        };
+        let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let mut rows: Vec<Entry> = Vec::with_capacity(entries.len());
+        let mut before: Option<u32> = None;
+        for at in sorter.sort(count, &key) {
+            let entry = entries[at as usize];
+            let superseded = before
+                .replace(at)
+                .is_some_and(|before| entries[before as usize].lsn == entry.lsn && key(before) == key(at));
+            if !superseded {
+                rows.push(entry);
+            }
+        }
+        SortedRun { pieces: pieces.into_iter().map(Arc::new).collect(), rows: rows.into_boxed_slice() }
+    }
+}
+
+/// The sorted rows.
+#[derive(Debug)]
+pub(crate) struct SortedRun {
+    pieces: Box<[Arc<Piece>]>,
+    rows: Box<[Entry]>,
+}
+
+impl SortedRun {
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn bytes(&self, entry: &Entry, range: std::ops::Range<usize>) -> &[u8] {
+        self.pieces.get(entry.piece as usize).and_then(|piece| piece.bytes().get(range)).unwrap_or_default()
+    }
+
+    pub(super) fn key(&self, at: usize) -> &[u8] {
+        self.rows.get(at).map_or(&[], |entry| self.bytes(entry, entry.key_range()))
+    }
+
+    pub(super) fn lsn(&self, at: usize) -> Lsn {
+        self.rows.get(at).map_or(Lsn::ZERO, |entry| entry.lsn)
+    }
+
+    /// `None` for a removal.
+    pub(super) fn value(&self, at: usize) -> Option<&[u8]> {
+        let entry = self.rows.get(at)?;
+        entry.value_range().map(|range| self.bytes(entry, range))
+    }
+
+    /// `None` for a removal.
+    pub(super) fn pinned(&self, at: usize) -> Option<PieceValue> {
+        let entry = self.rows.get(at)?;
+        let range = entry.value_range()?;
+        let piece = Arc::clone(self.pieces.get(entry.piece as usize)?);
+        Some(PieceValue { piece, start: u32::try_from(range.start).ok()?, bytes: entry.value_bytes })
+    }
+
+    /// The first row at or behind a position.
+    pub(super) fn find(&self, key: &[u8], lsn: Lsn) -> usize {
+        self.rows.partition_point(|entry| {
+            let order = self.bytes(entry, entry.key_range()).cmp(key);
+            order.then_with(|| lsn.cmp(&entry.lsn)) == Ordering::Less
+        })
+    }
+}
+
+/// A value with the buffer that it lies in.
+#[derive(Clone, Debug)]
+pub(super) struct PieceValue {
+    piece: Arc<Piece>,
+    start: u32,
+    bytes: u32,
+}
+
+impl PieceValue {
+    pub(super) fn bytes(&self) -> &[u8] {
+        let start = self.start as usize;
+        self.piece.bytes().get(start..start + self.bytes as usize).unwrap_or_default()
+    }
+}
