@@ -16,7 +16,7 @@ pub struct NoSyncFs {
 impl NoSyncFs {
     /// Syncs do nothing in folders of this name, and are real everywhere else.
     pub fn under(folder: &'static str) -> NoSyncFs {
-        NoSyncFs { real: RealFs::default(), only_under: Some(folder) }
+        NoSyncFs { real: RealFs, only_under: Some(folder) }
     }
 
     fn syncs(&self, path: &Path) -> bool {

@@ -112,7 +112,7 @@ pub const FIGURES: &[Figure] = &[
     more("delete_per_s", "removing every second row in batches of 1000, rows/s"),
     more("delete_scan_rows_per_s", "… full scan of what is left, rows/s"),
     less("delete_compacted_bytes_per_row", "… bytes on disk per row left, compacted"),
-    drawn(less("open_crashed_ms", "open after a crash with 140 MB in the log, first get, ms")),
+    drawn(less("open_crashed_ms", "open after a crash, first get, ms")),
     neither("crash_rows_found_percent", "… rows found again, %"),
     less("open_clean_ms", "open after a clean close, first get, ms"),
     neither("open_clean_and_close_ms", "… and close, ms"),

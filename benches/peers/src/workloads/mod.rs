@@ -48,12 +48,14 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// Part of the bytes of all rows that cold reads have as memory.
 const COLD_PART: u64 = 8;
 /// A process needs so much to run at all.
-const COLD_FLOOR_BYTES: u64 = 32 << 20;
+const COLD_FLOOR_BYTES: u64 = 24 << 20;
 /// Part of the memory of cold reads that is a cache of blocks: what RocksDB's wiki recommends.
 const COLD_CACHE_PART: u64 = 3;
 /// Cold reads go to so many times the rows.
 const COLD_TIMES: u64 = 4;
-const COLD_LEAST_ROWS: u64 = 1_000_000;
+/// And to so many at least: an eighth of them must be more than a process needs to run.
+const COLD_LEAST_SMALL_ROWS: u64 = 1_000_000;
+const COLD_LEAST_CLAIM_ROWS: u64 = 2_500_000;
 /// Rows of a database that is to crash: more than are written.
 const CRASH_ROWS: u64 = 520_000;
 /// Memtables of a database that is to crash: large enough to hold everything.
@@ -128,6 +130,8 @@ pub struct Outcome {
     pub row_bytes: u64,
     /// Memory of cold reads; `None`: it could not be limited.
     pub cold_memory_bytes: Option<u64>,
+    /// Bytes of rows that are written before a crash.
+    pub crash_bytes: u64,
     /// Rows of cold reads.
     pub cold_rows: u64,
     /// Who took part, in the order of the reports.
@@ -191,14 +195,20 @@ impl<'a> Run<'a> {
         let (rows, cold_rows, crash_rows) = match shape {
             Shape::Small => (
                 RowSource::Small { rows: options.entries },
-                RowSource::Small { rows: (options.entries * COLD_TIMES).max(COLD_LEAST_ROWS) },
+                RowSource::Small { rows: (options.entries * COLD_TIMES).max(COLD_LEAST_SMALL_ROWS) },
                 RowSource::Small { rows: CRASH_ROWS },
             ),
             Shape::Claims => {
-                let path = folder.join("rows");
-                claims::write_rows(&options.claims, options.entries, &path)?;
-                let rows = RowSource::File { path };
-                (rows.clone(), rows.clone(), rows)
+                let write = |name, count| -> Result<RowSource> {
+                    let path = folder.join(name);
+                    claims::write_rows(&options.claims, count, &path)?;
+                    Ok(RowSource::File { path })
+                };
+                let rows = write("rows", options.entries)?;
+                let cold_rows = (options.entries * COLD_TIMES).max(COLD_LEAST_CLAIM_ROWS);
+                let reads_cold = plan::steps(&options.workloads).iter().any(|step| step.place == Place::Cold);
+                let cold_rows = if reads_cold { write("cold_rows", cold_rows)? } else { rows.clone() };
+                (rows.clone(), cold_rows, rows)
             }
         };
         let row_bytes = rows.bytes()?;
@@ -220,6 +230,7 @@ impl<'a> Run<'a> {
             rows: rows.open(1.0)?.len(),
             row_bytes,
             cold_memory_bytes: cold_limit.is_some().then_some(cold_memory),
+            crash_bytes: crash_rows.bytes()?.min(phases::CRASH_BYTES),
             cold_rows: cold_rows.open(1.0)?.len(),
             contenders: engines.iter().map(|engine| contender(&**engine)).collect(),
             slices: Vec::new(),

@@ -160,8 +160,9 @@ fn subtitle(outcome: &Outcome) -> String {
     let cold = outcome.cold_memory_bytes.map_or(String::new(), |bytes| {
         format!(" Cold: {} rows, {} MiB of memory in all.", grouped(outcome.cold_rows as f64), bytes >> 20)
     });
+    let crash = outcome.crash_bytes as f64 / 1e6;
     format!(
-        "{} rows of {mean:.0} bytes, cache 256 MiB, memtables 64 MiB.{cold}",
+        "{} rows of {mean:.0} bytes, cache 256 MiB, memtables 64 MiB.{cold} Crash: {crash:.0} MB in the log.",
         grouped(outcome.rows as f64)
     )
 }
@@ -169,7 +170,7 @@ fn subtitle(outcome: &Outcome) -> String {
 /// A number with about three digits.
 fn number(value: f64) -> String {
     match value {
-        value if value == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         value if value >= 1e7 => format!("{:.1}M", value / 1e6),
         value if value >= 1e6 => format!("{:.2}M", value / 1e6),
         value if value >= 1e5 => format!("{:.0}k", value / 1e3),

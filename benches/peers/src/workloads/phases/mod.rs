@@ -14,7 +14,7 @@ mod threads;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-pub use self::mixed::ROWS_PER_SECOND;
+pub use self::{mixed::ROWS_PER_SECOND, open::CRASH_BYTES};
 use super::rows::RowSource;
 use crate::{
     engine::{Engine, EngineError, Result, Setting},
