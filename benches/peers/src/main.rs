@@ -148,16 +148,15 @@ fn run_commits(arguments: Commits) -> Result<()> {
 fn run_store(arguments: Store) -> Result<()> {
     let dir = arguments.dir.unwrap_or_else(env::temp_dir);
     let machine = Machine::of(&dir);
-    let usual = |quick, full| if arguments.quick { quick } else { full };
     let options = workloads::Options {
         shapes: match arguments.rows {
             RowsArgument::Small => vec![Shape::Small],
             RowsArgument::Claims => vec![Shape::Claims],
             RowsArgument::Both => vec![Shape::Small, Shape::Claims],
         },
-        entries: arguments.entries.unwrap_or_else(|| if arguments.quick { 200_000 } else { 1_000_000 }),
+        entries: arguments.entries.unwrap_or(if arguments.quick { 200_000 } else { 1_000_000 }),
         rounds: arguments.rounds.unwrap_or(if arguments.quick { 1 } else { 3 }),
-        seconds: arguments.seconds.unwrap_or_else(|| usual(0.8, 3.0)),
+        seconds: arguments.seconds.unwrap_or(if arguments.quick { 0.8 } else { 3.0 }),
         workloads: arguments.workloads,
         only: arguments.only,
         dir,
