@@ -161,6 +161,20 @@ fn settle(kv: &Path, stats: impl Fn() -> Stats) {
     }
 }
 
+/// Waits until the segments that nobody replays any more have been compressed: otherwise the next one who opens the
+/// database pays for it.
+fn settle_journal(wal: &Path) {
+    let begin = Instant::now();
+    let is_unpacked = |name: &str| name.starts_with("segment.") && name.ends_with(".wal");
+    while begin.elapsed() < SETTLE_PATIENCE
+        && fs::read_dir(wal).is_ok_and(|entries| {
+            entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_unpacked))
+        })
+    {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn open<P: Prefix>(folder: &Path, setting: &Setting) -> Result<Box<dyn Store>> {
     let env = env(setting);
     let options = HybridOptions { lsm: lsm_options(setting), ..HybridOptions::default() };
@@ -228,7 +242,9 @@ impl<P: Prefix> Store for Opened<P> {
     }
 
     fn close(self: Box<Self>) -> Result<()> {
-        settle(&self.engine.layout().kv(), || self.engine.stats().lsm);
+        let layout = self.engine.layout();
+        settle(&layout.kv(), || self.engine.stats().lsm);
+        settle_journal(&layout.wal());
         Ok(self.engine.close()?)
     }
 

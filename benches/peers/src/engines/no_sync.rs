@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use stemedb_env::{DirEntry, File, FileLock, Fs, Metadata, OpenMode, Result, Space, fs::RealFs};
+use stemedb_env::{
+    DirEntry, File, FileLock, Fs, Metadata, OpenMode, Result, Space,
+    fs::{Access, RealFs},
+};
 
 /// The real file system, except that a sync does nothing. A journal on it shows what the processor and the page cache
 /// alone would allow; it keeps none of its promises.
@@ -114,6 +117,14 @@ impl File for NoSyncFile {
 
     fn allocate(&self, len: u64) -> Result<()> {
         self.real.allocate(len)
+    }
+
+    fn advise(&self, access: Access) {
+        self.real.advise(access);
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        self.real.descriptor()
     }
 
     fn lose_unsynced(&self) -> bool {

@@ -137,6 +137,7 @@ pub struct Outcome {
     /// Who took part, in the order of the reports.
     pub contenders: Vec<Contender>,
     /// Every slice, in the order of time.
+    #[serde(skip)]
     pub slices: Vec<Slice>,
     /// What went wrong, and what is not as it should be.
     pub notes: BTreeSet<Note>,
@@ -285,7 +286,9 @@ impl<'a> Run<'a> {
 
     fn step(&mut self, round: usize, step: &Step, engine: &dyn Engine) -> Result<()> {
         let name = engine.name();
-        if self.broken.contains(&(step.place, name)) {
+        if step.fresh {
+            self.broken.remove(&(step.place, name));
+        } else if self.broken.contains(&(step.place, name)) {
             return Ok(());
         }
         let own = self.folder.join(step.place.name()).join(name);
