@@ -29,7 +29,7 @@ use crate::{
     cache::{BlockCache, BlockKey},
     codec::Fields,
     stats::Counters,
-    store::{DamageList, Graveyard},
+    store::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
 };
 
 /// What the tables of one tree share.
@@ -42,7 +42,16 @@ pub(crate) struct TableContext {
     pub(crate) counters: Counters,
     pub(crate) damage: DamageList,
     pub(crate) graveyard: Graveyard,
+    pub(crate) dense: DenseTables,
     pub(crate) prefix_extractor: Option<PrefixExtractor>,
+}
+
+impl TableContext {
+    /// A scan has stepped over `rows` dead rows of a table without finding a live one. True if compaction should be woken:
+    /// the table was not known as such a one.
+    pub(crate) fn note_dead_rows(&self, file: u64, rows: u64) -> bool {
+        rows > DEAD_ROWS_WORTH_NOTING && self.dense.note(file)
+    }
 }
 
 /// What a lookup in one source found.
