@@ -94,7 +94,8 @@ impl Columns {
         let all: Run = inputs.into_iter().map(|(_, table)| table).collect();
         let target = target_rows(self.total() + all.iter().map(|table| table.len()).sum::<u64>());
         // Tables that overlap nothing move; they are borders for the others.
-        let alone = |table: &Rc<Table>| all.iter().all(|other| Rc::ptr_eq(other, table) || !other.overlaps(table));
+        let alone =
+            |table: &Rc<Table>| all.iter().all(|other| Rc::ptr_eq(other, table) || !other.overlaps(table));
         let (mut kept, merged): (Run, Run) = all.iter().cloned().partition(alone);
         kept.sort_by_key(|table| table.smallest());
         let mut groups: Vec<Run> = vec![Vec::new(); kept.len() + 1];

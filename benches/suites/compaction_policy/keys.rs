@@ -35,17 +35,13 @@ pub fn rows(shape: Shape) -> Box<dyn Iterator<Item = (u64, u64)>> {
     match shape {
         Shape::Uniform => Box::new((0..).map(|n| (spread(n), n))),
         Shape::Claims => Box::new((0..).flat_map(|lsn: u64| {
-            let family = |family: u64, prefix: u64| (family << 62) | ((prefix >> 34 & 0x3FF_FFFF) << 36) | lsn;
+            let family =
+                |family: u64, prefix: u64| (family << 62) | ((prefix >> 34 & 0x3FF_FFFF) << 36) | lsn;
             // A power law: the square of an even distribution makes few subjects busy.
             let even = (spread(lsn ^ 0x5AB) >> 11) as f64 / (1u64 << 53) as f64;
             let subject = spread((even * even * SUBJECTS as f64) as u64);
             let agent = spread(spread(lsn ^ 0xA6) % AGENTS);
-            [
-                (spread(lsn) >> 2, lsn),
-                (family(1, subject), lsn),
-                (family(2, agent), lsn),
-                (family(3, 0), lsn),
-            ]
+            [(spread(lsn) >> 2, lsn), (family(1, subject), lsn), (family(2, agent), lsn), (family(3, 0), lsn)]
         })),
     }
 }

@@ -28,7 +28,8 @@ impl Lazy {
     /// key range in the longer LSN range.
     fn merge_runs(&mut self, runs: Vec<Run>, total: u64, cost: &mut Cost) -> Run {
         let all: Run = runs.into_iter().flatten().collect();
-        let alone = |table: &Rc<Table>| all.iter().all(|other| Rc::ptr_eq(other, table) || !other.overlaps(table));
+        let alone =
+            |table: &Rc<Table>| all.iter().all(|other| Rc::ptr_eq(other, table) || !other.overlaps(table));
         let (kept, merged): (Run, Run) = all.iter().cloned().partition(alone);
         // Tables taken over are borders: no output may reach over them.
         let mut out = kept.clone();

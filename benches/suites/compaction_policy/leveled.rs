@@ -90,7 +90,8 @@ impl Policy for Leveled {
                     self.overlapping(level + 1, std::slice::from_ref(table)).iter().map(|t| t.len()).sum();
                 (below * 1000 / table.len().max(1), table.age)
             };
-            let Some(at) = (0..self.levels[level].len()).min_by_key(|at| ratio(&self.levels[level][*at])) else {
+            let Some(at) = (0..self.levels[level].len()).min_by_key(|at| ratio(&self.levels[level][*at]))
+            else {
                 return;
             };
             let table = self.levels[level].remove(at);

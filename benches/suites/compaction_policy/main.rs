@@ -69,7 +69,9 @@ fn run(policy: &mut dyn Policy, shape: Shape, memtables: usize) -> Cost {
 }
 
 fn main() {
-    println!("| keys | memtables | policy | write amplification | runs, mean | runs, most | largest merge / data | tables | provable alone |");
+    println!(
+        "| keys | memtables | policy | write amplification | runs, mean | runs, most | largest merge / data | tables | provable alone |"
+    );
     println!("|---|---:|---|---:|---:|---:|---:|---:|---:|");
     for shape in [Shape::Uniform, Shape::Claims] {
         for memtables in SIZES {

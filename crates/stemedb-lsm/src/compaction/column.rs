@@ -88,10 +88,8 @@ pub(crate) fn columns(version: &Version, options: &LsmOptions) -> Vec<Column> {
             }
             _ => {
                 bytes = meta.data_bytes;
-                columns.push(Column {
-                    largest: meta.largest.clone(),
-                    tables: vec![(level, Arc::clone(table))],
-                });
+                columns
+                    .push(Column { largest: meta.largest.clone(), tables: vec![(level, Arc::clone(table))] });
             }
         }
     }

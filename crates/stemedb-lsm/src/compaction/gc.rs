@@ -44,8 +44,9 @@ mod tests {
     fn kept(horizon: u64, bottom: bool, rows: &[(&str, u64, bool)]) -> Vec<(String, u64)> {
         let mut gc = Gc::new(Lsn(horizon), bottom);
         let mut last = None;
-        let keep =
-            rows.iter().filter(|(key, lsn, dead)| gc.keeps(last.replace(*key) != Some(*key), Lsn(*lsn), *dead));
+        let keep = rows
+            .iter()
+            .filter(|(key, lsn, dead)| gc.keeps(last.replace(*key) != Some(*key), Lsn(*lsn), *dead));
         keep.map(|(key, lsn, _)| ((*key).to_owned(), *lsn)).collect()
     }
 

@@ -56,7 +56,9 @@ pub(crate) fn pick_idle(facts: &Facts<'_>, spent: Spent) -> Option<Task> {
         let above = runs.iter().filter(|run| run.level < LAST_LEVEL);
         let (count, bytes) = above.fold((0, 0u64), |(n, bytes), run| (n + 1, bytes + run.file_bytes));
         let total: u64 = runs.iter().map(|run| run.file_bytes).sum();
-        let need = if need(facts, column) == Need::Whole || (count > 0 && total <= bytes.saturating_mul(REWRITE_FACTOR)) {
+        let need = if need(facts, column) == Need::Whole
+            || (count > 0 && total <= bytes.saturating_mul(REWRITE_FACTOR))
+        {
             Need::Whole
         } else if count > 1 {
             Need::Shorten(count)
@@ -137,7 +139,11 @@ mod tests {
         watch.done();
         assert_eq!(watch.time_left(SECOND * 99), None);
         assert!(!watch.look(10, 1, SECOND * 99), "a flush is not a write");
-        assert_eq!(watch.time_left(SECOND * 99), Some(Duration::ZERO), "and yet it leaves something to merge");
+        assert_eq!(
+            watch.time_left(SECOND * 99),
+            Some(Duration::ZERO),
+            "and yet it leaves something to merge"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use stemedb_env::{Budget, Job, Lsn, Step};
 use super::{
     idle::{IdleWatch, Spent, pick_idle},
     merge::Running,
-    pick::{Facts, l0_is_due, pick_column, pick_l0},
+    pick::{Facts, l0_is_due, pick_column, pick_crowded, pick_l0},
     removal::Removal,
     request::{Request, pick_request},
     reserve::Reserve,
@@ -52,7 +52,15 @@ impl CompactionJob {
     pub(crate) fn new(core: Arc<Core>) -> CompactionJob {
         let idle = IdleWatch::new(core.options.idle_after);
         let reserve = Reserve::new(core.options.reserve_bytes);
-        CompactionJob { core, stack: Vec::new(), idle, removal: Removal::default(), reserve, retry_at: None, failures: 0 }
+        CompactionJob {
+            core,
+            stack: Vec::new(),
+            idle,
+            removal: Removal::default(),
+            reserve,
+            retry_at: None,
+            failures: 0,
+        }
     }
 
     fn next(&mut self, now: Duration) -> Next {
@@ -70,11 +78,8 @@ impl CompactionJob {
             let wait = [self.idle.time_left(now), retry].into_iter().flatten().min();
             return wait.map_or(Next::Rest, |wait| Next::Wait(wait.max(Duration::from_millis(1))));
         };
-        let pause = if running.task.rewrites() {
-            core.pressure.pause(core.load().score().0)
-        } else {
-            Duration::ZERO
-        };
+        let pause =
+            if running.task.rewrites() { core.pressure.pause(core.load().score().0) } else { Duration::ZERO };
         if pause.is_zero() { Next::Work } else { Next::Wait(pause) }
     }
 
@@ -82,7 +87,10 @@ impl CompactionJob {
     fn cut_off_idle(&mut self) {
         while let Some(at) = self.stack.iter().rposition(|running| running.task.kind == Kind::Idle) {
             let running = self.stack.remove(at);
-            tracing::debug!(written_bytes = running.written_bytes(), "merging while idle was cut off by a write");
+            tracing::debug!(
+                written_bytes = running.written_bytes(),
+                "merging while idle was cut off by a write"
+            );
             self.idle.cut_off();
             self.discard(running);
         }
@@ -141,7 +149,7 @@ impl CompactionJob {
             core.compaction_requests.answer(&request, outcome);
             core.notify();
         }
-        let task = if is_automatic { pick_column(&facts) } else { None };
+        let task = if is_automatic { pick_column(&facts).or_else(|| pick_crowded(&facts)) } else { None };
         if task.is_none() {
             let is_due = l0_is_due(&version, &core.options) || core.admission.pending_bytes() > 0;
             core.set_compaction_blocked(is_due);

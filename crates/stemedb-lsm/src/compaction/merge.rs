@@ -165,7 +165,12 @@ impl Running {
     fn begin_key(&mut self, core: &Core) -> Result<()> {
         let key = self.merge.key();
         let place = self.place;
-        while self.task.places.get(self.place).and_then(|place| place.upto.as_deref()).is_some_and(|upto| upto < key)
+        while self
+            .task
+            .places
+            .get(self.place)
+            .and_then(|place| place.upto.as_deref())
+            .is_some_and(|upto| upto < key)
         {
             self.place += 1;
         }

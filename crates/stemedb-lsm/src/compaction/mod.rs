@@ -20,7 +20,6 @@ mod request;
 mod reserve;
 mod task;
 
-pub use self::{pace::Pressure, request::CompactionProgress};
 pub(crate) use self::{
     column::l0_merge_bytes,
     gc::Gc,
@@ -28,3 +27,4 @@ pub(crate) use self::{
     pick::{Facts, debt_bytes},
     request::{Request, Requests},
 };
+pub use self::{pace::Pressure, request::CompactionProgress};

@@ -19,8 +19,10 @@ pub(crate) const LEAST_RATE: u64 = 8 << 20;
 const BURST: Duration = Duration::from_millis(20);
 /// Weight of a new latency in the average: one eighth.
 const SMOOTHING: u64 = 8;
-/// The figure for a sync on its own creeps up by one part in so many, so that it can follow a disk that gets slower.
-const FORGETTING: u64 = 256;
+/// The figure for a sync on its own creeps up by one part in so many per second, so that it can follow a disk that gets
+/// slower while compaction never rests.
+const FORGETTING: u64 = 64;
+const FORGETTING_EVERY: Duration = Duration::from_secs(1);
 
 /// What the controller decides by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ struct State {
     at: Option<Duration>,
     sync_us: u64,
     lone_sync_us: u64,
+    /// When the latter crept up last.
+    crept_at: Duration,
     /// A report since the rate was decided last.
     is_news: bool,
     /// A compaction is writing: what is reported is not a sync on its own.
@@ -72,6 +76,7 @@ impl Pressure {
             at: None,
             sync_us: 0,
             lone_sync_us: 0,
+            crept_at: Duration::ZERO,
             is_news: false,
             is_disturbed: false,
             rate: MOST_RATE,
@@ -90,7 +95,11 @@ impl Pressure {
         state.lone_sync_us = match state.lone_sync_us {
             0 => took,
             lone if took < lone || !state.is_disturbed => mix(lone),
-            lone => lone + lone.div_ceil(FORGETTING),
+            lone if now.saturating_sub(state.crept_at) >= FORGETTING_EVERY => {
+                state.crept_at = now;
+                lone + lone.div_ceil(FORGETTING)
+            }
+            lone => lone,
         };
         state.at = Some(now);
         state.is_news = true;
@@ -107,8 +116,7 @@ impl Pressure {
             return Duration::ZERO;
         }
         if std::mem::take(&mut state.is_news) {
-            let reading =
-                Reading { debt_milli, sync_us: state.sync_us, lone_sync_us: state.lone_sync_us };
+            let reading = Reading { debt_milli, sync_us: state.sync_us, lone_sync_us: state.lone_sync_us };
             state.rate = next_rate(state.rate, reading);
         }
         if state.rate >= MOST_RATE {
@@ -222,10 +230,14 @@ mod tests {
 
     #[test]
     fn what_a_sync_takes_on_its_own_is_not_learnt_from_disturbed_ones() {
-        let (pressure, _) = pressure();
+        let (pressure, clock) = pressure();
         (0..20).for_each(|_| pressure.report_sync(Duration::from_micros(1000)));
         pressure.charge(1);
-        (0..20).for_each(|_| pressure.report_sync(Duration::from_micros(9000)));
+        // Ten seconds of a busy server.
+        for _ in 0..10_000 {
+            clock.advance(Duration::from_millis(1));
+            pressure.report_sync(Duration::from_micros(9000));
+        }
         let state = pressure.state.lock();
         assert!(state.sync_us > 8_000 && state.lone_sync_us < 1_200, "{state:?}");
     }

@@ -108,7 +108,8 @@ pub(crate) fn merge_l0(facts: &Facts<'_>, columns: &[Column], kind: Kind) -> Opt
     let [only] = columns else {
         return place_l0(facts, columns, inputs, kind);
     };
-    let above: u64 = only.tables.iter().filter(|(level, _)| *level < LAST_LEVEL).map(|(_, t)| t.meta.data_bytes).sum();
+    let above: u64 =
+        only.tables.iter().filter(|(level, _)| *level < LAST_LEVEL).map(|(_, t)| t.meta.data_bytes).sum();
     let newest: u64 = free.iter().map(|table| table.meta.data_bytes).sum();
     let last: u64 = only.tables.iter().map(|(_, table)| table.meta.data_bytes).sum::<u64>() - above;
     if facts.column_is_free(only) && (newest + above).saturating_mul(ratio(facts.options)) >= last {
@@ -120,7 +121,11 @@ pub(crate) fn merge_l0(facts: &Facts<'_>, columns: &[Column], kind: Kind) -> Opt
 }
 
 /// Rows written in key order are never rewritten: the oldest tables that overlap nothing go straight to the last level.
-fn moves_from_l0(facts: &Facts<'_>, columns: &[Column], free: &[Arc<Table>]) -> Vec<(usize, Arc<Table>, usize)> {
+fn moves_from_l0(
+    facts: &Facts<'_>,
+    columns: &[Column],
+    free: &[Arc<Table>],
+) -> Vec<(usize, Arc<Table>, usize)> {
     let mut moves: Vec<(usize, Arc<Table>, usize)> = Vec::new();
     for table in free {
         let meta = &table.meta;
@@ -129,7 +134,8 @@ fn moves_from_l0(facts: &Facts<'_>, columns: &[Column], free: &[Arc<Table>]) -> 
             .iter()
             .flat_map(|column| &column.tables)
             .map(|(_, table)| table)
-            .chain(moves.iter().map(|(_, table, _)| table))
+            // Newer tables that overlap it would soon be merged with it.
+            .chain(free.iter().filter(|other| !Arc::ptr_eq(other, table)))
             .any(|other| hit(&other.meta.smallest, &other.meta.largest))
             && !facts.busy_ranges.iter().any(|(smallest, largest)| hit(smallest, largest));
         if !stands_alone || meta.tombstones > 0 {
@@ -247,7 +253,11 @@ pub(crate) fn need(facts: &Facts<'_>, column: &Column) -> Need {
     if is_dense(facts, column) {
         return Need::Whole;
     }
-    if above.len() > upper_runs(facts.options) { Need::Shorten(newest_of_a_size(above)) } else { Need::Nothing }
+    if above.len() > upper_runs(facts.options) {
+        Need::Shorten(newest_of_a_size(above))
+    } else {
+        Need::Nothing
+    }
 }
 
 /// Much of the column is dead, or a scan has suffered from it, and a merge would really get rid of it.
@@ -309,12 +319,53 @@ pub(crate) fn pick_column(facts: &Facts<'_>) -> Option<Task> {
             let (above, last) = parts(&runs);
             let part = sum(above).saturating_mul(1000) / last.max(1);
             let oldest = column.tables.iter().map(|(_, table)| table.meta.file).min();
-            (need != Need::Nothing)
-                .then_some(((usize::MAX - above.len(), u64::MAX - part, oldest), column, need))
+            (need != Need::Nothing).then_some((
+                (usize::MAX - above.len(), u64::MAX - part, oldest),
+                column,
+                need,
+            ))
         })
         .collect();
     due.sort_by(|a, b| a.0.cmp(&b.0));
     due.into_iter().find_map(|(_, column, need)| column_task(facts, column, need, Kind::Column))
+}
+
+/// A tree with more files than this has small neighbours in its last runs merged.
+const CROWDED_FILES: usize = 96;
+
+/// Small neighbours of a last run as larger tables, when there are too many files: rows that were written in order lie in
+/// tables of the size of a memtable, which was large once.
+pub(crate) fn pick_crowded(facts: &Facts<'_>) -> Option<Task> {
+    if facts.version.file_count() <= CROWDED_FILES {
+        return None;
+    }
+    let target = facts.target(LAST_LEVEL);
+    let mut best: Vec<Arc<Table>> = Vec::new();
+    for column in columns(facts.version, facts.options) {
+        let mut group: (u64, Vec<Arc<Table>>) = (0, Vec::new());
+        for (_, table) in column.tables.iter().filter(|(level, _)| *level == LAST_LEVEL) {
+            let is_small = facts.is_free(table) && table.meta.bytes.saturating_mul(2) < target;
+            if !is_small || group.0 >= target {
+                group = (0, Vec::new());
+            }
+            if is_small {
+                group.0 += table.meta.bytes;
+                group.1.push(Arc::clone(table));
+                if group.1.len() > best.len() {
+                    best.clone_from(&group.1);
+                }
+            }
+        }
+    }
+    let inputs = best.into_iter().map(|table| (LAST_LEVEL, table)).collect::<Vec<_>>();
+    let places = vec![Place { upto: None, level: LAST_LEVEL, is_bottom: true }];
+    (inputs.len() > 1).then_some(Task {
+        kind: Kind::Column,
+        inputs,
+        moves: Vec::new(),
+        places,
+        borders: Vec::new(),
+    })
 }
 
 /// Bytes of files that the merges which are due now have to read: the debt.

@@ -33,7 +33,7 @@ impl Removal {
             let enough = core.options.target_table_bytes.saturating_mul(SHORT_OF_SPACE_TABLES);
             space.is_ok_and(|space| space.available_bytes < enough)
         };
-        let pause = if core.removal_is_awaited() || is_short() { Duration::from_micros(1) } else { PAUSE };
+        let pause = if core.removal_is_awaited() || is_short() { Duration::ZERO } else { PAUSE };
         self.next = now + pause;
         Some(pause)
     }

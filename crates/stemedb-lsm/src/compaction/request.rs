@@ -138,7 +138,9 @@ pub(crate) fn pick_request(
         return Err(damage(table.meta.file));
     }
     if request.is_whole() {
-        if request.done_upto.lock().is_some() || (!request.force && met().all(|(level, table)| is_settled(level, table))) {
+        if request.done_upto.lock().is_some()
+            || (!request.force && met().all(|(level, table)| is_settled(level, table)))
+        {
             return Ok(None);
         }
         *request.done_upto.lock() = Some(Vec::new());

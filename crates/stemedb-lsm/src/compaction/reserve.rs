@@ -48,7 +48,11 @@ impl Reserve {
             return;
         }
         let path = Reserve::path(core);
-        let file = core.env.fs.open(&path, OpenMode::CreateNew).or_else(|_| core.env.fs.open(&path, OpenMode::ReadWrite));
+        let file = core
+            .env
+            .fs
+            .open(&path, OpenMode::CreateNew)
+            .or_else(|_| core.env.fs.open(&path, OpenMode::ReadWrite));
         self.state = match file.and_then(|file| file.allocate(self.bytes)) {
             Ok(()) => State::Kept,
             Err(error) => {

@@ -94,7 +94,8 @@ pub(crate) fn merge_runs(
             furthest = Some((at, &table.meta.largest));
         }
     }
-    let mut task = Task { kind, inputs: Vec::new(), moves: Vec::new(), places: Vec::new(), borders: Vec::new() };
+    let mut task =
+        Task { kind, inputs: Vec::new(), moves: Vec::new(), places: Vec::new(), borders: Vec::new() };
     let mut open = false;
     for ((from, table), alone) in sorted.into_iter().zip(alone) {
         if alone && may_stay(&table, is_bottom, target) {

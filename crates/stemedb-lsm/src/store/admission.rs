@@ -15,11 +15,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::core::Core;
-use crate::{
-    ApplyDelays, Result,
-    compaction::l0_merge_bytes,
-    stats::Histogram,
-};
+use crate::{ApplyDelays, Result, compaction::l0_merge_bytes, stats::Histogram};
 
 /// Why a writer was delayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,7 +107,9 @@ pub(crate) struct Admission {
 
 fn smooth(rate: &AtomicU64, bytes: u64, took: Duration) {
     // Without a measurable time (simulated clocks stand still) there is no rate.
-    let Some(now) = u64::try_from(u128::from(bytes) * 1_000_000 / took.as_micros().max(1)).ok() else { return };
+    let Some(now) = u64::try_from(u128::from(bytes) * 1_000_000 / took.as_micros().max(1)).ok() else {
+        return;
+    };
     if took.is_zero() || bytes == 0 {
         return;
     }
@@ -170,7 +168,8 @@ impl Core {
             l0_tables: of_compaction(state.version.l0.len() as u64),
             l0_trigger: self.options.l0_trigger.max(1) as u64,
             // One that holds unpublished rows waits for its writer, not the other way round.
-            sealed: state.sealed.iter().filter(|memtable| memtable.upto() <= self.published_lsn()).count() as u64,
+            sealed: state.sealed.iter().filter(|memtable| memtable.upto() <= self.published_lsn()).count()
+                as u64,
             max_sealed: self.options.max_sealed_memtables as u64,
             pending_bytes: of_compaction(self.admission.pending_bytes()),
             pending_limit: self.admission.pending_limit.load(Ordering::Relaxed).max(1),

@@ -474,8 +474,8 @@ impl Core {
         // Tables that a snapshot still reads are not waited for: they are buried when it is gone.
         self.removal_waiters.fetch_add(1, Ordering::AcqRel);
         self.wake_compaction();
-        let removed = self
-            .wait_until(|| self.context.graveyard.is_empty().then_some(Ok(())).or_else(|| self.closed()));
+        let removed =
+            self.wait_until(|| self.context.graveyard.is_empty().then_some(Ok(())).or_else(|| self.closed()));
         self.removal_waiters.fetch_sub(1, Ordering::AcqRel);
         outcome.and(removed)
     }

@@ -17,12 +17,12 @@ mod write;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+pub use self::{admission::DelayCause, files::Damage, snapshot::LsmSnapshot};
 pub(crate) use self::{
     core::{Change, Core},
     files::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
     snapshot::SnapshotInner,
 };
-pub use self::{admission::DelayCause, files::Damage, snapshot::LsmSnapshot};
 use parking_lot::Mutex;
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
