@@ -161,6 +161,10 @@ pub struct Stats {
     pub load_score: f64,
     /// Bytes per second that compaction may write now because of commits; `None` without a limit.
     pub compaction_rate: Option<u64>,
+    /// What a durable write of the journal takes of late, as its owner reports it; zero without reports.
+    pub commit_sync: Duration,
+    /// The same while no compaction is writing.
+    pub lone_commit_sync: Duration,
     /// Tables known to be damaged.
     pub damaged_tables: usize,
     /// Levels 0 to 6.

@@ -572,7 +572,7 @@ fn due(world: World) -> (World, LsmOptions) {
 fn compaction_gives_way_to_slow_commits_and_does_what_it_can_without_them() {
     let time_for = |commit: Option<Duration>| {
         let (world, _) = due(World::new(options()));
-        let pressure = world.store.pressure();
+        let pressure = world.store.pressure().unwrap();
         // What a commit takes on its own.
         (0..50).for_each(|_| pressure.report_sync(Duration::from_millis(1)));
         world.sim.clock.advance(Duration::from_secs(1));

@@ -15,6 +15,8 @@ mod job;
 mod merge;
 mod pace;
 mod pick;
+#[cfg(test)]
+mod pick_tests;
 mod removal;
 mod request;
 mod reserve;

@@ -140,6 +140,12 @@ impl Pressure {
         self.state.lock().is_disturbed = false;
     }
 
+    /// Microseconds that a durable write takes of late, and on its own; 0 before the first report.
+    pub(crate) fn sync_us(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.sync_us, state.lone_sync_us)
+    }
+
     /// Bytes per second that compaction may write now; `None` without a limit.
     pub(crate) fn rate(&self) -> Option<u64> {
         let rate = self.state.lock().rate;

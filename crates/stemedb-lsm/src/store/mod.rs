@@ -86,11 +86,6 @@ impl LsmStore {
         self.core.debt_bytes()
     }
 
-    /// Where the owner of the journal reports how long its durable writes take, so that compaction gives way to them.
-    pub fn pressure(&self) -> Arc<Pressure> {
-        Arc::clone(&self.core.pressure)
-    }
-
     /// Merges the tables of a key range into last runs, with everything that is above them; returns when that is done and
     /// the replaced files are gone, except those that a snapshot still reads. Neighbouring keys are merged along: whole
     /// columns of the tree are. Flushes first.
@@ -150,6 +145,8 @@ impl LsmStore {
             apply_delays: core.apply_delays(),
             load_score: core.load().score().0 as f64 / 1000.0,
             compaction_rate: core.pressure.rate(),
+            commit_sync: Duration::from_micros(core.pressure.sync_us().0),
+            lone_commit_sync: Duration::from_micros(core.pressure.sync_us().1),
             damaged_tables: self.damaged().len(),
             levels: (0..=LAST_LEVEL).map(level).collect(),
         }
@@ -204,5 +201,9 @@ impl KvStore for LsmStore {
 
     fn verify(&self) -> Result<u64> {
         self.core.verify()
+    }
+
+    fn pressure(&self) -> Option<Arc<Pressure>> {
+        Some(Arc::clone(&self.core.pressure))
     }
 }
