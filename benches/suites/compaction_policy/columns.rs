@@ -9,6 +9,7 @@ use crate::table::{Cost, Policy, Run, Table, merge, target_rows};
 
 const L0_TRIGGER: usize = 4;
 const LAST: usize = 6;
+const MOST_TABLES: usize = 96;
 
 pub struct Columns {
     /// Runs of a column above its last one.
@@ -93,9 +94,11 @@ impl Columns {
         self.remove(&inputs);
         let all: Run = inputs.into_iter().map(|(_, table)| table).collect();
         let target = target_rows(self.total() + all.iter().map(|table| table.len()).sum::<u64>());
-        // Tables that overlap nothing move; they are borders for the others.
-        let alone =
-            |table: &Rc<Table>| all.iter().all(|other| Rc::ptr_eq(other, table) || !other.overlaps(table));
+        // Tables that overlap nothing move, unless they are small; they are borders for the others.
+        let alone = |table: &Rc<Table>| {
+            table.len() * 2 >= target
+                && all.iter().all(|other| Rc::ptr_eq(other, table) || !other.overlaps(table))
+        };
         let (mut kept, merged): (Run, Run) = all.iter().cloned().partition(alone);
         kept.sort_by_key(|table| table.smallest());
         let mut groups: Vec<Run> = vec![Vec::new(); kept.len() + 1];
@@ -132,6 +135,38 @@ impl Columns {
             }
         }
         false
+    }
+
+    /// Small neighbours of a last run as larger tables, when there are too many.
+    fn work_on_files(&mut self, cost: &mut Cost) -> bool {
+        if self.tables().len() <= MOST_TABLES {
+            return false;
+        }
+        let target = target_rows(self.total());
+        let mut best: Vec<Rc<Table>> = Vec::new();
+        for column in self.columns() {
+            let mut group: (u64, Vec<Rc<Table>>) = (0, Vec::new());
+            for (_, table) in column.tables.iter().filter(|(level, _)| *level == LAST) {
+                let is_small = table.len() * 2 < target;
+                if !is_small || group.0 >= target {
+                    group = (0, Vec::new());
+                }
+                if is_small {
+                    group.0 += table.len();
+                    group.1.push(Rc::clone(table));
+                    if group.1.len() > best.len() {
+                        best.clone_from(&group.1);
+                    }
+                }
+            }
+        }
+        if best.len() < 2 {
+            return false;
+        }
+        self.remove(&best.iter().map(|table| (LAST, Rc::clone(table))).collect::<Vec<_>>());
+        let run = merge(&best, &[], target, &mut self.age, cost);
+        self.add(LAST, run);
+        true
     }
 
     fn work_in_l0(&mut self, cost: &mut Cost) {
@@ -180,10 +215,11 @@ impl Policy for Columns {
             if self.work_in_columns(cost) {
                 continue;
             }
-            if self.l0.len() < L0_TRIGGER {
+            if self.l0.len() >= L0_TRIGGER {
+                self.work_in_l0(cost);
+            } else if !self.work_on_files(cost) {
                 return;
             }
-            self.work_in_l0(cost);
         }
     }
 

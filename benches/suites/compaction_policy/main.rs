@@ -40,12 +40,9 @@ fn policies() -> Vec<(String, Box<dyn Policy>)> {
         leveled("leveled 10, cut on borders", 10, true),
         lazy(4, 2),
         lazy(4, 4),
-        lazy(4, 8),
         columns(3, 2, 8),
         columns(4, 2, 8),
-        columns(4, 3, 8),
-        columns(4, 4, 8),
-        columns(4, 2, 16),
+        columns(3, 4, 8),
     ]
 }
 

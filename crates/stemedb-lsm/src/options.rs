@@ -41,7 +41,7 @@ pub struct LsmOptions {
     /// After this long without a write the tree is merged towards one run, as far as that is cheap; zero = never.
     pub idle_after: Duration,
     /// Room on the disk that is kept in the file `RESERVE`, and given up when the disk is full, so that compaction can
-    /// make room. 0 = none.
+    /// make room. Only when the tree is 16 times as large. 0 = none.
     pub reserve_bytes: u64,
     /// Recorded in every table: the version of the function that derives rows from the journal.
     pub derivation_version: u32,

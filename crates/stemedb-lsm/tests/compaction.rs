@@ -422,13 +422,13 @@ fn columns_full_of_removals_are_merged_although_they_are_in_shape() {
 
 #[test]
 fn a_disk_that_fills_stops_writers_and_lets_them_on_again_without_a_restart() {
-    let mut world = World::new(LsmOptions { reserve_bytes: 24 << 10, ..options() });
+    let mut world = World::new(LsmOptions { reserve_bytes: 1 << 10, ..options() });
     for n in 0..60 {
         world.write((0..10).map(|row| n * 10 + row));
         world.settle();
     }
     assert!(
-        world.env.fs.metadata(&dir().join("RESERVE")).unwrap().is_some_and(|found| found.len == 24 << 10)
+        world.env.fs.metadata(&dir().join("RESERVE")).unwrap().is_some_and(|found| found.len == 1 << 10)
     );
     world.leave_room(8 << 10);
     let mut acknowledged = world.journal.batches.len() as u64;
@@ -469,7 +469,7 @@ fn a_disk_that_fills_stops_writers_and_lets_them_on_again_without_a_restart() {
 
 #[test]
 fn a_compaction_that_finds_the_disk_full_fails_softly_and_is_tried_again() {
-    let mut world = World::new(LsmOptions { reserve_bytes: 24 << 10, ..options() });
+    let mut world = World::new(LsmOptions { reserve_bytes: 1 << 10, ..options() });
     for n in 0..60 {
         world.write((0..10).map(|row| n * 10 + row));
         world.settle();
@@ -495,7 +495,7 @@ fn a_compaction_that_finds_the_disk_full_fails_softly_and_is_tried_again() {
     assert!(world.store.stats().compactions > before.compactions);
     world.settle();
     let reserve = world.env.fs.metadata(&dir().join("RESERVE")).unwrap();
-    assert_eq!(reserve.map(|found| found.len), Some(24 << 10), "there is room again");
+    assert_eq!(reserve.map(|found| found.len), Some(1 << 10), "there is room again");
     world.check();
 }
 

@@ -13,6 +13,8 @@ use crate::store::Core;
 const NAME: &str = "RESERVE";
 /// The reserve is made when this many times as much is free.
 const PLENTY: u64 = 16;
+/// And when the tree is this many times as large: a small one needs little room to be merged.
+const SMALL_PART: u64 = 16;
 
 /// The file and whether it is there.
 #[derive(Debug)]
@@ -40,7 +42,8 @@ impl Reserve {
 
     /// Makes the reserve if there is plenty of room. It needs no sync: after a crash it is looked at again.
     pub(crate) fn keep(&mut self, core: &Core) {
-        if self.bytes == 0 || self.state == State::Kept {
+        let is_small = || core.state().version.total_bytes() / SMALL_PART < self.bytes;
+        if self.bytes == 0 || self.state == State::Kept || is_small() {
             return;
         }
         let space = core.env.fs.space(&core.dir);
