@@ -31,6 +31,7 @@ mod store;
 mod table;
 mod version;
 
+pub use compaction::{CompactionProgress, Pressure};
 pub use error::{CorruptionKind, Error, Result};
 pub use iter::LsmIter;
 pub use kv::{
@@ -38,9 +39,9 @@ pub use kv::{
     WriteBatch,
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
-pub use stats::{LevelStats, RECENT_COMPACTIONS, Stats};
+pub use stats::{ApplyDelays, LevelStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
-pub use store::{Damage, LsmSnapshot, LsmStore, Replay};
+pub use store::{Damage, DelayCause, LsmSnapshot, LsmStore, Replay};
 
 /// The example of the README must compile and hold.
 #[cfg(doctest)]

@@ -1,5 +1,7 @@
 //! What an owner may choose about a tree.
 
+use std::time::Duration;
+
 /// Says how many leading bytes of a key are its declared prefix; 0 = none.
 ///
 /// It must depend on those bytes alone: for every key `k` with declared prefix length `d > 0`, every byte string that
@@ -31,18 +33,28 @@ pub struct LsmOptions {
     pub block_cache_bytes: u64,
     /// Target size of a table; doubled as often as needed to keep the number of files below about a hundred.
     pub target_table_bytes: u64,
-    /// Level-0 tables that start a compaction.
+    /// Level-0 tables that start a compaction. At twice as many, writers wait; see [`crate::DelayCause::Level0`].
     pub l0_trigger: usize,
-    /// Ratio of the sizes of neighbouring levels.
-    pub level_fanout: u64,
+    /// Bytes of level 0 at which a compaction starts even if it has fewer tables than [`LsmOptions::l0_trigger`].
+    pub compaction_trigger_bytes: u64,
+    /// Runs that may lie above the last run of a column before they are merged with each other; 1 to 4.
+    pub upper_runs: usize,
+    /// A column is merged into its last run when the runs above hold this part of its data: 2 means a half. Greater
+    /// numbers write more and keep fewer versions that newer ones hide.
+    pub last_run_ratio: u64,
     /// Bits per key of the filters of the upper levels; the last level uses ten at most.
     pub bloom_bits_per_key: u32,
     /// How blocks of the last level are compressed, where that saves at least an eighth.
     pub compression: Compression,
     /// Declared prefixes of keys, for filters that rule out tables in prefix scans.
     pub prefix_extractor: Option<PrefixExtractor>,
-    /// Compacts on its own when a level is over its target.
+    /// Compacts on its own. Without it tables are merged on request alone, and writers do not wait for compaction.
     pub enable_auto_compaction: bool,
+    /// After this long without a write the tree is merged towards one run, as far as that is cheap; zero = never.
+    pub idle_after: Duration,
+    /// Room on the disk that is kept in the file `RESERVE`, and given up when the disk is full, so that compaction can
+    /// make room. Only when the tree is 16 times as large. 0 = none.
+    pub reserve_bytes: u64,
     /// Recorded in every table: the version of the function that derives rows from the journal.
     pub derivation_version: u32,
 }
@@ -56,11 +68,15 @@ impl Default for LsmOptions {
             block_cache_bytes: 64 << 20,
             target_table_bytes: 32 << 20,
             l0_trigger: 4,
-            level_fanout: 8,
+            compaction_trigger_bytes: 1 << 30,
+            upper_runs: 3,
+            last_run_ratio: 2,
             bloom_bits_per_key: 14,
             compression: Compression::Lz4,
             prefix_extractor: None,
             enable_auto_compaction: true,
+            idle_after: Duration::from_millis(1500),
+            reserve_bytes: 64 << 20,
             derivation_version: 0,
         }
     }
@@ -75,7 +91,7 @@ impl LsmOptions {
             block_cache_bytes: 16 << 10,
             target_table_bytes: 4 << 10,
             l0_trigger: 2,
-            level_fanout: 4,
+            reserve_bytes: 0,
             ..LsmOptions::default()
         }
     }

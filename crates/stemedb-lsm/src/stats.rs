@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::store::DelayCause;
+
 /// A number that many threads change.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -57,6 +59,50 @@ impl StripedCounter {
     }
 }
 
+/// How many powers of two [`ApplyDelays::buckets`] tells apart.
+const BUCKETS: usize = 32;
+
+/// Counts by power of two.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    buckets: [Counter; BUCKETS],
+    count: Counter,
+    sum: Counter,
+}
+
+impl Histogram {
+    pub(crate) fn add(&self, value: u64) {
+        let bucket = (u64::BITS - value.leading_zeros()) as usize;
+        if let Some(bucket) = self.buckets.get(bucket.min(BUCKETS - 1)) {
+            bucket.add(1);
+        }
+        self.count.add(1);
+        self.sum.add(value);
+    }
+
+    pub(crate) fn delays(&self, cause: DelayCause) -> ApplyDelays {
+        ApplyDelays {
+            cause,
+            count: self.count.get(),
+            time: Duration::from_micros(self.sum.get()),
+            buckets: self.buckets.iter().map(Counter::get).collect(),
+        }
+    }
+}
+
+/// Batches that were delayed for one cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyDelays {
+    /// The cause.
+    pub cause: DelayCause,
+    /// Batches.
+    pub count: u64,
+    /// How long they waited together.
+    pub time: Duration,
+    /// Batches by their delay in microseconds: bucket `i > 0` counts those from `2^(i-1)` to `2^i - 1`.
+    pub buckets: Vec<u64>,
+}
+
 /// Everything counted since the tree was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -85,7 +131,8 @@ pub struct LevelStats {
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// What the level may hold before it is compacted; 0 for level 0, which is judged by its number of files.
+    /// What the levels above the last may hold together before they are merged into it; 0 for level 0, which is judged by
+    /// its number of files, and for the last, which has no limit.
     pub target_bytes: u64,
 }
 
@@ -97,8 +144,8 @@ pub struct Stats {
     pub sst_file_count: usize,
     /// Bytes of the live tables.
     pub total_bytes: u64,
-    /// Bytes by which levels exceed their targets (level 0: all its bytes once it has reached its trigger): at least
-    /// this much must be merged before the tree is in shape.
+    /// Bytes of the tables that the merges which are due now have to read, those that they overlap below included. 0 when
+    /// the tree is in shape.
     pub pending_compaction_bytes: u64,
     /// Bytes of resident indexes and filters.
     pub index_memory_bytes: u64,
@@ -142,6 +189,16 @@ pub struct Stats {
     pub apply_waits: u64,
     /// How long they waited.
     pub apply_wait_time: Duration,
+    /// Batches that were delayed or had to wait, by cause; see [`DelayCause`].
+    pub apply_delays: Vec<ApplyDelays>,
+    /// How far flushes and compaction are behind: writers are slowed down from 0.5 on and stop at 1.
+    pub load_score: f64,
+    /// Bytes per second that compaction may write now because of commits; `None` without a limit.
+    pub compaction_rate: Option<u64>,
+    /// What a durable write of the journal takes of late, as its owner reports it; zero without reports.
+    pub commit_sync: Duration,
+    /// The same while no compaction is writing.
+    pub lone_commit_sync: Duration,
     /// Tables known to be damaged.
     pub damaged_tables: usize,
     /// Levels 0 to 6.

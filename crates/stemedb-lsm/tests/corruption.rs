@@ -317,11 +317,11 @@ fn write_once_keys_heal_in_every_table_of_a_deep_tree() {
     let env = machine(fs.clone());
     let store = create(&env, &dir(), options());
     let mut journal = Journal::default();
-    for round in 0..120u64 {
+    for round in 0..300u64 {
         let mut batch = WriteBatch::new();
         for n in 0..8 {
             // Each key once, in an order that is not that of the LSNs.
-            batch.put(&key((round * 8 + n) * 389 % 961), format!("{round} {n}").as_bytes());
+            batch.put(&key((round * 8 + n) * 389 % 2411), format!("{round} {n}").as_bytes());
         }
         write(&store, &mut journal, batch);
     }

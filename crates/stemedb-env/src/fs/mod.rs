@@ -162,6 +162,13 @@ pub trait File: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Asks the system to begin writing `len` bytes at `offset` to the disk, and does not wait for it. A later
+    /// [`File::sync_data`] then finds less to do, and so does whoever syncs another file of the same disk meanwhile.
+    ///
+    /// A hint without any promise: the bytes are as un-synced as before, and errors show up at the next
+    /// [`File::sync_data`]. The default does nothing, which is all that a simulated disk needs: it may write back
+    /// pending bytes at any time anyway.
+    fn start_writeback(&self, _offset: u64, _len: u64) {}
     /// For fault injection: what a failed [`File::sync_data`] does to un-synced bytes. They stay visible and are lost.
     /// Returns false where that cannot be had, as on a real file system.
     fn lose_unsynced(&self) -> bool {

@@ -206,6 +206,14 @@ impl File for RealFile {
         self.file.sync_data().map_err(self.fail(IoOp::SyncData))
     }
 
+    fn start_writeback(&self, offset: u64, len: u64) {
+        // Dirty pages of the range are queued for writing before clean ones are let go; just written, all of them are
+        // dirty. The call itself does not wait for the disk. That it is refused costs nothing but the hint.
+        if let Some(len) = std::num::NonZeroU64::new(len) {
+            let _ = rustix::fs::fadvise(&self.file, offset, Some(len), rustix::fs::Advice::DontNeed);
+        }
+    }
+
     fn len(&self) -> Result<u64> {
         self.file.metadata().map(|metadata| metadata.len()).map_err(self.fail(IoOp::Metadata))
     }

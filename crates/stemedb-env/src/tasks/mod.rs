@@ -49,6 +49,13 @@ pub trait Tasks: Send + Sync + fmt::Debug {
     /// ones with nothing runnable, return false. A caller that must wait for a job calls this first and waits on a
     /// condition variable only after it returned false.
     fn drive(&self) -> bool;
+
+    /// Cooperative schedulers whose jobs all wait for time move their clock to the first of these moments and return
+    /// true. For a caller that must wait for a job and whom [`Tasks::drive`] has told that nothing is runnable: no other
+    /// caller would let the time pass. Threaded schedulers return false: real time passes by itself.
+    fn pass_time(&self) -> bool {
+        false
+    }
 }
 
 /// The owner's end of a running job. Dropping it stops the job and waits for the step in progress to end.

@@ -106,6 +106,12 @@ impl Tasks for SimTasks {
         }
         true
     }
+
+    fn pass_time(&self) -> bool {
+        let Some(due) = self.next_due() else { return false };
+        self.clock.advance(due.saturating_sub(self.clock.monotonic()));
+        true
+    }
 }
 
 impl TaskControl for Arc<Slot> {

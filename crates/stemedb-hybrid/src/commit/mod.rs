@@ -169,8 +169,13 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P,
             return written;
         }
         let entries: Vec<&[u8]> = written.entries.iter().map(|(_, entry, _)| entry.as_slice()).collect();
+        let started = self.clock.monotonic();
         match self.halt.journal.append_group(&entries) {
             Ok(first) => {
+                // Compaction gives way to commits that it slows down.
+                if let Some(pressure) = self.halt.views.primary.store.pressure() {
+                    pressure.report_sync(self.clock.monotonic().saturating_sub(started));
+                }
                 // The admission gave these LSNs to the claims; the journal must agree, or positions would be wrong.
                 assert_eq!(
                     Some(first),

@@ -1,8 +1,11 @@
 //! Acknowledged = durable and readable; one sync per group; refusals leave nothing behind.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use stemedb_core::{AgentId, ClaimId, Command, Nano, Vote};
@@ -51,6 +54,23 @@ fn a_group_costs_one_write_and_one_sync_of_the_journal() {
     let calls = counting.call_counts();
     assert_eq!((calls.writes("/wal/"), calls.syncs("/wal/")), (20, 20));
     assert_eq!((calls.writes("/kv/"), calls.syncs("/kv/")), (0, 0), "the view costs the commit no I/O");
+}
+
+#[test]
+fn the_view_hears_how_long_commits_take() {
+    let (env, sim) = Env::sim(3);
+    let clock = Arc::clone(&env.clock);
+    let slow = Arc::new(FaultFs::with_clock(Arc::new(sim.fs.clone()), clock, 1));
+    let env = Env { fs: Arc::clone(&slow) as _, ..env };
+    let engine = ClaimEngine::create(&env, dir(), Claims, &HybridOptions::default()).unwrap();
+    slow.add(FaultRule::new(Fault::Latency(Duration::from_millis(3))).on(IoOp::SyncData).path("/wal/"));
+    assert_claims(&engine, [1]);
+    let stats = engine.stats().lsm;
+    assert_eq!(stats.commit_sync, Duration::from_millis(3));
+    (2..100).for_each(|n| _ = assert_claims(&engine, [n]));
+    slow.clear();
+    (100..200).for_each(|n| _ = assert_claims(&engine, [n]));
+    assert_eq!(engine.stats().lsm.commit_sync.as_millis(), 0);
 }
 
 #[test]

@@ -4,27 +4,29 @@ use stemedb_env::Lsn;
 
 /// Decides row by row, in table order: of each key everything above the horizon is kept, and the newest version at or
 /// below it. At the bottom of the tree a removal at or below the horizon has nothing left to hide and goes too.
+///
+/// It is told where a new key begins instead of comparing keys: its caller knows that already.
 #[derive(Debug, Default)]
 pub(crate) struct Gc {
     horizon: Lsn,
     drop_tombstones: bool,
-    key: Vec<u8>,
-    started: bool,
     /// The version that every snapshot at or above the horizon may need at most has been seen.
     settled: bool,
 }
 
 impl Gc {
     pub(crate) fn new(horizon: Lsn, drop_tombstones: bool) -> Gc {
-        Gc { horizon, drop_tombstones, ..Gc::default() }
+        Gc { horizon, drop_tombstones, settled: false }
     }
 
-    /// True if the row must be kept.
-    pub(crate) fn keeps(&mut self, key: &[u8], lsn: Lsn, is_tombstone: bool) -> bool {
-        if !self.started || self.key != key {
-            self.started = true;
-            self.key.clear();
-            self.key.extend_from_slice(key);
+    /// Whether removals may go, from the next key on.
+    pub(crate) fn set_bottom(&mut self, is_bottom: bool) {
+        self.drop_tombstones = is_bottom;
+    }
+
+    /// True if the row must be kept. `is_new`: the row before has another key.
+    pub(crate) fn keeps(&mut self, is_new: bool, lsn: Lsn, is_tombstone: bool) -> bool {
+        if is_new {
             self.settled = false;
         }
         if lsn > self.horizon {
@@ -41,7 +43,10 @@ mod tests {
 
     fn kept(horizon: u64, bottom: bool, rows: &[(&str, u64, bool)]) -> Vec<(String, u64)> {
         let mut gc = Gc::new(Lsn(horizon), bottom);
-        let keep = rows.iter().filter(|(key, lsn, dead)| gc.keeps(key.as_bytes(), Lsn(*lsn), *dead));
+        let mut last = None;
+        let keep = rows
+            .iter()
+            .filter(|(key, lsn, dead)| gc.keeps(last.replace(*key) != Some(*key), Lsn(*lsn), *dead));
         keep.map(|(key, lsn, _)| ((*key).to_owned(), *lsn)).collect()
     }
 

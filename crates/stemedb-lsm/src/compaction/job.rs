@@ -1,244 +1,269 @@
 //! The background job that compacts and removes obsolete files.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use stemedb_env::{Budget, Job, Lsn, Step};
 
 use super::{
-    Gc,
-    pick::{Task, pick, pick_everything},
+    idle::{IdleWatch, Spent, pick_idle},
+    merge::Running,
+    pick::{Facts, l0_is_due, pick_column, pick_crowded, pick_l0},
+    removal::Removal,
+    request::{Request, pick_request},
+    reserve::Reserve,
+    task::{Kind, Task},
 };
 use crate::{
-    Direction, Error, Result,
-    iter::{Merge, Source},
+    Error, Result,
     store::{Change, Core},
-    table::{Bounds, Run, RunCursor, Table, TableBuilder, TableMeta, TableShape},
-    version::LAST_LEVEL,
 };
 
-/// A healthy tree has fewer files than this.
-const HEALTHY_FILES: u64 = 64;
+/// Between two looks at whether anybody has committed, or wants level 0 merged first.
+const PIECE_BYTES: u64 = 1 << 20;
+/// After a failure that may pass it is tried again this much later, and then each time twice as much.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+const MOST_DOUBLINGS: u32 = 6;
 
 /// One step does a part of one compaction, or removes one file.
+///
+/// Compactions form a stack: merging level 0 may begin while a larger merge is under way, which goes on afterwards. A
+/// step is small, so that a flush, which runs as a job of its own, never waits for a merge.
 pub(crate) struct CompactionJob {
     core: Arc<Core>,
-    running: Option<Running>,
+    /// The last one is worked on.
+    stack: Vec<Running>,
+    idle: IdleWatch,
+    removal: Removal,
+    reserve: Reserve,
+    /// When to look for work again after a failure.
+    retry_at: Option<Duration>,
+    failures: u32,
 }
 
-struct Running {
-    task: Task,
-    /// The request of [`crate::KvStore::compact`] that this answers.
-    request: Option<u64>,
-    merge: Merge,
-    gc: Gc,
-    shape: TableShape,
-    table_bytes: u64,
-    builder: Option<TableBuilder>,
-    last_key: Vec<u8>,
-    outputs: Vec<TableMeta>,
-    /// Every file created, finished or not.
-    created: Vec<u64>,
-    horizon: Lsn,
-    started: Duration,
-    rows_in: u64,
+/// What to do in a step.
+enum Next {
+    Work,
+    /// Compaction waits for this long; there may be files to remove meanwhile.
+    Wait(Duration),
+    Rest,
 }
 
 impl CompactionJob {
     pub(crate) fn new(core: Arc<Core>) -> CompactionJob {
-        CompactionJob { core, running: None }
+        let idle = IdleWatch::new(core.options.idle_after);
+        let reserve = Reserve::new(core.options.reserve_bytes);
+        CompactionJob {
+            core,
+            stack: Vec::new(),
+            idle,
+            removal: Removal::default(),
+            reserve,
+            retry_at: None,
+            failures: 0,
+        }
     }
 
-    fn choose(&mut self) -> Option<Running> {
-        let core = &self.core;
-        let version = Arc::clone(&core.state().version);
-        let damaged = |file: u64| core.context.damage.contains(file);
-        let request = core.compaction_requests.pending();
-        let task = match request {
-            Some(request) => match pick_everything(&version, &damaged) {
-                Some(task) => Some(task),
-                None => {
-                    let refused = version.tables().find(|(_, table)| damaged(table.meta.file));
-                    let outcome = refused.map_or(Ok(()), |(_, table)| {
-                        Err(core.context.damage.error(&core.dir, table.meta.file))
-                    });
-                    core.compaction_requests.answer(request, outcome);
-                    core.notify();
-                    return self.choose();
-                }
-            },
-            None if core.options.enable_auto_compaction && !core.compaction_is_held() => {
-                pick(&version, &core.options, &damaged)
-            }
-            None => None,
+    fn next(&mut self, now: Duration) -> Next {
+        let core = Arc::clone(&self.core);
+        let counters = &core.context.counters;
+        if self.idle.look(counters.applied_bytes.get(), counters.flushes.get(), now) {
+            self.cut_off_idle();
+        }
+        if let Some((task, request)) = self.choose(now) {
+            self.stack.push(Running::start(&core, task, request));
+        }
+        let Some(running) = self.stack.last() else {
+            core.pressure.rest();
+            let retry = self.retry_at.map(|at| at.saturating_sub(now));
+            let wait = [self.idle.time_left(now), retry].into_iter().flatten().min();
+            return wait.map_or(Next::Rest, |wait| Next::Wait(wait.max(Duration::from_millis(1))));
         };
-        let over = version.l0.len() >= core.options.l0_trigger;
-        core.set_compaction_blocked(over && task.is_none());
-        Some(self.start(task?, request))
+        let pause =
+            if running.task.rewrites() { core.pressure.pause(core.load().score().0) } else { Duration::ZERO };
+        if pause.is_zero() { Next::Work } else { Next::Wait(pause) }
     }
 
-    fn start(&self, task: Task, request: Option<u64>) -> Running {
-        let core = &self.core;
-        let horizon = core.begin_gc();
-        let drops = task.is_bottom;
-        let bounds = Arc::new(Bounds::default());
-        let cursor = |run: Run| {
-            Source::Run(Box::new(RunCursor::new(run, Arc::clone(&bounds), Direction::Forward, false)))
-        };
-        let level = |wanted: usize| -> Vec<Arc<Table>> {
-            let tables = task.inputs.iter().filter(|(level, _)| *level == wanted);
-            let mut tables: Vec<_> = tables.map(|(_, table)| Arc::clone(table)).collect();
-            tables.sort_by(|a, b| a.meta.smallest.cmp(&b.meta.smallest));
-            tables
-        };
-        let mut sources: Vec<Source> = level(0).into_iter().map(|table| cursor(Run::new([table]))).collect();
-        sources.extend(
-            (1..=LAST_LEVEL).map(level).filter(|run| !run.is_empty()).map(|run| cursor(Run::new(run))),
-        );
-        if !task.moves {
+    /// A merge that nobody needed gives way to the first write.
+    fn cut_off_idle(&mut self) {
+        while let Some(at) = self.stack.iter().rposition(|running| running.task.kind == Kind::Idle) {
+            let running = self.stack.remove(at);
             tracing::debug!(
-                inputs = task.inputs.len(),
-                output_level = task.output_level,
-                horizon = horizon.0,
-                "compaction started"
+                written_bytes = running.written_bytes(),
+                "merging while idle was cut off by a write"
             );
+            self.idle.cut_off();
+            self.discard(running);
         }
-        Running {
-            shape: TableShape::new(&core.options, task.output_level == LAST_LEVEL, horizon, drops),
-            table_bytes: table_bytes(core),
-            merge: Merge::new(sources, Direction::Forward, 0),
-            gc: Gc::new(horizon, drops),
-            request,
-            builder: None,
-            last_key: Vec::new(),
-            outputs: Vec::new(),
-            created: Vec::new(),
-            horizon,
-            started: core.env.clock.monotonic(),
-            rows_in: 0,
-            task,
+    }
+
+    /// Files of a merge that is given up.
+    fn discard(&self, running: Running) {
+        self.core.context.counters.compaction_bytes.add(running.written_bytes());
+        let created = running.created.clone();
+        drop(running);
+        created.iter().for_each(|file| self.core.remove_table_file(*file));
+    }
+
+    fn choose(&mut self, now: Duration) -> Option<(Task, Option<Arc<Request>>)> {
+        let core = Arc::clone(&self.core);
+        let version = Arc::clone(&core.state().version);
+        if self.retry_at.is_some_and(|at| now >= at) {
+            self.retry_at = None;
+            core.hold_compaction(false);
         }
+        let is_automatic = core.options.enable_auto_compaction && !core.compaction_is_held();
+        // Only level 0 may cut in, and only into something larger.
+        let cuts_in = match self.stack.last() {
+            None => false,
+            Some(running) if running.task.kind == Kind::Level0 => return None,
+            Some(_) if !is_automatic || !l0_is_due(&version, &core.options) => return None,
+            Some(_) => true,
+        };
+        let damaged = |file: u64| core.context.damage.contains(file);
+        let busy: BTreeSet<u64> = self.stack.iter().flat_map(|running| running.task.files()).collect();
+        let busy_ranges: Vec<_> = self.stack.iter().map(Running::range).collect();
+        let reported = core.context.dense.files();
+        let facts = Facts {
+            version: &version,
+            options: &core.options,
+            damaged: &damaged,
+            busy: &busy,
+            busy_ranges: &busy_ranges,
+            horizon: core.gc_horizon(),
+            reported: &reported,
+        };
+        if is_automatic && let Some(task) = pick_l0(&facts) {
+            core.set_compaction_blocked(false);
+            return Some((task, None));
+        }
+        if cuts_in {
+            return None;
+        }
+        while let Some(request) = core.compaction_requests.first() {
+            let damage = |file: u64| core.context.damage.error(&core.dir, file);
+            let outcome = match pick_request(&facts, &request, &damage) {
+                Ok(Some(task)) => return Some((task, Some(request))),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            core.compaction_requests.answer(&request, outcome);
+            core.notify();
+        }
+        let task = if is_automatic { pick_column(&facts).or_else(|| pick_crowded(&facts)) } else { None };
+        if task.is_none() {
+            let is_due = l0_is_due(&version, &core.options) || core.admission.pending_bytes() > 0;
+            core.set_compaction_blocked(is_due);
+            if is_due {
+                core.notify();
+            }
+        }
+        if task.is_none() && is_automatic && self.idle.time_left(now).is_some_and(|left| left.is_zero()) {
+            let counters = &core.context.counters;
+            let spent = Spent {
+                applied: counters.applied_bytes.get(),
+                written: counters.flush_bytes.get() + counters.compaction_bytes.get(),
+            };
+            let task = pick_idle(&facts, spent);
+            if task.is_none() {
+                self.idle.done();
+            }
+            return task.map(|task| (task, None));
+        }
+        task.map(|task| (task, None))
     }
 
     fn finish(&mut self, running: Running) -> Result<()> {
         let core = &self.core;
-        let Running { task, request, outputs, horizon, started, rows_in, .. } = running;
-        let written: u64 = outputs.iter().map(|meta| meta.bytes).sum();
-        let read: u64 = task.inputs.iter().map(|(_, table)| table.meta.bytes).sum();
-        let moved = || task.inputs.iter().map(|(_, table)| table.meta.clone()).collect();
-        let added = if task.moves { moved() } else { outputs.clone() };
+        let written = running.written_bytes();
+        let Running { task, outputs, horizon, started, rows_in, .. } = running;
+        let moved = task.moves.iter().map(|(_, table, to)| (*to, table.meta.clone()));
         let installed = core.install(Change {
-            removed: task.inputs.iter().map(|(_, table)| table.meta.file).collect(),
-            added: added.into_iter().map(|meta| (task.output_level, meta)).collect(),
-            horizon: if task.moves { Lsn::ZERO } else { horizon },
+            removed: task.files().collect(),
+            added: outputs.iter().cloned().chain(moved).collect(),
+            horizon: if task.rewrites() { horizon } else { Lsn::ZERO },
             ..Change::default()
         })?;
         let counters = &core.context.counters;
+        counters.compaction_bytes.add(written);
         if !installed {
             // An input was replaced by a repair meanwhile: this work is void.
-            outputs.iter().for_each(|meta| core.remove_table_file(meta.file));
-        } else if task.moves {
+            outputs.iter().for_each(|(_, meta)| core.remove_table_file(meta.file));
+        } else if !task.rewrites() {
             counters.moves.add(1);
-            tracing::debug!(tables = task.inputs.len(), level = task.output_level, "compaction moved tables");
+            tracing::debug!(tables = task.moves.len(), "compaction moved tables");
         } else {
             let took = core.env.clock.monotonic().saturating_sub(started);
+            let from_l0 = task.inputs.iter().filter(|(level, _)| *level == 0);
+            core.admission.note_l0_drain(from_l0.map(|(_, table)| table.meta.data_bytes).sum(), took);
             counters.compactions.add(1);
-            counters.compaction_bytes.add(written);
-            counters.compaction_read_bytes.add(read);
+            counters.compaction_read_bytes.add(task.input_bytes());
             core.note_compaction(took);
             tracing::info!(
+                kind = ?task.kind,
                 inputs = task.inputs.len(),
                 outputs = outputs.len(),
-                level = task.output_level,
-                read_bytes = read,
+                moves = task.moves.len(),
+                read_bytes = task.input_bytes(),
                 written_bytes = written,
                 rows_in,
-                rows_out = outputs.iter().map(|meta| meta.rows).sum::<u64>(),
+                rows_out = outputs.iter().map(|(_, meta)| meta.rows).sum::<u64>(),
                 ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                 "compaction finished"
             );
         }
-        if let Some(request) = request.filter(|_| installed) {
-            core.compaction_requests.answer(request, Ok(()));
-        }
         core.set_compaction_blocked(false);
         core.notify();
-        core.wake_flush();
+        self.failures = 0;
         Ok(())
     }
 
-    fn fail(&mut self, error: &Error, outputs: &[u64], request: Option<u64>) {
+    fn fail(&mut self, error: &Error, request: Option<Arc<Request>>) {
         tracing::error!(%error, "LSM tree compaction failed");
-        outputs.iter().for_each(|file| self.core.remove_table_file(*file));
+        let core = &self.core;
+        if let Error::Env(env) = error
+            && env.is_storage_full()
+        {
+            self.reserve.give_up(core);
+        }
         if let Some(request) = request {
-            self.core.compaction_requests.answer(request, Err(error.again()));
+            core.compaction_requests.answer(&request, Err(error.again()));
         }
-        // Corrupt inputs are marked and passed over from now on; anything else waits for the next wake.
-        self.core.set_compaction_blocked(true);
-        self.core.hold_compaction(!matches!(error, Error::Corruption { .. }));
-        self.core.notify();
-        self.core.wake_flush();
+        // Corrupt inputs are marked and passed over from now on. What the system refuses may pass, as a full disk does;
+        // anything else waits for the next flush.
+        core.set_compaction_blocked(true);
+        core.hold_compaction(!matches!(error, Error::Corruption { .. }));
+        self.retry_at = matches!(error, Error::Env(_)).then(|| {
+            let wait = RETRY_AFTER.saturating_mul(1 << self.failures.min(MOST_DOUBLINGS));
+            core.env.clock.monotonic() + wait
+        });
+        self.failures = self.failures.saturating_add(1);
+        core.notify();
     }
-}
 
-/// Doubles the target size as often as needed to keep the number of files small.
-fn table_bytes(core: &Core) -> u64 {
-    let total = core.state().version.total_bytes();
-    let mut target = core.options.target_table_bytes.max(1);
-    while total / target >= HEALTHY_FILES {
-        target *= 2;
-    }
-    target
-}
-
-impl Running {
-    /// Merges about `budget` bytes; true when all rows have passed.
-    fn work(&mut self, core: &Core, budget: Budget) -> Result<bool> {
-        if self.task.moves {
-            return Ok(true);
-        }
-        let mut done = 0;
-        while done < budget.bytes {
-            if !self.merge.advance()? {
-                if let Some(builder) = self.builder.take() {
-                    self.outputs.push(builder.finish()?);
-                    core.sync_names()?;
+    fn work(&mut self, budget: Budget) {
+        let core = Arc::clone(&self.core);
+        let Some(running) = self.stack.last_mut() else { return };
+        let before = running.written_bytes();
+        let outcome = running.work(&core, budget.bytes.min(PIECE_BYTES));
+        core.pressure.charge(running.written_bytes().saturating_sub(before));
+        let request = running.request.clone();
+        match outcome {
+            Ok(false) => {}
+            Ok(true) => {
+                if let Some(running) = self.stack.pop()
+                    && let Err(error) = self.finish(running)
+                {
+                    // The edit may or may not be durable: the outputs stay, as orphans if it is not.
+                    self.fail(&error, request);
                 }
-                return Ok(true);
             }
-            let (key, lsn, value) = (self.merge.key(), self.merge.lsn(), self.merge.value());
-            self.rows_in += 1;
-            done += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-            if !self.gc.keeps(key, lsn, value.is_none()) {
-                continue;
-            }
-            // All versions of a key stay in one table of a level.
-            let full = self.builder.as_ref().is_some_and(|builder| builder.file_bytes() >= self.table_bytes);
-            if full
-                && self.last_key != key
-                && let Some(builder) = self.builder.take()
-            {
-                self.outputs.push(builder.finish()?);
-            }
-            if self.builder.is_none() {
-                let file = core.next_file_number();
-                self.created.push(file);
-                self.builder = Some(TableBuilder::create(
-                    &core.env,
-                    &core.dir,
-                    core.context.database,
-                    file,
-                    self.shape,
-                )?);
-            }
-            if let Some(builder) = &mut self.builder {
-                builder.add(key, lsn, value)?;
-            }
-            if self.last_key != key {
-                self.last_key.clear();
-                self.last_key.extend_from_slice(key);
+            Err(error) => {
+                if let Some(running) = self.stack.pop() {
+                    self.discard(running);
+                }
+                self.fail(&error, request);
             }
         }
-        Ok(false)
     }
 }
 
@@ -247,26 +272,23 @@ impl Job for CompactionJob {
         if self.core.is_closing() {
             return Step::Done;
         }
-        let Some(mut running) = self.running.take().or_else(|| self.choose()) else {
-            // One file at a time: unlinking large files is slow on some file systems.
-            return if self.core.remove_one_obsolete_file() { Step::Again } else { Step::Idle };
+        let now = self.core.env.clock.monotonic();
+        let wait = match self.next(now) {
+            Next::Work => {
+                self.work(budget);
+                let _ = self.removal.step(&self.core, now);
+                return Step::Again;
+            }
+            Next::Wait(wait) => Some(wait),
+            Next::Rest => None,
         };
-        let core = Arc::clone(&self.core);
-        match running.work(&core, budget) {
-            Ok(false) => {
-                self.running = Some(running);
-            }
-            Ok(true) => {
-                let request = running.request;
-                if let Err(error) = self.finish(running) {
-                    // The edit may or may not be durable: the outputs stay, as orphans if it is not.
-                    self.fail(&error, &[], request);
-                }
-            }
-            Err(error) => {
-                self.fail(&error, &running.created, running.request);
-            }
+        if self.stack.is_empty() {
+            self.reserve.keep(&self.core);
         }
-        Step::Again
+        match (self.removal.step(&self.core, now), wait) {
+            (Some(removal), Some(wait)) => Step::After(removal.min(wait)),
+            (Some(wait), None) | (None, Some(wait)) => Step::After(wait),
+            (None, None) => Step::Idle,
+        }
     }
 }

@@ -1,12 +1,32 @@
-//! Merging tables downwards, so that reads have few places to look and old versions disappear.
+//! Merging tables downwards.
 //!
-//! Leveled, with a base that moves: the last level holds nearly everything, each level above it a `level_fanout`-th,
-//! and level 0 is merged into the first level of that staircase. Nothing is ever merged past older rows of the same key.
+//! Below level 0 the keys are divided into columns; within a column whole runs are merged, lazily: see [`column`], and
+//! `docs/design/compaction.md` for what it was measured against.
+//!
+//! - [`column`]: the shape of the tree.
+//! - [`task`]: what one compaction does; [`pick`], [`idle`], [`request`]: which one is next, and why.
+//! - [`merge`]: a compaction under way; [`Gc`] decides which versions may be forgotten.
+//! - [`job`]: the background job; [`pace`], [`removal`], [`reserve`]: its manners towards the disk.
 
+mod column;
 mod gc;
+mod idle;
 mod job;
+mod merge;
+mod pace;
 mod pick;
+#[cfg(test)]
+mod pick_tests;
+mod removal;
+mod request;
+mod reserve;
+mod task;
 
-pub(crate) use gc::Gc;
-pub(crate) use job::CompactionJob;
-pub(crate) use pick::{pending_bytes, targets};
+pub(crate) use self::{
+    column::l0_merge_bytes,
+    gc::Gc,
+    job::CompactionJob,
+    pick::{Facts, debt_bytes},
+    request::{Request, Requests},
+};
+pub use self::{pace::Pressure, request::CompactionProgress};

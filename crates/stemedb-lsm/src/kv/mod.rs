@@ -9,7 +9,7 @@ pub use batch::{Op, WriteBatch};
 pub use mem::{MemIter, MemSnapshot, MemStore};
 use stemedb_env::Lsn;
 
-use crate::{Result, memtable::MemValue, table::block::BlockBytes};
+use crate::{Pressure, Result, memtable::MemValue, table::block::BlockBytes};
 
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 8 << 10;
@@ -172,6 +172,11 @@ pub trait KvStore: Send + Sync + 'static {
     fn compact(&self) -> Result<()>;
     /// Reads everything back and checks it. Returns the number of rows.
     fn verify(&self) -> Result<u64>;
+    /// Where the owner of the journal reports how long its durable writes take; `None` if this store does nothing that
+    /// could slow them down.
+    fn pressure(&self) -> Option<Arc<Pressure>> {
+        None
+    }
 }
 
 /// A consistent view at one LSN. Owned: it may outlive the borrow of its store.

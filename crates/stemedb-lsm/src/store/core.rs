@@ -1,7 +1,7 @@
 //! The shared heart of a tree.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     path::PathBuf,
     sync::{
@@ -15,10 +15,10 @@ use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 use stemedb_env::{Env, IoOp, Lsn, TaskHandle};
 
-use super::{flush::FlushJob, write::Writer};
+use super::{admission::Admission, flush::FlushJob, write::Writer};
 use crate::{
-    Error, LsmOptions, Result,
-    compaction::CompactionJob,
+    Error, KeyRange, LsmOptions, Result,
+    compaction::{CompactionJob, CompactionProgress, Facts, Pressure, Request, Requests, debt_bytes},
     manifest::{Edit, Manifest},
     memtable::{Memtable, MemtableShape},
     stats::RECENT_COMPACTIONS,
@@ -59,36 +59,6 @@ pub(crate) struct Change {
     pub(crate) retired: Option<Arc<Memtable>>,
 }
 
-/// Requests for a full compaction and their outcomes.
-#[derive(Debug, Default)]
-pub(crate) struct Requests {
-    state: Mutex<(u64, u64, Option<Error>)>,
-}
-
-impl Requests {
-    fn ask(&self) -> u64 {
-        let mut state = self.state.lock();
-        state.0 += 1;
-        state.0
-    }
-
-    pub(crate) fn pending(&self) -> Option<u64> {
-        let state = self.state.lock();
-        (state.0 > state.1).then_some(state.0)
-    }
-
-    pub(crate) fn answer(&self, request: u64, outcome: Result<()>) {
-        let mut state = self.state.lock();
-        state.1 = state.1.max(request);
-        state.2 = outcome.err();
-    }
-
-    fn outcome(&self, request: u64) -> Option<Result<()>> {
-        let state = self.state.lock();
-        (state.1 >= request).then(|| state.2.as_ref().map_or(Ok(()), |error| Err(error.again())))
-    }
-}
-
 /// Everything that the store, its snapshots and its jobs share.
 pub(crate) struct Core {
     pub(crate) env: Env,
@@ -115,8 +85,12 @@ pub(crate) struct Core {
     /// Why names in the folder may have been lost: see [`Core::remember`].
     names_lost: Mutex<Option<String>>,
     pub(crate) compaction_requests: Requests,
+    pub(crate) admission: Admission,
+    pub(crate) pressure: Arc<Pressure>,
     compaction_blocked: AtomicBool,
     compaction_held: AtomicBool,
+    /// Callers that wait until obsolete files are gone.
+    removal_waiters: AtomicU64,
     closing: AtomicBool,
     recent_compactions: Mutex<VecDeque<Duration>>,
 }
@@ -164,8 +138,11 @@ impl Core {
             flush_failure: Mutex::new(None),
             names_lost: Mutex::new(None),
             compaction_requests: Requests::default(),
+            admission: Admission::default(),
+            pressure: Arc::new(Pressure::new(Arc::clone(&env.clock))),
             compaction_blocked: AtomicBool::new(false),
             compaction_held: AtomicBool::new(false),
+            removal_waiters: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             recent_compactions: Mutex::new(VecDeque::new()),
             env,
@@ -223,7 +200,7 @@ impl Core {
             if let Some(result) = ready() {
                 return result;
             }
-            if self.env.tasks.drive() {
+            if self.env.tasks.drive() || self.env.tasks.pass_time() {
                 continue;
             }
             let mut progress = self.progress.lock();
@@ -306,6 +283,11 @@ impl Core {
         horizon
     }
 
+    /// As [`Core::begin_gc`] would say, without beginning anything.
+    pub(crate) fn gc_horizon(&self) -> Lsn {
+        self.published_lsn()
+    }
+
     /// Makes the names of new tables durable.
     pub(crate) fn sync_names(&self) -> Result<()> {
         self.check_names()?;
@@ -384,9 +366,35 @@ impl Core {
                 }
             }
         }
+        self.context.dense.forget(&change.removed);
         drop(manifest);
+        self.refresh_debt();
         self.notify();
         Ok(true)
+    }
+
+    /// Bytes that the merges which are due now have to read.
+    pub(crate) fn debt_bytes(&self) -> u64 {
+        let state = self.state();
+        debt_bytes(&Facts {
+            version: &state.version,
+            options: &self.options,
+            damaged: &|_| false,
+            busy: &BTreeSet::new(),
+            busy_ranges: &[],
+            horizon: self.gc_horizon(),
+            reported: &self.context.dense.files(),
+        })
+    }
+
+    /// Tells the admission what compaction has before it.
+    pub(super) fn refresh_debt(&self) {
+        self.note_debt(self.debt_bytes(), self.state().version.total_bytes());
+    }
+
+    /// Somebody waits for files to be gone.
+    pub(crate) fn removal_is_awaited(&self) -> bool {
+        self.removal_waiters.load(Ordering::Acquire) > 0
     }
 
     /// Deletes one file that nobody reads any more; false when there is none.
@@ -436,11 +444,31 @@ impl Core {
         self.recent_compactions.lock().iter().copied().collect()
     }
 
-    /// Merges everything into one run; returns when done.
-    pub(super) fn compact_everything(&self) -> Result<()> {
-        let request = self.compaction_requests.ask();
+    /// Merges the tables of a range; returns when that is done and the replaced files are gone.
+    pub(super) fn compact_range(
+        &self,
+        range: &KeyRange,
+        force: bool,
+        progress: &dyn Fn(CompactionProgress),
+    ) -> Result<()> {
+        let request: Arc<Request> = self.compaction_requests.ask(range, force, &self.state().version);
         self.wake_compaction();
-        self.wait_until(|| self.compaction_requests.outcome(request).or_else(|| self.closed()))
+        let mut told = CompactionProgress::default();
+        let outcome = self.wait_until(|| {
+            let now = request.progress();
+            if now != told {
+                told = now;
+                progress(now);
+            }
+            request.outcome().or_else(|| self.closed())
+        });
+        // Tables that a snapshot still reads are not waited for: they are buried when it is gone.
+        self.removal_waiters.fetch_add(1, Ordering::AcqRel);
+        self.wake_compaction();
+        let removed =
+            self.wait_until(|| self.context.graveyard.is_empty().then_some(Ok(())).or_else(|| self.closed()));
+        self.removal_waiters.fetch_sub(1, Ordering::AcqRel);
+        outcome.and(removed)
     }
 
     pub(super) fn closed<T>(&self) -> Option<Result<T>> {

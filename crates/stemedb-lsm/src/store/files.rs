@@ -59,6 +59,31 @@ impl DamageList {
     }
 }
 
+/// A scan that steps over more dead rows than this in one go has found a table that should be merged.
+pub(crate) const DEAD_ROWS_WORTH_NOTING: u64 = 1000;
+
+/// Tables in which scans had to step over many rows that are dead. Compaction merges them first.
+#[derive(Debug, Default)]
+pub(crate) struct DenseTables {
+    files: Mutex<BTreeSet<u64>>,
+}
+
+impl DenseTables {
+    /// True if the table was not known yet.
+    pub(crate) fn note(&self, file: u64) -> bool {
+        self.files.lock().insert(file)
+    }
+
+    pub(crate) fn files(&self) -> BTreeSet<u64> {
+        self.files.lock().clone()
+    }
+
+    pub(crate) fn forget(&self, files: &[u64]) {
+        let mut known = self.files.lock();
+        files.iter().for_each(|file| _ = known.remove(file));
+    }
+}
+
 /// Tables that no reader holds any more.
 #[derive(Debug, Default)]
 pub(crate) struct Graveyard {
@@ -68,6 +93,10 @@ pub(crate) struct Graveyard {
 impl Graveyard {
     pub(crate) fn bury(&self, file: u64) {
         self.files.lock().insert(file);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.lock().is_empty()
     }
 
     pub(crate) fn take_one(&self) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! The background job that turns the oldest sealed memtable into a table of level 0.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use stemedb_env::{Budget, Job, Lsn, Step};
 
@@ -12,8 +12,8 @@ use crate::{
     table::{Bounds, TableBuilder, TableShape},
 };
 
-/// Level 0 may grow to this many times its trigger before flushes wait for compaction.
-const L0_STOP_FACTOR: usize = 5;
+/// A flush that found the disk full is tried again this much later, whether or not a writer asks for it.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One step writes a part of one table.
 pub(crate) struct FlushJob {
@@ -29,6 +29,7 @@ struct Running {
     gc: Gc,
     /// With its file number; made at the first row.
     builder: Option<(u64, TableBuilder)>,
+    started: Duration,
 }
 
 impl FlushJob {
@@ -43,14 +44,8 @@ impl FlushJob {
         let state = core.state();
         let memtable = Arc::clone(state.sealed.last()?);
         let upto = memtable.upto();
-        let crowded = state.version.l0.len() >= core.options.l0_trigger * L0_STOP_FACTOR;
-        let must_wait = crowded && core.options.enable_auto_compaction && !core.compaction_is_blocked();
         // Nothing that is not published may get into a table.
         if upto > core.published_lsn() || core.flush_failure.lock().is_some() {
-            return None;
-        }
-        if must_wait {
-            core.wake_compaction();
             return None;
         }
         let horizon = core.begin_gc();
@@ -62,7 +57,30 @@ impl FlushJob {
             horizon,
             gc: Gc::new(horizon, false),
             builder: None,
+            started: core.env.clock.monotonic(),
         })
+    }
+
+    /// What to do after a failure: nothing, or to try again when there may be room.
+    fn after_failure(&self) -> Step {
+        let failure = self.core.flush_failure.lock();
+        let is_full = matches!(&*failure, Some(Error::Env(error)) if error.is_storage_full());
+        if is_full { Step::After(RETRY_AFTER) } else { Step::Idle }
+    }
+
+    /// Forgets that the disk was full when there is room for the oldest memtable again. Looking is not writing: no sync is
+    /// ever repeated.
+    fn look_for_room(&self) {
+        let core = &self.core;
+        let mut failure = core.flush_failure.lock();
+        if !matches!(&*failure, Some(Error::Env(error)) if error.is_storage_full()) {
+            return;
+        }
+        let needed = core.state().sealed.last().map_or(0, |memtable| memtable.bytes() as u64);
+        if core.env.fs.space(&core.dir).is_ok_and(|space| space.available_bytes / 2 > needed) {
+            tracing::info!("there is room again: flushing goes on");
+            *failure = None;
+        }
     }
 
     fn fail(&self, error: Error, file: Option<u64>) {
@@ -85,7 +103,9 @@ impl Running {
             }
             let (key, lsn, value) = (self.cursor.key(), self.cursor.lsn(), self.cursor.value());
             done += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-            if !self.gc.keeps(key, lsn, value.is_none()) {
+            // Of each key the first row is kept, so the builder knows the last key.
+            let is_new = self.builder.as_ref().is_none_or(|(_, builder)| builder.last_key() != key);
+            if !self.gc.keeps(is_new, lsn, value.is_none()) {
                 continue;
             }
             if self.builder.is_none() {
@@ -108,7 +128,10 @@ impl Job for FlushJob {
         if core.is_closing() {
             return Step::Done;
         }
-        let Some(mut running) = self.running.take().or_else(|| self.choose()) else { return Step::Idle };
+        self.look_for_room();
+        let Some(mut running) = self.running.take().or_else(|| self.choose()) else {
+            return self.after_failure();
+        };
         match running.work(&core, budget) {
             Ok(false) => {
                 self.running = Some(running);
@@ -117,17 +140,17 @@ impl Job for FlushJob {
             Ok(true) => {}
             Err(error) => {
                 self.fail(error, running.builder.map(|(file, _)| file));
-                return Step::Idle;
+                return self.after_failure();
             }
         }
-        let Running { memtable, upto, horizon, builder, .. } = running;
+        let Running { memtable, upto, horizon, builder, started, .. } = running;
         let mut added = Vec::new();
         if let Some((file, builder)) = builder {
             match builder.finish().and_then(|meta| core.sync_names().map(|()| meta)) {
                 Ok(meta) => added.push((0, meta)),
                 Err(error) => {
                     self.fail(error, Some(file));
-                    return Step::Idle;
+                    return self.after_failure();
                 }
             }
         }
@@ -136,10 +159,11 @@ impl Job for FlushJob {
         if let Err(error) = core.install(change) {
             // It is unknown whether the edit is durable: the table stays, as an orphan if it is not.
             self.fail(error, None);
-            return Step::Idle;
+            return self.after_failure();
         }
         core.context.counters.flushes.add(1);
         core.context.counters.flush_bytes.add(written);
+        core.admission.note_flush_drain(written, core.env.clock.monotonic().saturating_sub(started));
         tracing::debug!(bytes = written, upto = upto.0, "flushed a memtable");
         core.wake_compaction();
         Step::Again

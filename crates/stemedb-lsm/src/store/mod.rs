@@ -6,6 +6,7 @@
 //!              └────── State (active, sealed, Version): one pointer, swapped as a whole ──▶ snapshots
 //! ```
 
+mod admission;
 mod core;
 mod files;
 mod flush;
@@ -18,18 +19,19 @@ mod write;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+pub use self::replay::Replay;
+pub use self::{admission::DelayCause, files::Damage, snapshot::LsmSnapshot};
 pub(crate) use self::{
     core::{Change, Core},
-    files::{DamageList, Graveyard},
+    files::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
     snapshot::SnapshotInner,
 };
-pub use self::{files::Damage, replay::Replay, snapshot::LsmSnapshot};
 use parking_lot::Mutex;
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
 use crate::{
-    KvStore, LsmOptions, Result, Value, WriteBatch,
-    compaction::{pending_bytes, targets},
+    KeyRange, KvStore, LsmOptions, Result, Value, WriteBatch,
+    compaction::{CompactionProgress, Pressure},
     stats::{LevelStats, Stats},
     version::LAST_LEVEL,
 };
@@ -63,6 +65,7 @@ impl LsmStore {
     fn start(core: Core) -> Result<LsmStore> {
         let core = Arc::new(core);
         let store = LsmStore { core: Arc::clone(&core), repairing: Mutex::new(()) };
+        core.refresh_debt();
         core.start_jobs()?;
         Ok(store)
     }
@@ -81,9 +84,26 @@ impl LsmStore {
         damaged
     }
 
-    /// Bytes that automatic compaction would have to merge now.
+    /// Bytes that automatic compaction has to merge now; see [`Stats::pending_compaction_bytes`].
     pub fn pending_compaction_bytes(&self) -> u64 {
-        pending_bytes(&self.core.state().version, &self.core.options)
+        self.core.debt_bytes()
+    }
+
+    /// Merges the tables of a key range into last runs, with everything that is above them; returns when that is done and
+    /// the replaced files are gone, except those that a snapshot still reads. Neighbouring keys are merged along: whole
+    /// columns of the tree are. Flushes first.
+    ///
+    /// With `force` also tables that are in shape are written anew. `progress` is called now and then from this thread.
+    ///
+    /// Errors: that of the flush or of the compaction; [`crate::Error::Corruption`] if the range meets a damaged table.
+    pub fn compact_range(
+        &self,
+        range: &KeyRange,
+        force: bool,
+        progress: &dyn Fn(CompactionProgress),
+    ) -> Result<()> {
+        self.core.flush()?;
+        self.core.compact_range(range, force, progress)
     }
 
     /// Counts and sizes. Cost: a walk over the list of tables.
@@ -94,16 +114,16 @@ impl LsmStore {
         let counters = &core.context.counters;
         let applied = counters.applied_bytes.get();
         let rewritten = counters.flush_bytes.get() + counters.compaction_bytes.get();
-        let targets = targets(version, &core.options);
+        let above = version.level_bytes(LAST_LEVEL) / core.options.last_run_ratio.max(1);
         let level = |level: usize| LevelStats {
             files: if level == 0 { version.l0.len() } else { version.level(level).len() },
             bytes: version.level_bytes(level),
-            target_bytes: targets.bytes.get(level).copied().unwrap_or_default(),
+            target_bytes: if (1..LAST_LEVEL).contains(&level) { above } else { 0 },
         };
         Stats {
             sst_file_count: version.file_count(),
             total_bytes: version.total_bytes(),
-            pending_compaction_bytes: pending_bytes(version, &core.options),
+            pending_compaction_bytes: core.debt_bytes(),
             index_memory_bytes: counters.index_memory_bytes.get(),
             cache_memory_bytes: core.context.cache.memory_bytes(),
             memtable_bytes: state.memtables().map(|memtable| memtable.bytes() as u64).sum(),
@@ -125,6 +145,11 @@ impl LsmStore {
             recent_compactions: core.recent_compactions(),
             apply_waits: counters.apply_waits.get(),
             apply_wait_time: Duration::from_micros(counters.apply_wait_us.get()),
+            apply_delays: core.apply_delays(),
+            load_score: core.load().score().0 as f64 / 1000.0,
+            compaction_rate: core.pressure.rate(),
+            commit_sync: Duration::from_micros(core.pressure.sync_us().0),
+            lone_commit_sync: Duration::from_micros(core.pressure.sync_us().1),
             damaged_tables: self.damaged().len(),
             levels: (0..=LAST_LEVEL).map(level).collect(),
         }
@@ -179,11 +204,14 @@ impl KvStore for LsmStore {
     }
 
     fn compact(&self) -> Result<()> {
-        self.core.flush()?;
-        self.core.compact_everything()
+        self.compact_range(&KeyRange::all(), false, &|_| {})
     }
 
     fn verify(&self) -> Result<u64> {
         self.core.verify()
+    }
+
+    fn pressure(&self) -> Option<Arc<Pressure>> {
+        Some(Arc::clone(&self.core.pressure))
     }
 }

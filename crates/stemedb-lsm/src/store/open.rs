@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use stemedb_env::{DirEntry, Env, frame::DatabaseId};
 
-use super::{Core, DamageList, Graveyard, files::quarantine};
+use super::{Core, DamageList, DenseTables, Graveyard, files::quarantine};
 use crate::{
     CorruptionKind, Error, LsmOptions, Result,
     cache::BlockCache,
@@ -22,6 +22,7 @@ fn context(env: &Env, dir: &Path, database: DatabaseId, options: &LsmOptions) ->
         counters: Counters::default(),
         damage: DamageList::default(),
         graveyard: Graveyard::default(),
+        dense: DenseTables::default(),
         prefix_extractor: options.prefix_extractor,
     })
 }

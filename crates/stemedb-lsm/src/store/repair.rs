@@ -116,10 +116,14 @@ impl Core {
 /// The rows that one reading leaves.
 fn read<'a>(candidates: &'a [Candidate], meta: &TableMeta, reading: Reading) -> Vec<&'a Candidate> {
     let mut gc = Gc::new(meta.horizon, reading.drop_tombstones);
+    let mut last: Option<&[u8]> = None;
     candidates
         .iter()
         .filter(|candidate| !(reading.drop_passed && candidate.passed))
-        .filter(|Candidate { row, .. }| gc.keeps(&row.key, row.lsn, row.value.is_none()))
+        .filter(|Candidate { row, .. }| {
+            let is_new = last.replace(&row.key) != Some(&row.key);
+            gc.keeps(is_new, row.lsn, row.value.is_none())
+        })
         .collect()
 }
 

@@ -4,7 +4,10 @@ use std::sync::{Arc, atomic::Ordering};
 
 use stemedb_env::Lsn;
 
-use super::core::{Core, State};
+use super::{
+    DelayCause,
+    core::{Core, State},
+};
 use crate::{
     Error, Result, WriteBatch,
     kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
@@ -44,6 +47,7 @@ pub(super) fn check_sizes(batch: &WriteBatch) -> Result<()> {
 impl Core {
     pub(super) fn apply(&self, batch: &WriteBatch, lsn: Lsn) -> Result<()> {
         check_sizes(batch)?;
+        self.admit(batch.data_bytes() as u64)?;
         loop {
             let mut writer = self.writer.lock();
             let applied = writer.applied.max(self.published_lsn());
@@ -142,14 +146,15 @@ impl Core {
         let counters = &self.context.counters;
         counters.apply_waits.add(1);
         let since = self.env.clock.monotonic();
-        let outcome = self.wait_until(|| {
+        let outcome = self.wait_while_delayed(DelayCause::Memtables, || {
             if let Some(error) = &*self.flush_failure.lock() {
                 return Some(Err(Error::ReadOnly { cause: error.to_string() }));
             }
             let free = self.state().sealed.len() < self.options.max_sealed_memtables;
-            if free { Some(Ok(())) } else { self.closed() }
+            free.then_some(Ok(()))
         });
         let waited = self.env.clock.monotonic().saturating_sub(since);
+        self.note_delay(DelayCause::Memtables, waited);
         counters.apply_wait_us.add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
         outcome
     }

@@ -1,4 +1,4 @@
-//! Writing a table, row by row, with bounded memory and bounded un-synced bytes.
+//! Writing a table, row by row, with bounded memory and few bytes at a time that wait for the disk.
 
 use std::{path::Path, sync::Arc};
 
@@ -18,8 +18,10 @@ use crate::{Compression, LsmOptions, PrefixExtractor, Result, kv::RowDigester};
 
 /// Bytes gathered before a write call.
 const WRITE_BYTES: usize = 256 << 10;
-/// Bytes written before a sync: whoever syncs next on the same device waits for at most this much of ours.
-const SYNC_STEP_BYTES: u64 = 4 << 20;
+/// Bytes after which the system is asked to begin writing them to the disk: whoever syncs another file of the same disk
+/// waits for at most twice this much of ours.
+const WRITEBACK_STEP_BYTES: u64 = 1 << 20;
+
 /// How the tables of one flush or compaction are built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TableShape {
@@ -57,7 +59,8 @@ pub(crate) struct TableBuilder {
     buffer: Vec<u8>,
     /// Bytes handed to the file.
     written: u64,
-    synced: u64,
+    /// Bytes whose writing to the disk has been asked for.
+    sent: u64,
     block: BlockBuilder,
     payload: Vec<u8>,
     packer: Packer,
@@ -91,7 +94,7 @@ impl TableBuilder {
             shape,
             buffer: encode_header(&identity, shape.derivation_version),
             written: 0,
-            synced: 0,
+            sent: 0,
             block: BlockBuilder::default(),
             payload: Vec::new(),
             packer: Packer::new(shape.compression),
@@ -118,6 +121,11 @@ impl TableBuilder {
     /// Bytes of the file so far, about.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.written + (self.buffer.len() + self.block.estimated_bytes()) as u64
+    }
+
+    /// The key of the row added last.
+    pub(crate) fn last_key(&self) -> &[u8] {
+        &self.last_key
     }
 
     /// Adds the next row; rows must come in table order.
@@ -187,9 +195,10 @@ impl TableBuilder {
         self.file.write_all_at(&self.buffer, self.written)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
-        if self.written - self.synced >= SYNC_STEP_BYTES {
-            self.file.sync_data()?;
-            self.synced = self.written;
+        // One step behind: pages that are still being filled are not sent twice.
+        while self.written - self.sent >= 2 * WRITEBACK_STEP_BYTES {
+            self.file.start_writeback(self.sent, WRITEBACK_STEP_BYTES);
+            self.sent += WRITEBACK_STEP_BYTES;
         }
         Ok(())
     }

@@ -52,6 +52,11 @@ impl Version {
         self.l0.iter().chain(&self.levels).filter(|run| !run.is_empty())
     }
 
+    /// The tables of level 0, newest first.
+    pub(crate) fn newest_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.l0.iter().flat_map(|run| run.iter())
+    }
+
     /// Every table with its level.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Arc<Table>)> {
         let newest = self.l0.iter().flat_map(|run| run.iter()).map(|table| (0, table));
@@ -71,15 +76,6 @@ impl Version {
         match level {
             0 => self.l0.iter().flat_map(|run| run.iter()).map(|table| table.meta.bytes).sum(),
             _ => self.level(level).iter().map(|table| table.meta.bytes).sum(),
-        }
-    }
-
-    /// The tables of a level that overlap a key range (both ends included).
-    pub(crate) fn overlapping(&self, level: usize, smallest: &[u8], largest: &[u8]) -> Vec<Arc<Table>> {
-        let hit = |table: &&Arc<Table>| table.meta.overlaps(smallest, largest);
-        match level {
-            0 => self.l0.iter().flat_map(|run| run.iter()).filter(hit).cloned().collect(),
-            _ => self.level(level).iter().filter(hit).cloned().collect(),
         }
     }
 

@@ -299,6 +299,10 @@ impl File for FaultFile {
         }
     }
 
+    fn start_writeback(&self, offset: u64, len: u64) {
+        self.inner.start_writeback(offset, len);
+    }
+
     fn len(&self) -> Result<u64> {
         self.fs.enter(&Call::new(IoOp::Metadata, self.path()))?;
         self.inner.len()

@@ -31,7 +31,7 @@ use crate::{
     CorruptionKind, Error, PrefixExtractor, Result, Value,
     cache::{BlockCache, Slots},
     stats::Counters,
-    store::{DamageList, Graveyard},
+    store::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
 };
 
 thread_local! {
@@ -49,7 +49,17 @@ pub(crate) struct TableContext {
     pub(crate) counters: Counters,
     pub(crate) damage: DamageList,
     pub(crate) graveyard: Graveyard,
+    pub(crate) dense: DenseTables,
     pub(crate) prefix_extractor: Option<PrefixExtractor>,
+}
+
+impl TableContext {
+    /// A scan has stepped over `rows` dead rows of a table without finding a live one. True if compaction should be woken:
+    /// the table was not known as such a one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "called by the cursors of scans"))]
+    pub(crate) fn note_dead_rows(&self, file: u64, rows: u64) -> bool {
+        rows > DEAD_ROWS_WORTH_NOTING && self.dense.note(file)
+    }
 }
 
 /// What a lookup in one source found.

@@ -1,0 +1,228 @@
+//! One compaction under way: rows in, tables out, in pieces.
+
+use std::{sync::Arc, time::Duration};
+
+use stemedb_env::Lsn;
+
+use super::{
+    Gc,
+    request::Request,
+    task::{Task, target_table_bytes},
+};
+use crate::{
+    Direction, Result,
+    iter::{Merge, Source},
+    store::Core,
+    table::{Bounds, Run, RunCursor, Table, TableBuilder, TableMeta, TableShape},
+    version::LAST_LEVEL,
+};
+
+/// A task that has begun.
+pub(crate) struct Running {
+    pub(crate) task: Task,
+    pub(crate) request: Option<Arc<Request>>,
+    /// Finished tables and their levels.
+    pub(crate) outputs: Vec<(usize, TableMeta)>,
+    /// Every file created, finished or not.
+    pub(crate) created: Vec<u64>,
+    pub(crate) horizon: Lsn,
+    pub(crate) started: Duration,
+    pub(crate) rows_in: u64,
+    merge: Merge,
+    gc: Gc,
+    /// Which of the task's places the present row belongs to.
+    place: usize,
+    /// The first border that is not below the present row.
+    border: usize,
+    table_bytes: u64,
+    builder: Option<TableBuilder>,
+    /// The last key seen, if `is_dropped`: its row was dropped and the builder does not know it.
+    dropped_key: Vec<u8>,
+    is_dropped: bool,
+}
+
+impl Running {
+    pub(crate) fn start(core: &Core, task: Task, request: Option<Arc<Request>>) -> Running {
+        let horizon = core.begin_gc();
+        let bounds = Arc::new(Bounds::default());
+        let cursor = |run: Run| {
+            Source::Run(Box::new(RunCursor::new(run, Arc::clone(&bounds), Direction::Forward, false)))
+        };
+        let level = |wanted: usize| -> Vec<Arc<Table>> {
+            let tables = task.inputs.iter().filter(|(level, _)| *level == wanted);
+            let mut tables: Vec<_> = tables.map(|(_, table)| Arc::clone(table)).collect();
+            tables.sort_by(|a, b| a.meta.smallest.cmp(&b.meta.smallest));
+            tables
+        };
+        let mut sources: Vec<Source> = level(0).into_iter().map(|table| cursor(Run::new([table]))).collect();
+        sources.extend(
+            (1..=LAST_LEVEL).map(level).filter(|run| !run.is_empty()).map(|run| cursor(Run::new(run))),
+        );
+        if let Some(request) = &request {
+            request.begin(&task);
+        }
+        if task.rewrites() {
+            tracing::debug!(
+                kind = ?task.kind,
+                inputs = task.inputs.len(),
+                moves = task.moves.len(),
+                places = ?task.places.iter().map(|place| place.level).collect::<Vec<_>>(),
+                horizon = horizon.0,
+                "compaction started"
+            );
+        }
+        let mut running = Running {
+            request,
+            outputs: Vec::new(),
+            created: Vec::new(),
+            horizon,
+            started: core.env.clock.monotonic(),
+            rows_in: 0,
+            merge: Merge::new(sources, Direction::Forward, 0),
+            gc: Gc::new(horizon, false),
+            place: 0,
+            border: 0,
+            table_bytes: 0,
+            builder: None,
+            dropped_key: Vec::new(),
+            is_dropped: false,
+            task,
+        };
+        running.enter_place(core);
+        running
+    }
+
+    /// Bytes of tables so far, about.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        let finished: u64 = self.outputs.iter().map(|(_, meta)| meta.bytes).sum();
+        finished + self.builder.as_ref().map_or(0, TableBuilder::file_bytes)
+    }
+
+    /// The keys between which it writes.
+    pub(crate) fn range(&self) -> (Vec<u8>, Vec<u8>) {
+        let tables = || self.task.inputs.iter().map(|(_, table)| &table.meta);
+        let smallest = tables().map(|meta| &meta.smallest).min().cloned().unwrap_or_default();
+        let largest = tables().map(|meta| &meta.largest).max().cloned().unwrap_or_default();
+        (smallest, largest)
+    }
+
+    /// Merges about `budget` bytes; true when all rows have passed.
+    pub(crate) fn work(&mut self, core: &Core, budget: u64) -> Result<bool> {
+        if !self.task.rewrites() {
+            return Ok(true);
+        }
+        let mut done = 0;
+        let mut finished = false;
+        while done < budget {
+            if !self.merge.advance()? {
+                self.finish_table()?;
+                core.sync_names()?;
+                finished = true;
+                break;
+            }
+            self.rows_in += 1;
+            done += self.pass_row(core)?;
+        }
+        if let Some(request) = &self.request {
+            request.note_bytes(done);
+        }
+        Ok(finished)
+    }
+
+    /// Keeps or drops the present row; returns its bytes.
+    fn pass_row(&mut self, core: &Core) -> Result<u64> {
+        let (key, lsn, value) = (self.merge.key(), self.merge.lsn(), self.merge.value());
+        let (bytes, is_tombstone) = ((key.len() + value.map_or(0, <[u8]>::len)) as u64, value.is_none());
+        // The last key seen is the builder's, unless its row was dropped: no copy of a key that is kept.
+        let is_new = match &self.builder {
+            _ if self.is_dropped => self.dropped_key != key,
+            Some(builder) => builder.last_key() != key,
+            None => true,
+        };
+        if is_new {
+            self.begin_key(core)?;
+        }
+        if !self.gc.keeps(is_new, lsn, is_tombstone) {
+            if is_new {
+                self.is_dropped = true;
+                self.dropped_key.clear();
+                self.dropped_key.extend_from_slice(self.merge.key());
+            }
+            return Ok(bytes);
+        }
+        self.is_dropped = false;
+        if self.builder.is_none() {
+            self.builder = Some(self.create(core)?);
+        }
+        let (key, value) = (self.merge.key(), self.merge.value());
+        if let Some(builder) = &mut self.builder {
+            builder.add(key, lsn, value)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Ends the table before a key that belongs to another place, or that is a good one to begin a table with. All
+    /// versions of a key stay in one table.
+    fn begin_key(&mut self, core: &Core) -> Result<()> {
+        let key = self.merge.key();
+        let place = self.place;
+        while self
+            .task
+            .places
+            .get(self.place)
+            .and_then(|place| place.upto.as_deref())
+            .is_some_and(|upto| upto < key)
+        {
+            self.place += 1;
+        }
+        let border = self.border;
+        while self.task.borders.get(self.border).is_some_and(|border| border.as_slice() < key) {
+            self.border += 1;
+        }
+        if self.place > place {
+            self.finish_table_at(place)?;
+            self.enter_place(core);
+        } else if let Some(builder) = &self.builder {
+            let bytes = builder.file_bytes();
+            // A border of the next lower run is worth half a table: merging the table later then touches fewer.
+            if bytes >= self.table_bytes || (self.border > border && bytes >= self.table_bytes / 2) {
+                self.finish_table_at(place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn enter_place(&mut self, core: &Core) {
+        let Some(place) = self.task.places.get(self.place) else { return };
+        self.gc.set_bottom(place.is_bottom);
+        // A merge within level 0 makes one table: each of its tables is a run of its own.
+        self.table_bytes = match place.level {
+            0 => u64::MAX,
+            level => target_table_bytes(&core.state().version, &core.options, level),
+        };
+    }
+
+    fn create(&mut self, core: &Core) -> Result<TableBuilder> {
+        let (level, is_bottom) =
+            self.task.places.get(self.place).map_or((0, false), |place| (place.level, place.is_bottom));
+        let shape = TableShape::new(&core.options, level == LAST_LEVEL, self.horizon, is_bottom);
+        let file = core.next_file_number();
+        self.created.push(file);
+        TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)
+    }
+
+    fn finish_table(&mut self) -> Result<()> {
+        self.finish_table_at(self.place)
+    }
+
+    fn finish_table_at(&mut self, place: usize) -> Result<()> {
+        if let Some(builder) = self.builder.take() {
+            let level = self.task.places.get(place).map_or(0, |place| place.level);
+            self.outputs.push((level, builder.finish()?));
+            if let Some(request) = &self.request {
+                request.note_table();
+            }
+        }
+        Ok(())
+    }
+}
