@@ -326,7 +326,7 @@ pub(crate) fn pick_column(facts: &Facts<'_>) -> Option<Task> {
             ))
         })
         .collect();
-    due.sort_by_key(|(first, ..)| *first);
+    due.sort_by_key(|(urgency, ..)| *urgency);
     due.into_iter().find_map(|(_, column, need)| column_task(facts, column, need, Kind::Column))
 }
 
