@@ -145,7 +145,8 @@ fn memtable_row(kind: &str, number: u64) -> (Vec<u8>, Vec<u8>) {
             let (subject, row) = (number >> 2, number & 3);
             let length = 40 + (subject.wrapping_mul(0x9E37_79B9) >> 7) as usize % 104;
             let name = format!("chemistry/compound/inorganic/salts/{subject:016x}");
-            let mut key: Vec<u8> = name.bytes().chain(std::iter::repeat(b'-')).take(length.max(name.len())).collect();
+            let mut key: Vec<u8> =
+                name.bytes().chain(std::iter::repeat(b'-')).take(length.max(name.len())).collect();
             key.extend_from_slice(format!("\0{}:{row:04x}", ["S", "P", "H", "T"][row as usize]).as_bytes());
             (key, number.to_le_bytes().repeat(12))
         }
@@ -205,7 +206,8 @@ fn memtable(criterion: &mut Criterion) {
         apply_all(&store, &memtable_batches(kind, &numbers));
         let view = store.snapshot();
         // Far apart in the list, one after the other.
-        let present: Vec<Vec<u8>> = numbers.iter().step_by(7).map(|number| memtable_row(kind, *number).0).collect();
+        let present: Vec<Vec<u8>> =
+            numbers.iter().step_by(7).map(|number| memtable_row(kind, *number).0).collect();
         let absent: Vec<Vec<u8>> = present.iter().map(|key| [key.as_slice(), b"!"].concat()).collect();
         let mut group = criterion.benchmark_group("memtable_get");
         for (what, keys) in [("present", &present), ("absent", &absent)] {

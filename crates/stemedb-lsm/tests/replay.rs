@@ -140,13 +140,15 @@ fn a_power_cut_anywhere_in_a_replay_leaves_an_exact_prefix() {
     fs.record(false);
     let (mut checked, mut flushed_lsns) = (0, std::collections::BTreeSet::new());
     for point in fs.take_crash_points() {
-        for state in point.fs.crash_states(&CrashOptions { exhaustive_units: 6, samples: 8, seed: point.mutations })
+        for state in
+            point.fs.crash_states(&CrashOptions { exhaustive_units: 6, samples: 8, seed: point.mutations })
         {
             checked += 1;
             let store = open(&machine(state.fs), &dir(), options()).unwrap();
             let flushed = store.flushed_lsn();
             flushed_lsns.insert(flushed);
-            let all = |store: &LsmStore| rows(&store.snapshot(), &KeyRange::all(), Direction::Forward).unwrap();
+            let all =
+                |store: &LsmStore| rows(&store.snapshot(), &KeyRange::all(), Direction::Forward).unwrap();
             assert_eq!(all(&store), expected(flushed), "state at {flushed}");
             journal.replay_at_once(&store, flushed).unwrap();
             assert_eq!(all(&store), expected(Lsn(60)), "after {flushed}");

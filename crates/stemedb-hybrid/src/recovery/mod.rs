@@ -169,11 +169,7 @@ fn open_tree<D: Derive>(
 
 /// Applies to a view what the journal has and the view has not. Returns the number of entries and the recorded time
 /// of the journal's last one.
-fn replay<D: Derive>(
-    journal: &SegmentedJournal,
-    view: &LsmStore,
-    derive: &D,
-) -> Result<(u64, Micros)> {
+fn replay<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) -> Result<(u64, Micros)> {
     let (reached, end) = (view.published_lsn(), journal.durable_lsn());
     if reached > end {
         return Err(Error::ViewAhead { view: reached, journal: end });

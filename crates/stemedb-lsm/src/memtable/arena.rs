@@ -116,7 +116,13 @@ unsafe impl Send for Arena {}
 
 impl Arena {
     pub(super) fn new(pool: Arc<ChunkPool>) -> Arena {
-        Arena { pool, chunks: Vec::new(), grow_bytes: SMALLEST_CHUNK_BYTES, next: NonNull::dangling(), left: 0 }
+        Arena {
+            pool,
+            chunks: Vec::new(),
+            grow_bytes: SMALLEST_CHUNK_BYTES,
+            next: NonNull::dangling(),
+            left: 0,
+        }
     }
 
     /// A block of at least `bytes` bytes, aligned to [`ALIGN`], not written yet. It is nobody else's and stays where it

@@ -118,7 +118,8 @@ fn check(
 }
 
 fn key() -> impl Strategy<Value = Vec<u8>> {
-    let start = prop::sample::select(vec![&b""[..], b"a", b"subject/", b"subject/with a long name/", b"t/\0"]);
+    let start =
+        prop::sample::select(vec![&b""[..], b"a", b"subject/", b"subject/with a long name/", b"t/\0"]);
     (start, prop::collection::vec(0u8..3, 0..4), 0usize..3).prop_map(|(start, middle, end)| {
         [start, &middle, [&b""[..], b"end", b"another, longer end"][end]].concat()
     })
@@ -176,7 +177,7 @@ proptest! {
         batches in batches(), others in prop::collection::vec(key(), 10), ranges in ranges(),
     ) {
         let mut pair = Pair::new();
-        let mut run = RunBuilder::new(Arc::clone(&pair.memtable.shape.pool));
+        let mut run = RunBuilder::new(&pair.memtable.shape);
         for (lsn, puts) in (1..).zip(&batches) {
             pair.insert(puts, lsn);
             run.add(&batch_of(puts), Lsn(lsn));
@@ -201,7 +202,7 @@ proptest! {
         batches in batches(), again in batches(), kept in 0u64..12, ranges in ranges(), run in any::<bool>(),
     ) {
         let mut pair = Pair::new();
-        let mut builder = RunBuilder::new(Arc::clone(&pair.memtable.shape.pool));
+        let mut builder = RunBuilder::new(&pair.memtable.shape);
         for (lsn, puts) in (1..).zip(&batches) {
             pair.insert(puts, lsn);
             builder.add(&batch_of(puts), Lsn(lsn));
@@ -243,7 +244,8 @@ fn many_rows_in_any_order_are_found_and_walked_both_ways() {
             pair.insert(&puts, lsn);
         }
         let keys = (0..rows).step_by(17).flat_map(|n| [key(n), [key(n), b"+".to_vec()].concat()]).collect();
-        let ranges = [KeyRange::all(), KeyRange::between(key(3), key(rows / 2)), KeyRange::prefix("subject/1")];
+        let ranges =
+            [KeyRange::all(), KeyRange::between(key(3), key(rows / 2)), KeyRange::prefix("subject/1")];
         pair.check(&keys, &ranges, u64::MAX - 1);
         pair.check(&keys, &ranges, rows / 1_000);
     }
@@ -252,7 +254,8 @@ fn many_rows_in_any_order_are_found_and_walked_both_ways() {
 #[test]
 fn rows_of_any_size_fit() {
     let mut pair = Pair::new();
-    let sizes: &[usize] = if cfg!(miri) { &[0, 1, 70_000] } else { &[0, 1, 70_000, 600_000, 3_000_000, 16 << 20] };
+    let sizes: &[usize] =
+        if cfg!(miri) { &[0, 1, 70_000] } else { &[0, 1, 70_000, 600_000, 3_000_000, 16 << 20] };
     for (lsn, bytes) in (1..).zip(sizes) {
         let puts = [(vec![7; 8 << 10], Some(vec![lsn as u8; *bytes])), (Vec::new(), Some(vec![1; *bytes]))];
         pair.insert(&puts, lsn);
@@ -266,7 +269,7 @@ fn a_value_outlives_its_memtable() {
     let mut pair = Pair::new();
     let puts: Vec<Put> = (0..100u8).map(|n| (vec![n], Some(vec![n; 100]))).collect();
     pair.insert(&puts, 1);
-    let mut run = RunBuilder::new(Arc::clone(&pair.memtable.shape.pool));
+    let mut run = RunBuilder::new(&pair.memtable.shape);
     run.add(&batch_of(&puts), Lsn(1));
     let sorted = Memtable::sorted(run.finish(&mut pair.sorter), &pair.memtable.shape);
     let get = |memtable: &Memtable, n: u8| match memtable.get(&[n], filter_hash(&[n]), Lsn(1)) {
@@ -288,8 +291,10 @@ fn readers_see_whole_batches_while_one_writer_inserts() {
     let (batches, rows) = if cfg!(miri) { (12, 8) } else { (400, 60) };
     let memtable = Memtable::new(&shape());
     let published = AtomicU64::new(0);
-    let key = |batch: u64, n: u64| format!("subject/{:05}", (batch * 7919 + n * 104_729) % 3_000).into_bytes();
-    let content = |batch: u64| -> BTreeMap<Vec<u8>, u64> { (0..rows).map(|n| (key(batch, n), batch)).collect() };
+    let key =
+        |batch: u64, n: u64| format!("subject/{:05}", (batch * 7919 + n * 104_729) % 3_000).into_bytes();
+    let content =
+        |batch: u64| -> BTreeMap<Vec<u8>, u64> { (0..rows).map(|n| (key(batch, n), batch)).collect() };
     std::thread::scope(|scope| {
         for reader in 0..3u64 {
             let (memtable, published) = (&memtable, &published);

@@ -127,7 +127,8 @@ mod tests {
 
     /// Few different bytes, so that beginnings are shared and keys are beginnings of others.
     fn keys() -> impl Strategy<Value = Vec<Vec<u8>>> {
-        let part = prop::sample::select(vec![&b""[..], b"\0", b"\0\0\0\0\0\0\0\0", b"a", b"subject/12345", b"\xff"]);
+        let part =
+            prop::sample::select(vec![&b""[..], b"\0", b"\0\0\0\0\0\0\0\0", b"a", b"subject/12345", b"\xff"]);
         let key = prop::collection::vec(part, 0..5).prop_map(|parts| parts.concat());
         prop::collection::vec(key, 0..200)
     }

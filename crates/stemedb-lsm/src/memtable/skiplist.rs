@@ -328,8 +328,7 @@ unsafe fn write_block(arena: &mut Arena, row: NewRow<'_>, after: &[Option<Place>
     // The owner has checked the sizes: keys of 8 KiB, values of 16 MiB at most.
     let key_bytes = u16::try_from(row.key.len());
     let value_length = row.value.map_or(Ok(REMOVED), |value| u32::try_from(value.len()));
-    let (Ok(key_bytes), Ok(value_length), Ok(height)) =
-        (key_bytes, value_length, u16::try_from(after.len()))
+    let (Ok(key_bytes), Ok(value_length), Ok(height)) = (key_bytes, value_length, u16::try_from(after.len()))
     else {
         panic!("a row of {} and {value_bytes} bytes", row.key.len())
     };
@@ -434,7 +433,8 @@ impl ListWriter<'_> {
         let (left, right) = (self.side.before[0], self.side.after[0]);
         // SAFETY: rows of this list, or its head, which is not compared.
         unsafe {
-            (left == self.list.head || precedes(left, first)) && right.is_none_or(|right| follows(right, last))
+            (left == self.list.head || precedes(left, first))
+                && right.is_none_or(|right| follows(right, last))
         }
     }
 
@@ -539,7 +539,8 @@ impl RowValue {
         let bytes = u32::try_from(value.len()).ok()?;
         // SAFETY: the value starts behind the key, within the block. The pointer comes from the place and not from the
         // slice, so that it does not depend on a borrow.
-        let start = unsafe { place.cast::<u8>().add(HEADER_BYTES + usize::from((*place.as_ptr()).key_bytes)) };
+        let start =
+            unsafe { place.cast::<u8>().add(HEADER_BYTES + usize::from((*place.as_ptr()).key_bytes)) };
         Some(RowValue { _list: Arc::clone(list), start, bytes })
     }
 
@@ -602,9 +603,7 @@ impl ListCursor {
 
     /// Moves to the last row before a position; before the end for `None`.
     pub(super) fn seek_before(&mut self, position: Option<(&[u8], Lsn)>) {
-        let run = self.run.get_or_insert_with(|| {
-            Box::new(Run { rows: [None; RUN_ROWS], added: 0, left: 0 })
-        });
+        let run = self.run.get_or_insert_with(|| Box::new(Run { rows: [None; RUN_ROWS], added: 0, left: 0 }));
         (run.added, run.left) = (0, 0);
         let mut search = self.list.search(Ordering::Acquire);
         let mut start = search.left;

@@ -51,7 +51,7 @@ impl Core {
                 return Err(Error::OutOfOrder { lsn, applied });
             }
             if self.takes_whole(batch) {
-                let mut run = RunBuilder::new(Arc::clone(&self.memtables.pool));
+                let mut run = RunBuilder::new(&self.memtables);
                 run.add(batch, lsn);
                 self.seal_run(run.finish(&mut writer.sorter), lsn);
                 writer.applied = lsn;
@@ -95,7 +95,11 @@ impl Core {
             let mut sealed = Vec::with_capacity(state.sealed.len() + 1);
             sealed.push(Arc::clone(&state.active));
             sealed.extend(state.sealed.iter().cloned());
-            State { active: Arc::new(Memtable::new(&self.memtables)), sealed, version: Arc::clone(&state.version) }
+            State {
+                active: Arc::new(Memtable::new(&self.memtables)),
+                sealed,
+                version: Arc::clone(&state.version),
+            }
         });
         self.wake_flush();
     }
