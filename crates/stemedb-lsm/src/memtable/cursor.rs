@@ -81,7 +81,7 @@ impl MemCursor {
             || memtable.min_lsn() > upto
             || bounds.prefix_hash().is_some_and(|hash| !memtable.may_contain(hash));
         let at = match &memtable.rows {
-            Rows::List(list) => At::List(ListCursor::new(Arc::clone(list))),
+            Rows::List(list, _) => At::List(ListCursor::new(Arc::clone(list))),
             Rows::Sorted(run) => At::Sorted(Arc::clone(run), RunPlace(usize::MAX)),
         };
         let upto = upto.min(memtable.kept());

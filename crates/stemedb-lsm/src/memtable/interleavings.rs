@@ -33,7 +33,7 @@ fn explore(test: impl Fn() + Send + Sync + 'static) {
 
 /// Every batch writes three keys, in front of, between and over those that are there.
 fn keys(batch: u64) -> [String; 3] {
-    [format!("k{}", 9 - batch), "k5".to_owned(), format!("k5-{batch}")]
+    [format!("k{}", 9 - batch), "k1".to_owned(), format!("k1-{batch}")]
 }
 
 fn insert(memtable: &Memtable, batch: u64) {

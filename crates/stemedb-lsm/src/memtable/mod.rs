@@ -25,7 +25,7 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-pub(crate) use arena::ChunkPool;
+use arena::ChunkPool;
 pub(crate) use cursor::MemCursor;
 use filter::GrowingFilter;
 pub(crate) use order::Sorter;
@@ -37,14 +37,14 @@ pub(crate) use value::MemValue;
 use crate::{LsmOptions, PrefixExtractor, Value, WriteBatch, table::Found};
 
 /// What a row costs beside its bytes, about: header, a tower of 4/3 links, alignment, its share of the filter.
-pub(crate) const ROW_OVERHEAD_BYTES: usize = 32;
+const ROW_OVERHEAD_BYTES: usize = 32;
 
 /// What all memtables of a tree have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct MemtableShape {
     limit_bytes: usize,
     prefix_extractor: Option<PrefixExtractor>,
-    pub(crate) pool: Arc<ChunkPool>,
+    pool: Arc<ChunkPool>,
 }
 
 impl MemtableShape {
@@ -66,7 +66,7 @@ impl MemtableShape {
 
 #[derive(Debug)]
 enum Rows {
-    List(Arc<SkipList>),
+    List(Arc<SkipList>, GrowingFilter),
     Sorted(Arc<SortedRun>),
 }
 
@@ -74,7 +74,6 @@ enum Rows {
 #[derive(Debug)]
 pub(crate) struct Memtable {
     rows: Rows,
-    filter: GrowingFilter,
     shape: MemtableShape,
     count: AtomicUsize,
     bytes: AtomicUsize,
@@ -88,13 +87,13 @@ pub(crate) struct Memtable {
 
 impl Memtable {
     pub(crate) fn new(shape: &MemtableShape) -> Memtable {
-        Memtable::over(Rows::List(Arc::new(SkipList::new(Arc::clone(&shape.pool)))), shape)
+        let list = Arc::new(SkipList::new(Arc::clone(&shape.pool)));
+        Memtable::over(Rows::List(list, GrowingFilter::new(shape.prefix_extractor)), shape)
     }
 
     fn over(rows: Rows, shape: &MemtableShape) -> Memtable {
         Memtable {
             rows,
-            filter: GrowingFilter::new(shape.prefix_extractor),
             shape: shape.clone(),
             count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -107,16 +106,14 @@ impl Memtable {
 
     /// A memtable of rows that were sorted elsewhere. Takes no further rows.
     pub(crate) fn sorted(run: SortedRun, shape: &MemtableShape) -> Memtable {
-        let run = Arc::new(run);
-        let memtable = Memtable::over(Rows::Sorted(Arc::clone(&run)), shape);
-        let mut bytes = 0;
-        for at in 0..run.len() {
-            memtable.filter.add_key(run.key(at), || run.len());
-            bytes += row_bytes(run.key(at), run.value(at));
-            memtable.note_lsn(run.lsn(at));
-        }
+        let (rows, bytes, lsns) = (run.len(), run.memory_bytes(), run.lsns());
+        let memtable = Memtable::over(Rows::Sorted(Arc::new(run)), shape);
         memtable.bytes.store(bytes, Ordering::Relaxed);
-        memtable.count.store(run.len(), Ordering::Release);
+        memtable.count.store(rows, Ordering::Release);
+        if let Some((first, last)) = lsns {
+            memtable.note_lsn(first);
+            memtable.note_lsn(last);
+        }
         memtable
     }
 
@@ -143,7 +140,7 @@ impl Memtable {
 
     /// Inserts rows in the order of the list.
     fn insert_sorted<'r>(&self, mut rows: impl Iterator<Item = NewRow<'r>>) {
-        let Rows::List(list) = &self.rows else {
+        let Rows::List(list, filter) = &self.rows else {
             debug_assert!(false, "sorted memtables are sealed from the start");
             return;
         };
@@ -162,7 +159,7 @@ impl Memtable {
                 bytes += row_bytes(row.key, row.value);
                 self.note_lsn(row.lsn);
                 // Before the row: whoever sees the row sees the bits.
-                self.filter.add_key(row.key, || self.shape.expected_rows(count, bytes));
+                filter.add_key(row.key, || self.shape.expected_rows(count, bytes));
             }
             writer.insert(group);
         }
@@ -182,7 +179,7 @@ impl Memtable {
         let kept = self.kept();
         let is_wanted = |lsn: Lsn| lsn <= kept && wanted(lsn);
         match &self.rows {
-            Rows::List(list) => {
+            Rows::List(list, _) => {
                 let rows = list.rows().filter(|row| is_wanted(row.lsn()));
                 copy.insert_sorted(rows.map(|row| NewRow {
                     key: row.key(),
@@ -222,7 +219,7 @@ impl Memtable {
         let mut count = 0;
         let mut keep = |row: Lsn| count += usize::from(row <= lsn);
         match &self.rows {
-            Rows::List(list) => list.rows().for_each(|row| keep(row.lsn())),
+            Rows::List(list, _) => list.rows().for_each(|row| keep(row.lsn())),
             Rows::Sorted(run) => (0..run.len()).for_each(|at| keep(run.lsn(at))),
         }
         self.count.store(count, Ordering::Release);
@@ -278,7 +275,7 @@ impl Memtable {
     pub(crate) fn version_at(&self, key: &[u8], lsn: Lsn) -> Option<Lsn> {
         let lsn = lsn.min(self.kept());
         match &self.rows {
-            Rows::List(list) => list.find(key, lsn).filter(|row| row.key() == key).map(|row| row.lsn()),
+            Rows::List(list, _) => list.find(key, lsn).filter(|row| row.key() == key).map(|row| row.lsn()),
             Rows::Sorted(run) => {
                 let at = run.find(key, lsn);
                 (at < run.len() && run.key(at) == key).then(|| run.lsn(at))
@@ -288,17 +285,20 @@ impl Memtable {
 
     /// False means that no row has a key or declared prefix with this filter hash.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
-        self.filter.may_contain(hash)
+        match &self.rows {
+            Rows::List(_, filter) => filter.may_contain(hash),
+            Rows::Sorted(run) => run.may_contain(hash),
+        }
     }
 
     /// The newest version of `key`, whose filter hash is `hash`, at or below `lsn`.
     pub(crate) fn get(&self, key: &[u8], hash: u64, lsn: Lsn) -> Found {
-        if self.min_lsn() > lsn || !self.filter.may_contain(hash) {
+        if self.min_lsn() > lsn || !self.may_contain(hash) {
             return Found::Nothing;
         }
         let lsn = lsn.min(self.kept());
         let value = match &self.rows {
-            Rows::List(list) => list.get(key, lsn).map(|value| value.map(MemValue::from)),
+            Rows::List(list, _) => list.get(key, lsn).map(|value| value.map(MemValue::from)),
             Rows::Sorted(run) => {
                 let at = run.find(key, lsn);
                 (at < run.len() && run.key(at) == key).then(|| run.pinned(at).map(MemValue::from))

@@ -177,7 +177,7 @@ proptest! {
         batches in batches(), others in prop::collection::vec(key(), 10), ranges in ranges(),
     ) {
         let mut pair = Pair::new();
-        let mut run = RunBuilder::new(Arc::clone(&pair.memtable.shape.pool));
+        let mut run = RunBuilder::new(&pair.memtable.shape);
         for (lsn, puts) in (1..).zip(&batches) {
             pair.insert(puts, lsn);
             run.add(&batch_of(puts), Lsn(lsn));
@@ -202,7 +202,7 @@ proptest! {
         batches in batches(), again in batches(), kept in 0u64..12, ranges in ranges(), run in any::<bool>(),
     ) {
         let mut pair = Pair::new();
-        let mut builder = RunBuilder::new(Arc::clone(&pair.memtable.shape.pool));
+        let mut builder = RunBuilder::new(&pair.memtable.shape);
         for (lsn, puts) in (1..).zip(&batches) {
             pair.insert(puts, lsn);
             builder.add(&batch_of(puts), Lsn(lsn));
@@ -269,7 +269,7 @@ fn a_value_outlives_its_memtable() {
     let mut pair = Pair::new();
     let puts: Vec<Put> = (0..100u8).map(|n| (vec![n], Some(vec![n; 100]))).collect();
     pair.insert(&puts, 1);
-    let mut run = RunBuilder::new(Arc::clone(&pair.memtable.shape.pool));
+    let mut run = RunBuilder::new(&pair.memtable.shape);
     run.add(&batch_of(&puts), Lsn(1));
     let sorted = Memtable::sorted(run.finish(&mut pair.sorter), &pair.memtable.shape);
     let get = |memtable: &Memtable, n: u8| match memtable.get(&[n], filter_hash(&[n]), Lsn(1)) {

@@ -8,7 +8,9 @@ use std::{cmp::Ordering, sync::Arc};
 use stemedb_env::Lsn;
 
 use super::{
-    arena::{ChunkPool, LARGEST_CHUNK_BYTES, Piece},
+    MemtableShape, ROW_OVERHEAD_BYTES,
+    arena::{LARGEST_CHUNK_BYTES, Piece},
+    filter::GrowingFilter,
     order::Sorter,
 };
 use crate::WriteBatch;
@@ -30,6 +32,10 @@ impl Entry {
         start..start + usize::from(self.key_bytes)
     }
 
+    fn row_bytes(&self) -> usize {
+        self.key_range().len() + self.value_range().map_or(0, |range| range.len()) + ROW_OVERHEAD_BYTES
+    }
+
     fn value_range(&self) -> Option<std::ops::Range<usize>> {
         let start = self.key_range().end;
         (self.value_bytes != u32::MAX).then(|| start..start + self.value_bytes as usize)
@@ -39,15 +45,23 @@ impl Entry {
 /// Gathers rows for a [`SortedRun`].
 #[derive(Debug)]
 pub(crate) struct RunBuilder {
-    pool: Arc<ChunkPool>,
+    shape: MemtableShape,
     pieces: Vec<Piece>,
     entries: Vec<Entry>,
-    data_bytes: usize,
+    /// Filled as rows come, while their keys are in the cache.
+    filter: GrowingFilter,
+    bytes: usize,
 }
 
 impl RunBuilder {
-    pub(crate) fn new(pool: Arc<ChunkPool>) -> RunBuilder {
-        RunBuilder { pool, pieces: Vec::new(), entries: Vec::new(), data_bytes: 0 }
+    pub(crate) fn new(shape: &MemtableShape) -> RunBuilder {
+        RunBuilder {
+            shape: shape.clone(),
+            pieces: Vec::new(),
+            entries: Vec::new(),
+            filter: GrowingFilter::new(shape.prefix_extractor),
+            bytes: 0,
+        }
     }
 
     /// Adds the rows of a batch whose LSN is greater than that of every batch before.
@@ -59,15 +73,19 @@ impl RunBuilder {
             let row = bytes.get(start..end).unwrap_or_default();
             let at = self.append(row);
             let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-            self.entries.push(Entry {
+            let entry = Entry {
                 lsn,
                 piece: narrow(self.pieces.len() - 1),
                 start: narrow(at),
                 value_bytes: span.value_end.map_or(u32::MAX, |end| narrow(end - span.key_end)),
                 // The sizes have been checked.
                 key_bytes: u16::try_from(span.key_end - start).unwrap_or(u16::MAX),
-            });
-            self.data_bytes += row.len();
+            };
+            self.bytes += entry.row_bytes();
+            self.entries.push(entry);
+            let (rows, bytes, shape) = (self.entries.len(), self.bytes, &self.shape);
+            let key = row.get(..span.key_end - start).unwrap_or_default();
+            self.filter.add_key(key, || shape.expected_rows(rows, bytes));
             start = end;
         }
     }
@@ -76,23 +94,20 @@ impl RunBuilder {
         if let Some(at) = self.pieces.last_mut().and_then(|piece| piece.append(row)) {
             return at;
         }
-        let mut piece = Piece::new(&self.pool, row.len().max(LARGEST_CHUNK_BYTES));
+        let mut piece = Piece::new(&self.shape.pool, row.len().max(LARGEST_CHUNK_BYTES));
         let at = piece.append(row).unwrap_or_default();
         self.pieces.push(piece);
         at
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub(crate) fn data_bytes(&self) -> usize {
-        self.data_bytes
+    /// Bytes of the rows gathered, as memtables count them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Sorts what has been gathered. Of several writes of one key at one LSN the last stays.
     pub(crate) fn finish(self, sorter: &mut Sorter) -> SortedRun {
-        let RunBuilder { pieces, entries, .. } = self;
+        let RunBuilder { pieces, entries, filter, .. } = self;
         let key = |at: u32| {
             let entry = &entries[at as usize];
             pieces[entry.piece as usize].bytes().get(entry.key_range()).unwrap_or_default()
@@ -109,7 +124,13 @@ impl RunBuilder {
                 rows.push(entry);
             }
         }
-        SortedRun { pieces: pieces.into_iter().map(Arc::new).collect(), rows: rows.into_boxed_slice() }
+        SortedRun {
+            pieces: pieces.into_iter().map(Arc::new).collect(),
+            bytes: rows.iter().map(Entry::row_bytes).sum(),
+            lsns: entries.first().zip(entries.last()).map(|(first, last)| (first.lsn, last.lsn)),
+            rows: rows.into_boxed_slice(),
+            filter,
+        }
     }
 }
 
@@ -118,11 +139,29 @@ impl RunBuilder {
 pub(crate) struct SortedRun {
     pieces: Box<[Arc<Piece>]>,
     rows: Box<[Entry]>,
+    filter: GrowingFilter,
+    bytes: usize,
+    lsns: Option<(Lsn, Lsn)>,
 }
 
 impl SortedRun {
     pub(super) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Bytes of the rows, as memtables count them.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The LSNs of the first and the last row added.
+    pub(super) fn lsns(&self) -> Option<(Lsn, Lsn)> {
+        self.lsns
+    }
+
+    /// False means that no row has a key or declared prefix with this filter hash.
+    pub(super) fn may_contain(&self, hash: u64) -> bool {
+        self.filter.may_contain(hash)
     }
 
     fn bytes(&self, entry: &Entry, range: std::ops::Range<usize>) -> &[u8] {

@@ -1,13 +1,13 @@
 //! Taking over what a journal has and the tree has not, many batches at once.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use stemedb_env::Lsn;
 
 use super::{LsmStore, core::Core, write::check_sizes};
 use crate::{
     Error, Result, WriteBatch,
-    memtable::{ROW_OVERHEAD_BYTES, RunBuilder, Sorter},
+    memtable::{RunBuilder, Sorter},
 };
 
 /// A replay in progress: see [`LsmStore::begin_replay`].
@@ -35,7 +35,7 @@ impl LsmStore {
     pub fn begin_replay(&self) -> Replay<'_> {
         let core = &*self.core;
         let reached = core.published_lsn();
-        let run = RunBuilder::new(Arc::clone(&core.memtables.pool));
+        let run = RunBuilder::new(&core.memtables);
         Replay { core, run, sorter: Sorter::default(), visible: reached, reached }
     }
 }
@@ -50,7 +50,7 @@ impl Replay<'_> {
         self.run.add(batch, lsn);
         self.reached = lsn;
         self.core.context.counters.applied_bytes.add(batch.data_bytes() as u64);
-        if self.bytes() >= self.core.options.memtable_bytes {
+        if self.run.bytes() >= self.core.options.memtable_bytes {
             self.hand_over(true)?;
         }
         Ok(())
@@ -61,14 +61,9 @@ impl Replay<'_> {
         if self.reached > self.visible {
             // Few rows are better off in the list, where more can join them; many would cost more there than they did
             // so far.
-            self.hand_over(self.bytes() >= self.core.options.memtable_bytes / 2)?;
+            self.hand_over(self.run.bytes() >= self.core.options.memtable_bytes / 2)?;
         }
         Ok(self.reached)
-    }
-
-    /// Bytes of the rows gathered, as memtables count them.
-    fn bytes(&self) -> usize {
-        self.run.data_bytes() + self.run.rows() * ROW_OVERHEAD_BYTES
     }
 
     /// Gives the rows gathered to the tree, as a sealed memtable of their own or into the active one.
@@ -82,7 +77,7 @@ impl Replay<'_> {
             }
             let has_room = if seal { core.has_room_for_run() } else { core.make_room(self.reached) };
             if has_room {
-                let next = RunBuilder::new(Arc::clone(&core.memtables.pool));
+                let next = RunBuilder::new(&core.memtables);
                 let run = std::mem::replace(&mut self.run, next).finish(&mut self.sorter);
                 if seal {
                     core.seal_run(run, self.reached);

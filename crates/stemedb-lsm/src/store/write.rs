@@ -55,7 +55,7 @@ impl Core {
                 return Err(Error::OutOfOrder { lsn, applied });
             }
             if self.takes_whole(batch) {
-                let mut run = RunBuilder::new(Arc::clone(&self.memtables.pool));
+                let mut run = RunBuilder::new(&self.memtables);
                 run.add(batch, lsn);
                 self.seal_run(run.finish(&mut writer.sorter), lsn);
                 writer.applied = lsn;
