@@ -1,9 +1,9 @@
 //! The report: Markdown, JSON, plots.
 
-use std::{fmt::Write, io, path::Path};
+use std::{collections::BTreeMap, fmt::Write, io, path::Path};
 
 use super::{
-    Contender, Note, Options, Outcome,
+    Contender, Note, Options, Outcome, Slice,
     figures::{Better, FIGURES, Figure},
     phases::ROWS_PER_SECOND,
     requirements::{BUDGET_MIB, RIVALS, Verdict, check},
@@ -34,11 +34,16 @@ struct Document<'a> {
 
 #[derive(serde::Serialize)]
 struct ShapeDocument<'a> {
-    requirements: Vec<Verdict>,
-    summaries: Vec<Summary>,
     #[serde(flatten)]
     outcome: &'a Outcome,
+    requirements: Vec<Verdict>,
+    medians: ByFigure<'a, f64>,
+    /// Every slice, in the order of the rounds.
+    slices: ByFigure<'a, Vec<f64>>,
 }
+
+/// Something of every engine for every figure.
+type ByFigure<'a, T> = BTreeMap<&'a str, BTreeMap<&'a str, T>>;
 
 /// What the report is about.
 pub struct Report<'a> {
@@ -66,10 +71,15 @@ impl Report<'_> {
     }
 
     fn shape(&self, text: &mut String, outcome: &Outcome) {
-        let _ = writeln!(text, "\n## {}\n\n{}\n", shape_title(outcome.shape), subtitle(outcome));
-        for Note { engine, phase, text: note } in outcome.notes.iter().filter(|note| note.engine.is_none()) {
-            let _ = (engine, phase);
-            let _ = writeln!(text, "**{note}**\n");
+        let _ = writeln!(
+            text,
+            "\n## {}\n\n{} {}\n",
+            shape_title(outcome.shape),
+            subtitle(outcome),
+            further(outcome)
+        );
+        for note in outcome.notes.iter().filter(|note| note.engine.is_none()) {
+            let _ = writeln!(text, "**{}**\n", note.text);
         }
         let _ = writeln!(text, "### Required\n\n{}\n", required(outcome));
         let _ = writeln!(
@@ -106,13 +116,15 @@ impl Report<'_> {
             .outcomes
             .iter()
             .map(|outcome| {
-                let all = FIGURES.iter().flat_map(|figure| {
-                    outcome
-                        .contenders
-                        .iter()
-                        .filter_map(|one| summarize(&outcome.slices, one.name, figure.id))
-                });
-                ShapeDocument { requirements: check(&outcome.slices), summaries: all.collect(), outcome }
+                let mut medians = ByFigure::new();
+                let mut slices = ByFigure::<Vec<f64>>::new();
+                for Slice { engine, figure, value, .. } in &outcome.slices {
+                    slices.entry(figure).or_default().entry(engine).or_default().push(*value);
+                    if let Some(summary) = summarize(&outcome.slices, engine, figure) {
+                        medians.entry(figure).or_default().insert(engine, summary.median);
+                    }
+                }
+                ShapeDocument { outcome, requirements: check(&outcome.slices), medians, slices }
             })
             .collect();
         let document = Document {
@@ -136,6 +148,7 @@ impl Report<'_> {
             footer: vec![
                 "Whiskers: least and greatest round. × is how many times as good as StemeDB. sled has a quarter of the rows."
                     .to_owned(),
+                further(outcome),
                 self.machine.to_string(),
             ],
             panels: FIGURES
@@ -157,13 +170,17 @@ fn shape_title(shape: Shape) -> &'static str {
 
 fn subtitle(outcome: &Outcome) -> String {
     let mean = outcome.row_bytes as f64 / outcome.rows.max(1) as f64;
-    let cold = outcome.cold_memory_bytes.map_or(String::new(), |bytes| {
-        format!(" Cold: {} rows, {} MiB of memory in all.", grouped(outcome.cold_rows as f64), bytes >> 20)
+    format!("{} rows of {mean:.0} bytes, cache 256 MiB, memtables 64 MiB.", grouped(outcome.rows as f64))
+}
+
+fn further(outcome: &Outcome) -> String {
+    let memory = outcome.cold_memory_bytes.map_or("memory without a limit".to_owned(), |bytes| {
+        format!("{} MiB of memory, page cache included", bytes >> 20)
     });
-    let crash = outcome.crash_bytes as f64 / 1e6;
     format!(
-        "{} rows of {mean:.0} bytes, cache 256 MiB, memtables 64 MiB.{cold} Crash: {crash:.0} MB in the log.",
-        grouped(outcome.rows as f64)
+        "Cold: {} rows, {memory}. Crash: {:.0} MB in the log.",
+        grouped(outcome.cold_rows as f64),
+        outcome.crash_bytes as f64 / 1e6
     )
 }
 
@@ -214,7 +231,8 @@ fn figures(outcome: &Outcome) -> Table {
 
 fn cell(figure: &Figure, summary: &Summary, ours: Option<&Summary>) -> String {
     let mut text = number(summary.median);
-    if let Some(ours) = ours.filter(|ours| ours.engine != summary.engine)
+    let is_compared = |ours: &&Summary| ours.engine != summary.engine && summary.engine != names::DRIVER;
+    if let Some(ours) = ours.filter(is_compared)
         && let Some(times) = times_as_good(figure.better, summary.median, ours.median)
     {
         let _ = write!(text, " ({}×)", ratio(times));
