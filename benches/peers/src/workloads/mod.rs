@@ -48,7 +48,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// Part of the bytes of all rows that cold reads have as memory.
 const COLD_PART: u64 = 8;
 /// A process needs so much to run at all.
-const COLD_FLOOR_BYTES: u64 = 24 << 20;
+const COLD_FLOOR_BYTES: u64 = 32 << 20;
 /// Part of the memory of cold reads that is a cache of blocks: what RocksDB's wiki recommends.
 const COLD_CACHE_PART: u64 = 3;
 /// Cold reads go to so many times the rows.
