@@ -146,3 +146,59 @@ fn find(name: &str) -> Result<Box<dyn Engine>> {
         .find(|engine| engine.name() == name)
         .ok_or_else(|| EngineError::from(format!("no engine {name}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(phase: Phase, folder: &std::path::Path) -> Task {
+        Task {
+            phase,
+            engine: engines::names::STEMEDB.to_owned(),
+            folder: folder.to_path_buf(),
+            rows: RowSource::Small { rows: 3000 },
+            seconds: 0.02,
+            round: 0,
+            writers: 2,
+            cache_bytes: 8 << 20,
+            memtable_bytes: 1 << 20,
+            control_group: None,
+        }
+    }
+
+    #[test]
+    fn phases_find_every_figure_that_is_reported_and_notice_rows_that_are_gone() {
+        let (sorted, random) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut found = BTreeMap::new();
+        for (phase, folder) in [
+            (Phase::LoadSorted, &sorted),
+            (Phase::LoadRandom, &random),
+            (Phase::Compact, &random),
+            (Phase::OpenClean, &random),
+            (Phase::Hot, &random),
+            (Phase::Absent, &random),
+            (Phase::Scan, &random),
+            (Phase::Full, &random),
+            (Phase::ColdGet, &random),
+            (Phase::ColdMultiGet, &random),
+            (Phase::MixedAtRate, &random),
+            (Phase::MixedUnlimited, &random),
+            (Phase::Delete, &sorted),
+        ] {
+            found.extend(run(&task(phase, folder.path())).unwrap().figures);
+        }
+        assert!(found.values().all(|value| value.is_finite()), "{found:?}");
+        for id in crate::workloads::figures::FIGURES.iter().map(|figure| figure.id) {
+            // The parent measures memory; the others need a crash or a durable disk.
+            let is_elsewhere = id.ends_with("_mib") || id.starts_with("commit_") || id.contains("crash");
+            assert!(is_elsewhere || found.contains_key(id), "no phase finds {id}");
+        }
+        // Half of the rows are gone, and reads must not be content.
+        for phase in [Phase::Hot, Phase::ColdGet, Phase::ColdMultiGet] {
+            let error = run(&task(phase, sorted.path())).unwrap_err().to_string();
+            assert!(error.contains("another value than was written"), "{phase:?}: {error}");
+        }
+        let error = run(&task(Phase::Full, sorted.path())).unwrap_err().to_string();
+        assert_eq!(error, "a scan found 1500 rows of 3000");
+    }
+}
