@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use stemedb_env::{Budget, Job, Lsn, Step};
+use stemedb_env::{
+    Budget, Job, Lsn, Step,
+    planted::{Bug, planted},
+};
 
 use super::{
     Gc,
@@ -79,7 +82,7 @@ impl CompactionJob {
     fn start(&self, task: Task, request: Option<u64>) -> Running {
         let core = &self.core;
         let horizon = core.begin_gc();
-        let drops = task.is_bottom;
+        let drops = task.is_bottom || planted(Bug::LsmDropsTombstonesEarly);
         let bounds = Arc::new(Bounds::default());
         let cursor = |run: Run| {
             Source::Run(Box::new(RunCursor::new(run, Arc::clone(&bounds), Direction::Forward, false)))
