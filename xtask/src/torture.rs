@@ -1,4 +1,4 @@
-//! The suites that try to make the journal lie; the work is in `crates/stemedb-torture`.
+//! The suites that try to make the journal and the LSM tree lie; the work is in `crates/stemedb-torture`.
 //!
 //! Each suite ends with one line for machines. They are collected here, and kept in `docs/proof/ledger.md` when asked for.
 
@@ -15,7 +15,19 @@ use crate::steps::Outcome;
 const LEDGER: &str = "docs/proof/ledger.md";
 /// Where runs that take hours keep their progress.
 const PROGRESS: &str = "target/torture";
-const SUITES: [&str; 5] = ["crash", "liar", "swarm", "errors", "damage"];
+const SUITES: [&str; 11] = [
+    "crash",
+    "liar",
+    "swarm",
+    "errors",
+    "damage",
+    "lsm",
+    "lsm-options",
+    "lsm-errors",
+    "lsm-damage",
+    "lsm-cost",
+    "lsm-threads",
+];
 /// A third of the planted defects per run, by the commit.
 const PARTS: u64 = 3;
 
@@ -26,7 +38,7 @@ struct Options<'a> {
     /// Only this part of the planted defects.
     part: Option<u64>,
     ledger: bool,
-    /// First seed of the swarm.
+    /// First seed of what is random: the swarm, and the histories of the tree.
     first: u64,
 }
 
@@ -106,6 +118,13 @@ fn arguments(suite: &str, options: &Options<'_>) -> Vec<String> {
         ("swarm", true) => {
             vec!["--seeds", "50000", "--first", &first, "--threads", &threads, "--resume", &resume]
         }
+        ("lsm", false) => vec!["--operations", "3000000", "--first", &first, "--threads", &threads],
+        ("lsm", true) => {
+            vec!["--operations", "10000000", "--first", &first, "--threads", &threads, "--resume", &resume]
+        }
+        ("lsm-options", deep) => vec!["--seeds", if deep { "200" } else { "20" }, "--first", &first],
+        ("lsm-damage", true) => vec!["--data-every", "1"],
+        ("lsm-threads", true) => vec!["--batches", "100000"],
         ("damage", false) => vec!["--threads", &threads],
         ("damage", true) => vec!["--deep", "--pairs", "100000", "--threads", &threads],
         _ => Vec::new(),

@@ -40,10 +40,61 @@ pub enum Bug {
     ReuseBeforeDirSync,
     /// The original is removed before its compressed copy is durable.
     RemoveBeforePackedIsDurable,
+    /// Lookups of many keys do not ask the filters: right answers, many blocks.
+    LsmMultiGetSkipsFilter,
+    /// A merge above the bottom drops removals, and what they hid comes back.
+    LsmDropsTombstonesEarly,
+    /// Two keys of a block that share a bucket count as absent.
+    LsmHashConflictIsAbsent,
+    /// A lookup is given the cached block of the neighbouring slot.
+    LsmCacheServesAnotherSlot,
+    /// A window of read-ahead is used for the next table too: right answers, many reads.
+    LsmReadAheadKeepsAnotherFile,
+    /// Lookups of many keys leave out the oldest run.
+    LsmMultiGetSkipsARun,
+    /// Of two versions of a key in different sources the older one comes first.
+    LsmMergeShowsOlderFirst,
+    /// Merges do not say which snapshots they make impossible.
+    LsmHorizonNotRecorded,
+    /// Opening leaves tables that nobody names where they are.
+    LsmOrphansStay,
+    /// A damaged edit counts as a torn tail although a mark proves that it was durable.
+    LsmMarkIgnored,
+    /// Blocks of a batch of reads are used without their checksum.
+    LsmBatchReadsUnchecked,
+    /// A snapshot's LSN is read without making sure that its state knows that LSN's rows.
+    LsmSnapshotNewerThanState,
+    /// The manifest names tables whose names are not durable.
+    LsmTableNamesNotSynced,
+    /// A change of the set of tables takes effect before it is durable.
+    LsmEditNotSynced,
+    /// Batches that may still be abandoned are flushed.
+    LsmFlushesUnpublished,
+    /// The manifest does not say which snapshots merges have made impossible: they are served again after a reopen.
+    LsmHorizonForgotten,
+}
+
+/// A part of the engine that has suites of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The journal.
+    Journal,
+    /// The LSM tree.
+    Lsm,
+}
+
+impl Part {
+    /// `journal` or `lsm`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Journal => "journal",
+            Part::Lsm => "lsm",
+        }
+    }
 }
 
 /// Every defect, for a driver that goes through them.
-pub const ALL: [Bug; 16] = [
+pub const ALL: [Bug; 32] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -60,12 +111,33 @@ pub const ALL: [Bug; 16] = [
     Bug::ReadBeforeDurable,
     Bug::ReuseBeforeDirSync,
     Bug::RemoveBeforePackedIsDurable,
+    Bug::LsmMultiGetSkipsFilter,
+    Bug::LsmDropsTombstonesEarly,
+    Bug::LsmHashConflictIsAbsent,
+    Bug::LsmCacheServesAnotherSlot,
+    Bug::LsmReadAheadKeepsAnotherFile,
+    Bug::LsmMultiGetSkipsARun,
+    Bug::LsmMergeShowsOlderFirst,
+    Bug::LsmHorizonNotRecorded,
+    Bug::LsmOrphansStay,
+    Bug::LsmMarkIgnored,
+    Bug::LsmBatchReadsUnchecked,
+    Bug::LsmSnapshotNewerThanState,
+    Bug::LsmTableNamesNotSynced,
+    Bug::LsmEditNotSynced,
+    Bug::LsmFlushesUnpublished,
+    Bug::LsmHorizonForgotten,
 ];
 
 impl Bug {
     /// The name by which the environment variable knows it.
     pub fn name(self) -> String {
         format!("{self:?}")
+    }
+
+    /// The part whose suites must notice it.
+    pub fn part(self) -> Part {
+        if self.name().starts_with("Lsm") { Part::Lsm } else { Part::Journal }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Suites that try to make the journal lie.
+//! Suites that try to make the journal lie, and the LSM tree.
 //!
 //! A journal is believed because of what has been tried against it. Each suite tries something else, and each has been seen to
 //! fail (`docs/proof/README.md` says what each proves, and which planted defect which suite notices):
@@ -9,6 +9,7 @@
 //! | [`swarm`] | long random histories under classes of faults that a seed switches on and off, and a liveness phase |
 //! | [`errors`] | the n-th call fails, once and from then on, for every n |
 //! | [`damage`] | every byte, sector and file damaged |
+//! | [`lsm`] | the same ideas for the tree: histories beside a model, option sets, errors, damage, counts, threads |
 //! | [`planted`] | defects on purpose, which [`quick`] (all suites in small) must notice |
 //!
 //! What they share:
@@ -33,6 +34,7 @@ mod dice;
 pub mod entries;
 pub mod errors;
 pub mod ledger;
+pub mod lsm;
 pub mod machine;
 pub mod planted;
 mod progress;

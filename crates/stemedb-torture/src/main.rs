@@ -5,12 +5,12 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use stemedb_torture::{
     crash::{self, Plan},
-    damage, errors, planted, quick,
+    damage, errors, lsm, planted, quick,
     report::Report,
     swarm,
 };
 
-/// Suites that try to make the journal lie.
+/// Suites that try to make the journal and the LSM tree lie.
 #[derive(Debug, Parser)]
 #[command(name = "torture", version)]
 struct Cli {
@@ -33,14 +33,87 @@ enum Suite {
     Errors(ErrorsArgs),
     /// Every byte, sector and file damaged.
     Damage(DamageArgs),
+    /// Random histories of the LSM tree beside a model, with power cuts.
+    Lsm(LsmArgs),
+    /// The same history of the tree under many option sets.
+    LsmOptions {
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+        /// How many.
+        #[arg(long, default_value_t = 6)]
+        seeds: u64,
+    },
+    /// What reading the tree costs, counted.
+    LsmCost,
+    /// Readers of the tree beside a writer, with real threads.
+    LsmThreads {
+        /// Batches.
+        #[arg(long, default_value_t = 3_000)]
+        batches: u64,
+    },
+    /// The n-th call of the tree fails, for every n.
+    LsmErrors {
+        /// Only this trial: fault, calls that pass before, how many fail.
+        #[arg(long, value_parser = one_tree_trial)]
+        only: Option<(String, u64, u64)>,
+        /// Every so-manieth n.
+        #[arg(long, default_value_t = 1)]
+        every: u64,
+    },
+    /// Bytes of every file of the tree flipped.
+    LsmDamage {
+        /// Every so-manieth byte of the data.
+        #[arg(long, default_value_t = 17)]
+        data_every: usize,
+        /// Every so-manieth byte of everything else.
+        #[arg(long, default_value_t = 1)]
+        every: usize,
+        /// Only this byte: file,offset.
+        #[arg(long, value_parser = one_flip)]
+        only: Option<(String, u64)>,
+    },
     /// All of these in small, up to the first that fails.
     Quick {
+        /// Only those of this part: journal or lsm.
+        #[arg(long)]
+        part: Option<String>,
         /// All of them, even when one fails.
         #[arg(long)]
         keep_going: bool,
     },
     /// Every planted defect must be noticed. Needs a build with `--features planted`.
     Planted(PlantedArgs),
+}
+
+#[derive(Debug, Args)]
+struct LsmArgs {
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Stop after so many operations.
+    #[arg(long, default_value_t = 1_000_000)]
+    operations: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Keep the progress in this file, and go on where it stops.
+    #[arg(long)]
+    resume: Option<PathBuf>,
+}
+
+fn one_flip(text: &str) -> Result<(String, u64), String> {
+    let (file, offset) = text.split_once(',').ok_or("two parts are needed: file,offset")?;
+    Ok((file.to_owned(), offset.parse().map_err(|error| format!("{offset}: {error}"))?))
+}
+
+fn one_tree_trial(text: &str) -> Result<(String, u64, u64), String> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let [fault, after, times] = parts.as_slice() else {
+        return Err("three parts are needed: fault,calls,times".to_owned());
+    };
+    let number = |part: &str| part.parse::<u64>().map_err(|error| format!("{part}: {error}"));
+    Ok(((*fault).to_owned(), number(after)?, number(times)?))
 }
 
 #[derive(Debug, Args)]
@@ -186,8 +259,8 @@ impl CrashArgs {
     }
 }
 
-fn quick(keep_going: bool) -> ExitCode {
-    match quick::run(keep_going, |report| println!("{}", report.shown())) {
+fn quick(part: Option<&str>, keep_going: bool) -> ExitCode {
+    match quick::run(part, keep_going, |report| println!("{}", report.shown())) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
@@ -208,7 +281,21 @@ fn main() -> ExitCode {
             let limit = Duration::from_secs(limit);
             planted::run(&cli.tier, &planted::Options { part, of, only, limit, all_suites })
         }
-        Suite::Quick { keep_going } => return quick(keep_going),
+        Suite::Quick { part, keep_going } => return quick(part.as_deref(), keep_going),
+        Suite::Lsm(LsmArgs { first, operations, threads, resume }) => {
+            lsm::history::run(&cli.tier, &lsm::history::Options { first, operations, threads, resume })
+        }
+        Suite::LsmOptions { first, seeds } => {
+            lsm::options::run(&cli.tier, &lsm::options::Options { first, seeds })
+        }
+        Suite::LsmCost => lsm::cost::run(&cli.tier),
+        Suite::LsmThreads { batches } => lsm::threads::run(&cli.tier, batches),
+        Suite::LsmErrors { only, every } => {
+            lsm::errors::run(&cli.tier, &lsm::errors::Options { every, only })
+        }
+        Suite::LsmDamage { data_every, every, only } => {
+            lsm::damage::run(&cli.tier, &lsm::damage::Options { data_every, every, only })
+        }
         Suite::Errors(ErrorsArgs { script, only, every }) => {
             errors::run(&cli.tier, &errors::Options { script, only, every })
         }

@@ -1,7 +1,7 @@
 //! Tests the tests: every planted defect must be noticed, and without one nothing.
 //!
 //! A suite that cannot fail proves nothing. This program starts itself once per defect (`STEMEDB_PLANTED`), lets the
-//! child run [`crate::quick`] and requires that it fails in time.
+//! child run [`crate::quick`] (the suites of the part that has the defect) and requires that it fails in time.
 
 use std::{
     io::Read as _,
@@ -89,7 +89,7 @@ pub fn run(tier: &str, options: &Options) -> Result<Report, String> {
     let mut slowest: f64 = 0.0;
     for bug in chosen {
         let name = bug.name();
-        let (fate, seconds) = child(&*clock, Some(&name), options)?;
+        let (fate, seconds) = child(&*clock, Some(bug), options)?;
         slowest = slowest.max(seconds);
         println!("{name:<28} {:<34} {seconds:>8.1}", shown(&fate));
         report.did("defects", 1);
@@ -98,7 +98,7 @@ pub fn run(tier: &str, options: &Options) -> Result<Report, String> {
         match fate {
             Fate::Caught(_) => report.did("caught", 1),
             other => {
-                let again = format!("STEMEDB_PLANTED={name} torture quick");
+                let again = format!("STEMEDB_PLANTED={name} torture quick --part {}", bug.part().name());
                 report.failures.push(failure(format!("{name} was not noticed: {other:?}"), &again));
             }
         }
@@ -122,7 +122,7 @@ fn shown(fate: &Fate) -> &str {
 }
 
 /// Runs the quick suites in a process of their own.
-fn child(clock: &dyn Clock, bug: Option<&str>, options: &Options) -> Result<(Fate, f64), String> {
+fn child(clock: &dyn Clock, bug: Option<Bug>, options: &Options) -> Result<(Fate, f64), String> {
     let start = clock.monotonic();
     let exe = std::env::current_exe().map_err(|error| format!("where is this program? {error}"))?;
     let mut command = Command::new(exe);
@@ -133,7 +133,7 @@ fn child(clock: &dyn Clock, bug: Option<&str>, options: &Options) -> Result<(Fat
         .stderr(Stdio::null())
         .env_remove("STEMEDB_PLANTED");
     if let Some(bug) = bug {
-        command.env("STEMEDB_PLANTED", bug);
+        command.args(["--part", bug.part().name()]).env("STEMEDB_PLANTED", bug.name());
     }
     let mut child = command.spawn().map_err(|error| format!("cannot start a child: {error}"))?;
     let status = loop {

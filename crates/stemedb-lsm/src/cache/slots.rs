@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use arc_swap::{ArcSwapAny, Guard};
+use stemedb_env::planted::{Bug, planted};
 
 use crate::{
     prefetch::prefetch,
@@ -56,6 +57,7 @@ impl Slots {
     /// Block `at` for a lookup, if it is cached, without counting as a holder: whoever waits for that cannot ask for the
     /// rest of the block meanwhile.
     pub(crate) fn borrow(&self, at: usize) -> Option<BorrowedBlock> {
+        let at = at ^ usize::from(planted(Bug::LsmCacheServesAnotherSlot));
         let guard = self.blocks.get(at)?.load();
         let shared = guard.as_ref()?;
         // The shape, the hash index and the row starts of a block of a few dozen rows: asked for at once, not one after

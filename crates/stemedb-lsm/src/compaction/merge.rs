@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use stemedb_env::Lsn;
+use stemedb_env::planted::{Bug, planted};
 
 use super::{
     Gc,
@@ -79,7 +80,7 @@ impl Running {
             started: core.env.clock.monotonic(),
             rows_in: 0,
             merge: Merge::new(sources, Direction::Forward, 0),
-            gc: Gc::new(horizon, false),
+            gc: Gc::new(horizon, planted(Bug::LsmDropsTombstonesEarly)),
             place: 0,
             border: 0,
             table_bytes: 0,
@@ -194,7 +195,7 @@ impl Running {
 
     fn enter_place(&mut self, core: &Core) {
         let Some(place) = self.task.places.get(self.place) else { return };
-        self.gc.set_bottom(place.is_bottom);
+        self.gc.set_bottom(place.is_bottom || planted(Bug::LsmDropsTombstonesEarly));
         // A merge within level 0 makes one table: each of its tables is a run of its own.
         self.table_bytes = match place.level {
             0 => u64::MAX,

@@ -118,8 +118,8 @@ pub(crate) fn merge_runs(
     task
 }
 
-/// A healthy tree has fewer files than this.
-const HEALTHY_FILES: u64 = 64;
+/// Tables of the target size are fewer than this, so that a tree with half-full ones still has fewer than a hundred.
+const HEALTHY_FILES: u64 = 40;
 
 /// Target size of tables at a level: twice the option at the last level, doubled as often as needed to keep the number of
 /// files small.

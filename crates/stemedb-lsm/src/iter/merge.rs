@@ -6,7 +6,10 @@
 
 use std::cmp::Ordering;
 
-use stemedb_env::Lsn;
+use stemedb_env::{
+    Lsn,
+    planted::{Bug, planted},
+};
 
 use crate::{
     Direction, Result, Value,
@@ -120,6 +123,9 @@ impl Merge {
                 self.shared_bytes.min(player.source.key().len())..player.source.key().len()
             };
             let (x_key, y_key) = (x.source.key().get(behind(x)), y.source.key().get(behind(y)));
+            if planted(Bug::LsmMergeShowsOlderFirst) {
+                return x_key.cmp(&y_key).then_with(|| x.source.lsn().cmp(&y.source.lsn()));
+            }
             x_key.cmp(&y_key).then_with(|| y.source.lsn().cmp(&x.source.lsn()))
         };
         let order = x.head.cmp(&y.head).then_with(keys);

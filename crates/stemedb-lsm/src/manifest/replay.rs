@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use stemedb_env::{
     Env, File, OpenMode,
     frame::{Chain, DatabaseId, FileIdentity, FrameReader, ReadError, find_frames},
+    planted::{Bug, planted},
 };
 
 use super::{Edit, FrameKind, SECTOR_BYTES, TreeState, identity, manifest_path};
@@ -82,5 +83,5 @@ fn was_durable(file: &Arc<dyn File>, identity: &FileIdentity, offset: u64) -> Re
         proven = found.frame.header.watermark > offset;
         !proven
     })?;
-    Ok(proven)
+    Ok(proven && !planted(Bug::LsmMarkIgnored))
 }

@@ -13,7 +13,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
-use stemedb_env::{Env, IoOp, Lsn, TaskHandle};
+use stemedb_env::{
+    Env, IoOp, Lsn, TaskHandle,
+    planted::{Bug, planted},
+};
 
 use super::{admission::Admission, flush::FlushJob, write::Writer};
 use crate::{
@@ -245,6 +248,10 @@ impl Core {
     /// So it must still be the present one after the LSN has been read.
     pub(super) fn newest(&self) -> (Arc<State>, Lsn) {
         let mut state = self.state_full();
+        if planted(Bug::LsmSnapshotNewerThanState) {
+            self.env.clock.sleep(Duration::from_micros(50));
+            return (state, self.published_lsn());
+        }
         loop {
             let lsn = self.published_lsn();
             let present = self.state();
@@ -279,7 +286,9 @@ impl Core {
     /// A new state with merged versions is published after this, with release, so whoever sees it sees the horizon.
     pub(crate) fn begin_gc(&self) -> Lsn {
         let horizon = self.published_lsn();
-        self.merged.fetch_max(horizon.0, Ordering::AcqRel);
+        if !planted(Bug::LsmHorizonNotRecorded) {
+            self.merged.fetch_max(horizon.0, Ordering::AcqRel);
+        }
         horizon
     }
 
@@ -291,6 +300,9 @@ impl Core {
     /// Makes the names of new tables durable.
     pub(crate) fn sync_names(&self) -> Result<()> {
         self.check_names()?;
+        if planted(Bug::LsmTableNamesNotSynced) {
+            return Ok(());
+        }
         self.remember(self.env.fs.sync_dir(&self.dir).map_err(Error::from))
     }
 
@@ -326,7 +338,7 @@ impl Core {
         let edit = Edit {
             next_file: self.next_file.load(Ordering::Relaxed),
             flushed: change.flushed,
-            horizon: change.horizon,
+            horizon: if planted(Bug::LsmHorizonForgotten) { Lsn::ZERO } else { change.horizon },
             removed: change.removed.clone(),
             added: change.added.iter().map(|(at, meta)| (level(*at), meta.clone())).collect(),
             obsolete: Vec::new(),

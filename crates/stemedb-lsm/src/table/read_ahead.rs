@@ -3,6 +3,7 @@
 use stemedb_env::{
     File, Result,
     aligned::{ALIGNMENT_BYTES, AlignedBuffer},
+    planted::{Bug, planted},
 };
 
 use super::{format::BlockHandle, pack::Room};
@@ -59,7 +60,8 @@ impl ReadAhead {
         data_end: u64,
     ) -> Result<(&[u8], &mut Room)> {
         let bytes = handle.bytes as usize;
-        let here = self.file == file && handle.offset >= self.start;
+        let same_file = self.file == file || planted(Bug::LsmReadAheadKeepsAnotherFile);
+        let here = same_file && handle.offset >= self.start;
         let at = usize::try_from(handle.offset.wrapping_sub(self.start)).unwrap_or(usize::MAX);
         if here && at.checked_add(bytes).is_some_and(|end| end <= self.buffer.len()) {
             return Ok((self.buffer.get(at..at + bytes).unwrap_or_default(), &mut self.room));

@@ -4,6 +4,8 @@
 //! for two keys leave about half of them empty, so most absent keys end here too. The idea and the special values
 //! follow RocksDB's `DataBlockHashIndex`; ours names the row itself, since every row can be addressed.
 
+use stemedb_env::planted::{Bug, planted};
+
 /// No key of the block falls here.
 const EMPTY: u8 = 255;
 /// More than one key falls here: search.
@@ -32,6 +34,7 @@ fn bucket_of(hash: u64, buckets: usize) -> usize {
 pub(super) fn hint(buckets: &[u8], hash: u64) -> Hint {
     match buckets.get(bucket_of(hash, buckets.len())) {
         Some(&EMPTY) => Hint::Absent,
+        Some(&CONFLICT) if planted(Bug::LsmHashConflictIsAbsent) => Hint::Absent,
         Some(&CONFLICT) | None => Hint::Search,
         Some(&row) => Hint::Row(usize::from(row)),
     }

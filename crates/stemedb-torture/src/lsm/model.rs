@@ -1,0 +1,86 @@
+//! What a tree must say, from a sorted map of all versions.
+
+use std::collections::BTreeMap;
+
+use stemedb_lsm::{Direction, KeyRange, Lsn, WriteBatch};
+
+/// Key, and value; `None` is a removal.
+pub(super) type Write = (Vec<u8>, Option<Vec<u8>>);
+
+/// One batch, as the journal would hold it.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    pub(super) lsn: Lsn,
+    pub(super) writes: Vec<Write>,
+}
+
+impl Batch {
+    pub(super) fn encoded(&self) -> WriteBatch {
+        let mut batch = WriteBatch::new();
+        for (key, value) in &self.writes {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        batch
+    }
+}
+
+/// Versions of every key, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    rows: BTreeMap<Vec<u8>, Vec<(Lsn, Option<Vec<u8>>)>>,
+}
+
+fn visible(versions: &[(Lsn, Option<Vec<u8>>)], lsn: Lsn) -> Option<(Lsn, &Vec<u8>)> {
+    let at = versions.partition_point(|(version, _)| *version <= lsn);
+    let (version, value) = versions.get(at.checked_sub(1)?)?;
+    value.as_ref().map(|value| (*version, value))
+}
+
+impl Model {
+    /// Adds a batch; batches come in LSN order, and of several writes to one key the last counts.
+    pub(super) fn apply(&mut self, batch: &Batch) {
+        for (key, value) in &batch.writes {
+            let versions = self.rows.entry(key.clone()).or_default();
+            if versions.last().is_some_and(|(lsn, _)| *lsn == batch.lsn) {
+                versions.pop();
+            }
+            versions.push((batch.lsn, value.clone()));
+        }
+    }
+
+    pub(super) fn get(&self, key: &[u8], lsn: Lsn) -> Option<&Vec<u8>> {
+        visible(self.rows.get(key)?, lsn).map(|(_, value)| value)
+    }
+
+    /// The rows of a range as of `lsn`, in the order of the scan.
+    pub(super) fn scan<'a>(
+        &'a self,
+        range: &'a KeyRange,
+        direction: Direction,
+        lsn: Lsn,
+    ) -> Box<dyn Iterator<Item = (&'a [u8], Lsn, &'a [u8])> + 'a> {
+        let shown = move |(key, versions): (&'a Vec<u8>, &'a Vec<(Lsn, Option<Vec<u8>>)>)| {
+            visible(versions, lsn).map(|(version, value)| (key.as_slice(), version, value.as_slice()))
+        };
+        let inside = self.rows.range::<[u8], _>((
+            std::ops::Bound::Included(range.start.as_slice()),
+            std::ops::Bound::Unbounded,
+        ));
+        let upto = range.end.as_deref();
+        match direction {
+            Direction::Forward => Box::new(
+                inside
+                    .take_while(move |(key, _)| upto.is_none_or(|end| key.as_slice() < end))
+                    .filter_map(shown),
+            ),
+            Direction::Backward => {
+                let all: Vec<_> =
+                    inside.take_while(move |(key, _)| upto.is_none_or(|end| key.as_slice() < end)).collect();
+                Box::new(all.into_iter().rev().filter_map(shown))
+            }
+        }
+    }
+}
