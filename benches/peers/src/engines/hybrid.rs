@@ -1,6 +1,7 @@
 //! StemeDB's engine over plain rows: journal, commit queue and LSM tree, without what knows claims.
 
 use std::{
+    collections::VecDeque,
     fs,
     marker::PhantomData,
     path::{Path, PathBuf},
@@ -10,12 +11,15 @@ use std::{
 };
 
 use stemedb_env::{Env, Lsn, Micros};
-use stemedb_hybrid::{HybridOptions, Layout, LsmEngine, ViewSnapshot};
+use stemedb_hybrid::{CommitTicket, HybridOptions, Layout, LsmEngine, ViewSnapshot};
 use stemedb_index::{Admit, Admitted, Derive, KeyValues, ViewRow};
-use stemedb_lsm::{KvSnapshot, KvStore, LsmOptions, LsmSnapshot, LsmStore, MemStore, Stats, WriteBatch};
+use stemedb_lsm::{
+    KvSnapshot, KvStore, LsmOptions, LsmSnapshot, LsmStore, MemStore, Stats, Value, WriteBatch,
+};
+use stemedb_wal::Retention;
 
 use super::{NoSyncFs, names, snapshot_reader::SnapshotReader};
-use crate::engine::{Engine, Kind, Pair, Reader, Result, Setting, Shape, Store};
+use crate::engine::{Engine, Kind, Pair, Pipeline, Reader, Result, Setting, Shape, Store};
 
 /// Longest that closing waits for background work.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
@@ -105,8 +109,30 @@ impl<P: Prefix> Admit for Rows<P> {
 #[derive(Clone, Copy, Debug)]
 pub struct Hybrid;
 
+/// The same, driven by one thread that keeps many commits under way. What a server with an event loop does.
+#[derive(Clone, Copy, Debug)]
+pub struct HybridAsync;
+
 struct Opened<P: Prefix> {
     engine: LsmEngine<Rows<P>>,
+    pipelined: bool,
+}
+
+struct Tickets<'a, P: Prefix> {
+    engine: &'a LsmEngine<Rows<P>>,
+    under_way: VecDeque<CommitTicket<LsmStore, MemStore, Rows<P>>>,
+}
+
+impl<P: Prefix> Pipeline for Tickets<'_, P> {
+    fn submit(&mut self, batch: &[Pair<'_>]) -> Result<()> {
+        self.under_way.push_back(self.engine.submit(batch_of(batch))?);
+        Ok(())
+    }
+
+    fn wait_oldest(&mut self) -> Result<()> {
+        self.under_way.pop_front().ok_or("nothing is under way")?.wait()?;
+        Ok(())
+    }
 }
 
 pub(super) fn env(setting: &Setting) -> Env {
@@ -161,30 +187,18 @@ fn settle(kv: &Path, stats: impl Fn() -> Stats) {
     }
 }
 
-/// Waits until the segments that nobody replays any more have been compressed: otherwise the next one who opens the
-/// database pays for it.
-fn settle_journal(wal: &Path) {
-    let begin = Instant::now();
-    let is_unpacked = |name: &str| name.starts_with("segment.") && name.ends_with(".wal");
-    while begin.elapsed() < SETTLE_PATIENCE
-        && fs::read_dir(wal).is_ok_and(|entries| {
-            entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_unpacked))
-        })
-    {
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn open<P: Prefix>(folder: &Path, setting: &Setting) -> Result<Box<dyn Store>> {
+fn open<P: Prefix>(folder: &Path, setting: &Setting, pipelined: bool) -> Result<Box<dyn Store>> {
     let env = env(setting);
-    let options = HybridOptions { lsm: lsm_options(setting), ..HybridOptions::default() };
+    let mut options = HybridOptions { lsm: lsm_options(setting), ..HybridOptions::default() };
+    // As long as a log is: up to what the tables have. The default keeps every entry ever written.
+    options.journal.retention = Retention::Recycle;
     let rows = || Rows::<P> { plain: KeyValues, prefix: PhantomData };
     let engine = if Layout::of(folder).kv().exists() {
         LsmEngine::open(&env, folder, rows(), &options)?.0
     } else {
         LsmEngine::create(&env, folder, rows(), &options)?
     };
-    Ok(Box::new(Opened { engine }))
+    Ok(Box::new(Opened { engine, pipelined }))
 }
 
 impl Engine for Hybrid {
@@ -197,8 +211,9 @@ impl Engine for Hybrid {
     }
 
     fn configuration(&self) -> &'static str {
-        "StemeDB: journal and LSM tree, plain rows; default options but for cache, memtable and the prefix of the keys; where \
-         nobody syncs, syncs of the journal do nothing; durable: commit returned"
+        "StemeDB: journal and LSM tree, plain rows; default options but for cache, memtable and the prefix of the keys, and \
+         the journal's files are used again when the tables have their rows, as a log's are; where nobody syncs, syncs of the \
+         journal do nothing; durable: commit returned"
     }
 
     fn record(&self) -> Option<&'static str> {
@@ -207,8 +222,30 @@ impl Engine for Hybrid {
 
     fn open(&self, folder: &Path, setting: &Setting) -> Result<Box<dyn Store>> {
         match setting.shape {
-            Shape::Small => open::<Groups>(folder, setting),
-            Shape::Claims => open::<Derived>(folder, setting),
+            Shape::Small => open::<Groups>(folder, setting, false),
+            Shape::Claims => open::<Derived>(folder, setting, false),
+        }
+    }
+}
+
+impl Engine for HybridAsync {
+    fn name(&self) -> &'static str {
+        names::STEMEDB_ASYNC
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Ours
+    }
+
+    fn configuration(&self) -> &'static str {
+        "the same, driven by one thread that submits and keeps as many commits under way as the others have threads; durable: \
+         the ticket's wait returned"
+    }
+
+    fn open(&self, folder: &Path, setting: &Setting) -> Result<Box<dyn Store>> {
+        match setting.shape {
+            Shape::Small => open::<Groups>(folder, setting, true),
+            Shape::Claims => open::<Derived>(folder, setting, true),
         }
     }
 }
@@ -228,7 +265,13 @@ impl<P: Prefix> Store for Opened<P> {
 
     fn reader(&self) -> Result<Box<dyn Reader + '_>> {
         let newest = || -> Result<View> { Ok(self.engine.snapshot()?) };
-        Ok(Box::new(SnapshotReader::new(newest, P::prefix_bytes)?))
+        let fresh = |key: &[u8]| -> Result<Option<Value>> { Ok(self.engine.get(key)?) };
+        Ok(Box::new(SnapshotReader::new(newest, fresh, P::prefix_bytes)?))
+    }
+
+    fn pipeline(&self) -> Option<Box<dyn Pipeline + '_>> {
+        (self.pipelined)
+            .then(|| Box::new(Tickets { engine: &self.engine, under_way: VecDeque::new() }) as Box<_>)
     }
 
     fn flush(&self) -> Result<()> {
@@ -244,7 +287,6 @@ impl<P: Prefix> Store for Opened<P> {
     fn close(self: Box<Self>) -> Result<()> {
         let layout = self.engine.layout();
         settle(&layout.kv(), || self.engine.stats().lsm);
-        settle_journal(&layout.wal());
         Ok(self.engine.close()?)
     }
 
@@ -315,7 +357,8 @@ impl Store for OpenedLsm {
     }
 
     fn reader(&self) -> Result<Box<dyn Reader + '_>> {
-        Ok(Box::new(SnapshotReader::new(|| Ok(self.tree.snapshot()), self.prefix)?))
+        let fresh = |key: &[u8]| -> Result<Option<Value>> { Ok(self.tree.get(key)?) };
+        Ok(Box::new(SnapshotReader::new(|| Ok(self.tree.snapshot()), fresh, self.prefix)?))
     }
 
     fn flush(&self) -> Result<()> {

@@ -20,7 +20,7 @@ mod stemedb_async;
 pub use self::{
     driver::Driver,
     fjall::Fjall,
-    hybrid::{Hybrid, Lsm},
+    hybrid::{Hybrid, HybridAsync, Lsm},
     lmdb::Lmdb,
     no_sync::NoSyncFs,
     raw::Raw,
@@ -38,7 +38,7 @@ use crate::engine::Engine;
 pub mod names {
     /// StemeDB; where only logs are compared, its journal with threads that wait.
     pub const STEMEDB: &str = "stemedb";
-    /// StemeDB's journal, one thread with many commits under way.
+    /// One thread with many commits under way; where only logs are compared, over the journal alone.
     pub const STEMEDB_ASYNC: &str = "stemedb-async";
     /// StemeDB's journal on files that are never synced.
     pub const STEMEDB_NO_SYNC: &str = "stemedb-nosync";

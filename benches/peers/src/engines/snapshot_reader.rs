@@ -1,24 +1,36 @@
 //! Reading through StemeDB's snapshots.
 
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
+use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, Value};
 
 use crate::engine::{Reader, Result, Tally, touch};
 
 /// A snapshot, and where to get the next one.
-pub(super) struct SnapshotReader<S, N> {
+pub(super) struct SnapshotReader<S, N, G> {
     newest: N,
+    fresh: G,
     prefix_bytes: fn(&[u8]) -> usize,
     snapshot: S,
 }
 
-impl<S: KvSnapshot, N: Fn() -> Result<S>> SnapshotReader<S, N> {
-    pub fn new(newest: N, prefix_bytes: fn(&[u8]) -> usize) -> Result<SnapshotReader<S, N>> {
+impl<S, N, G> SnapshotReader<S, N, G>
+where
+    S: KvSnapshot,
+    N: Fn() -> Result<S>,
+    G: Fn(&[u8]) -> Result<Option<Value>>,
+{
+    /// A reader with a first snapshot from `newest`, which looks the newest values up with `fresh`.
+    pub fn new(newest: N, fresh: G, prefix_bytes: fn(&[u8]) -> usize) -> Result<SnapshotReader<S, N, G>> {
         let snapshot = newest()?;
-        Ok(SnapshotReader { newest, prefix_bytes, snapshot })
+        Ok(SnapshotReader { newest, fresh, prefix_bytes, snapshot })
     }
 }
 
-impl<S: KvSnapshot, N: Fn() -> Result<S>> Reader for SnapshotReader<S, N> {
+impl<S, N, G> Reader for SnapshotReader<S, N, G>
+where
+    S: KvSnapshot,
+    N: Fn() -> Result<S>,
+    G: Fn(&[u8]) -> Result<Option<Value>>,
+{
     fn renew(&mut self) -> Result<()> {
         self.snapshot = (self.newest)()?;
         Ok(())
@@ -29,7 +41,7 @@ impl<S: KvSnapshot, N: Fn() -> Result<S>> Reader for SnapshotReader<S, N> {
     }
 
     fn get_fresh(&mut self, key: &[u8]) -> Result<Option<u64>> {
-        Ok((self.newest)()?.get(key)?.map(|value| touch(&value)))
+        Ok((self.fresh)(key)?.map(|value| touch(&value)))
     }
 
     fn multi_get(&mut self, keys: &[&[u8]], found: &mut Vec<Option<u64>>) -> Result<()> {

@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     engine::{Engine, EngineError, Kind, Result, Setting, Shape},
-    engines::{self, names},
+    engines,
 };
 
 /// For what is still under way after a sync.
@@ -163,7 +163,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Vec<Outc
 
 fn select(only: &[String]) -> Result<Vec<Box<dyn Engine>>> {
     let mut all = engines::stores();
-    all.extend(engines::commit_logs().into_iter().filter(|engine| engine.name() == names::STEMEDB_ASYNC));
+    all.push(Box::new(engines::HybridAsync));
     let known: Vec<&str> = all.iter().map(|engine| engine.name()).collect();
     if let Some(unknown) = only.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(EngineError::from(format!("no contender {unknown}; there are {}", known.join(", "))));

@@ -138,8 +138,7 @@ pub fn run(task: &Task) -> Result<Found> {
 }
 
 fn find(name: &str) -> Result<Box<dyn Engine>> {
-    let commit_only =
-        engines::commit_logs().into_iter().filter(|engine| engine.name() == engines::names::STEMEDB_ASYNC);
+    let commit_only = std::iter::once(Box::new(engines::HybridAsync) as Box<dyn Engine>);
     engines::stores()
         .into_iter()
         .chain(commit_only)
