@@ -11,7 +11,7 @@ use std::{
 use proptest::prelude::*;
 use stemedb_env::Lsn;
 
-use super::*;
+use super::super::*;
 use crate::{
     Direction, KeyRange,
     table::{Bounds, filter::filter_hash},
