@@ -11,13 +11,11 @@
 mod arena;
 mod cursor;
 mod filter;
-#[cfg(all(test, shuttle))]
-mod interleavings;
-#[cfg(all(test, not(shuttle)))]
-mod model;
 mod order;
 mod skiplist;
 mod sorted;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::sync::{

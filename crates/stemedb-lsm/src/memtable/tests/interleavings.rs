@@ -12,7 +12,7 @@ use shuttle::{
 };
 use stemedb_env::Lsn;
 
-use super::*;
+use super::super::*;
 use crate::{
     Direction, KeyRange,
     table::{Bounds, filter::filter_hash},
