@@ -151,7 +151,9 @@ mod tests {
 
     #[test]
     fn an_unknown_target_is_refused_before_anything_is_run() {
-        assert!(run(Path::new("."), &["nothing"]).unwrap_err().contains("frame, segments, packed, block, index"));
+        assert!(
+            run(Path::new("."), &["nothing"]).unwrap_err().contains("frame, segments, packed, block, index")
+        );
         assert!(run(Path::new("."), &["--seconds", "soon"]).is_err());
     }
 }
