@@ -1,7 +1,8 @@
-//! The fuzz targets of the journal: any bytes as a frame, a damaged journal, any bytes as a compressed segment.
+//! The fuzz targets of the journal (any bytes as a frame, a damaged journal, any bytes as a compressed segment) and of the
+//! LSM tree (any bytes as a block, an index, a filter; a damaged manifest; a damaged tree).
 //!
-//! They want a nightly toolchain, for the instrumentation. What they do with an input is also run by an ordinary test, over
-//! the committed corpus: `crates/stemedb-wal/tests/fuzz_corpus.rs`.
+//! They want a nightly toolchain, for the instrumentation. What they do with an input is also run by ordinary tests, over
+//! the committed corpora: `tests/fuzz_corpus.rs` of both crates.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,10 +13,32 @@ use std::{
 
 use crate::steps::{self, Outcome};
 
-/// The crate whose folder `fuzz` has the targets.
-const CRATE: &str = "crates/stemedb-wal";
-/// With the length that inputs of use to a target have, at most.
-const TARGETS: [(&str, u32); 3] = [("frame", 4096), ("segments", 34), ("packed", 8192)];
+/// The crates whose folders `fuzz` have the targets.
+const WAL: &str = "crates/stemedb-wal";
+const LSM: &str = "crates/stemedb-lsm";
+
+/// A target: its crate, its name, and the length that inputs of use to it have, at most.
+#[derive(Clone, Copy)]
+struct Target {
+    folder: &'static str,
+    name: &'static str,
+    input_bytes: u32,
+}
+
+const fn target(folder: &'static str, name: &'static str, input_bytes: u32) -> Target {
+    Target { folder, name, input_bytes }
+}
+
+const TARGETS: [Target; 8] = [
+    target(WAL, "frame", 4096),
+    target(WAL, "segments", 34),
+    target(WAL, "packed", 8192),
+    target(LSM, "block", 2048),
+    target(LSM, "index", 1024),
+    target(LSM, "filter", 2048),
+    target(LSM, "manifest", 400),
+    target(LSM, "tree", 20),
+];
 const SECONDS: &str = "60";
 /// Where a run keeps what it learns. The committed corpus is only read.
 const LEARNED: &str = "target/fuzz-corpus";
@@ -30,7 +53,7 @@ pub fn run(root: &Path, words: &[&str]) -> Outcome {
             seconds =
                 words.next().filter(|text| text.parse::<u32>().is_ok()).ok_or("--seconds needs a number")?;
         } else {
-            let target = TARGETS.into_iter().find(|(name, _)| name == word);
+            let target = TARGETS.into_iter().find(|target| target.name == *word);
             chosen.push(target.ok_or_else(|| format!("no fuzz target `{word}`; there are {}", names()))?);
         }
     }
@@ -47,14 +70,14 @@ pub fn run(root: &Path, words: &[&str]) -> Outcome {
         )?;
     }
     let mut failed = Vec::new();
-    for (target, input_bytes) in if chosen.is_empty() { TARGETS.to_vec() } else { chosen } {
-        failed.extend(one(root, target, input_bytes, seconds).err());
+    for target in if chosen.is_empty() { TARGETS.to_vec() } else { chosen } {
+        failed.extend(one(root, target, seconds).err());
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
 fn names() -> String {
-    TARGETS.map(|(name, _)| name).join(", ")
+    TARGETS.map(|target| target.name).join(", ")
 }
 
 /// True if cargo knows what these words mean.
@@ -64,8 +87,9 @@ fn answers(root: &Path, words: &[&str]) -> bool {
 }
 
 /// Runs one target, shows what it says, and ends with a line for machines.
-fn one(root: &Path, target: &str, input_bytes: u32, seconds: &str) -> Outcome {
-    let folder = root.join(CRATE);
+fn one(root: &Path, target: Target, seconds: &str) -> Outcome {
+    let Target { folder: home, name: target, input_bytes } = target;
+    let folder = root.join(home);
     let learned = root.join(LEARNED).join(target);
     std::fs::create_dir_all(&learned).map_err(|error| format!("{}: {error}", learned.display()))?;
     let mut command = Command::new("cargo");
@@ -80,7 +104,7 @@ fn one(root: &Path, target: &str, input_bytes: u32, seconds: &str) -> Outcome {
         .args(["-rss_limit_mb=2048", "-malloc_limit_mb=256", "-print_final_stats=1"])
         .current_dir(&folder);
     let start = Instant::now();
-    let shown = format!("cargo +nightly fuzz run {target} (in {CRATE})");
+    let shown = format!("cargo +nightly fuzz run {target} (in {home})");
     println!("$ {shown}");
     let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| format!("`{shown}`: {error}"))?;
     let mut executions = None;
@@ -105,7 +129,7 @@ fn one(root: &Path, target: &str, input_bytes: u32, seconds: &str) -> Outcome {
     if status.success() {
         Ok(())
     } else {
-        Err(format!("fuzz target `{target}` has found something: {CRATE}/fuzz/artifacts/{target}"))
+        Err(format!("fuzz target `{target}` has found something: {home}/fuzz/artifacts/{target}"))
     }
 }
 
@@ -127,7 +151,9 @@ mod tests {
 
     #[test]
     fn an_unknown_target_is_refused_before_anything_is_run() {
-        assert!(run(Path::new("."), &["nothing"]).unwrap_err().contains("frame, segments, packed"));
+        assert!(
+            run(Path::new("."), &["nothing"]).unwrap_err().contains("frame, segments, packed, block, index")
+        );
         assert!(run(Path::new("."), &["--seconds", "soon"]).is_err());
     }
 }

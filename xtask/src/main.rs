@@ -11,8 +11,8 @@
 //! - [`interleavings`]: the commit queue and the memtable under shuttle.
 //! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
 //! - [`peers`]: the benchmarks beside other engines.
-//! - [`torture`]: the suites that try to make the journal lie, and the ledger of their runs.
-//! - [`fuzz`]: the journal's parsers and its recovery under a fuzzer.
+//! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
+//! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -62,7 +62,8 @@ cargo xtask <task>
   torture [--deep] [--only SUITE]... [--planted] [--ledger]
                                  try to make the journal lie: crash, liar, swarm, errors, damage;
                                  --planted: each planted defect must be noticed; --ledger: keep the result
-  fuzz [--seconds N] [TARGET...] the journal's parsers and recovery under a fuzzer: frame, segments, packed
+  fuzz [--seconds N] [TARGET...] parsers and recovery under a fuzzer: frame, segments, packed (journal), block, index, filter, manifest,
+                                 tree (LSM tree)
                                  (60 seconds each; needs a nightly toolchain)
 ";
 

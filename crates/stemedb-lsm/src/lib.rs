@@ -20,6 +20,9 @@ mod cache;
 mod codec;
 mod compaction;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod iter;
 pub mod kv;
 mod manifest;

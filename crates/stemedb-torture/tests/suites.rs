@@ -2,7 +2,7 @@
 
 use stemedb_torture::{
     crash::{self, Plan},
-    damage, errors,
+    damage, errors, lsm,
     report::Report,
     swarm,
 };
@@ -80,4 +80,58 @@ fn damage_is_reported_or_harmless() {
     // A prime that shares no factor with the sizes of the format.
     let options = damage::Options { every: 53, pairs: 200, ..damage::Options::default() };
     must_pass(&damage::run("test", &options).unwrap());
+}
+
+#[test]
+fn a_tree_equals_its_model_through_power_cuts() {
+    let report = lsm::history::run("test", &lsm::history::Options::new(1_000, 100_000)).unwrap();
+    must_pass(&report);
+    assert!(did(&report, "past") > 20 && did(&report, "compactions") > 20, "{}", report.line());
+    assert!(did(&report, "opens") > 100 && did(&report, "levels") > 10, "{}", report.line());
+}
+
+#[test]
+fn a_long_run_of_the_tree_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = |operations, resume: bool| lsm::history::Options {
+        resume: resume.then(|| folder.path().join("lsm.progress")),
+        ..lsm::history::Options::new(5, operations)
+    };
+    let whole = lsm::history::run("test", &options(300_000, false)).unwrap();
+    lsm::history::run("test", &options(1, true)).unwrap();
+    let resumed = lsm::history::run("test", &options(300_000, true)).unwrap();
+    for what in ["operations", "seeds", "rows", "opens"] {
+        assert_eq!(did(&whole, what), did(&resumed, what), "{what}");
+    }
+    assert_eq!(whole.faults, resumed.faults);
+}
+
+#[test]
+fn options_of_a_tree_change_no_answer() {
+    let report = lsm::options::run("test", &lsm::options::Options { first: 100, seeds: 2 }).unwrap();
+    must_pass(&report);
+    assert!(did(&report, "sets") >= 50 && did(&report, "answers") > 15_000, "{}", report.line());
+}
+
+#[test]
+fn every_failing_call_of_a_tree_is_told_and_loses_nothing() {
+    must_pass(&lsm::errors::run("test", &lsm::errors::Options { every: 3, only: None }).unwrap());
+}
+
+#[test]
+fn damage_to_a_tree_is_named_or_harmless() {
+    let options = lsm::damage::Options { every: 7, ..lsm::damage::Options::default() };
+    must_pass(&lsm::damage::run("test", &options).unwrap());
+}
+
+#[test]
+fn reading_a_tree_costs_what_filters_and_windows_promise() {
+    must_pass(&lsm::cost::run("test").unwrap());
+}
+
+#[test]
+fn readers_of_a_tree_see_whole_batches() {
+    let report = lsm::threads::run("test", 1_500).unwrap();
+    must_pass(&report);
+    assert!(did(&report, "looks") > 100 && did(&report, "flushes") > 500, "{}", report.line());
 }

@@ -109,7 +109,9 @@ impl Block {
         let sane = matches!(lsn_width, 0 | 1 | 2 | 4 | 8)
             && matches!((key_width, value_width), (0 | 2 | 4, 0 | 2 | 4))
             && flags <= FLAG_TOMBSTONES
-            && rows > 0;
+            && rows > 0
+            // Rows differ in key or LSN, so each of several has a byte of its own: a wild count ends here.
+            && rows as usize <= bytes.len();
         if !sane {
             return Err(Malformed);
         }

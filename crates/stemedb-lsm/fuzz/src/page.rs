@@ -1,0 +1,468 @@
+//! The formats, read by their pages (`docs/formats/sst.md`, `manifest.md`, `frame.md`) and not by the code that writes them.
+//!
+//! Slow, plain, and strict: everything that the pages say is checked, and a difference is an error with the field's name.
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
+
+pub type Outcome<T> = Result<T, String>;
+
+/// Fields off the front of some bytes.
+pub struct Front<'a> {
+    pub rest: &'a [u8],
+}
+
+impl<'a> Front<'a> {
+    pub fn take(&mut self, n: usize, what: &str) -> Outcome<&'a [u8]> {
+        if n > self.rest.len() {
+            return Err(format!("{what}: {n} bytes wanted, {} left", self.rest.len()));
+        }
+        let (taken, rest) = self.rest.split_at(n);
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub fn number(&mut self, n: usize, what: &str) -> Outcome<u64> {
+        Ok(little(self.take(n, what)?))
+    }
+
+    pub fn text(&mut self, what: &str) -> Outcome<Vec<u8>> {
+        let n = self.number(4, what)? as usize;
+        Ok(self.take(n, what)?.to_vec())
+    }
+
+    pub fn end(&self, what: &str) -> Outcome<()> {
+        same(what, self.rest.len(), 0)
+    }
+}
+
+pub fn little(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+}
+
+pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Outcome<()> {
+    if found == wanted { Ok(()) } else { Err(format!("{what}: {found:?}, not {wanted:?}")) }
+}
+
+/// Key, LSN, and the value unless it is a removal.
+pub type Version = (Vec<u8>, u64, Option<Vec<u8>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Properties {
+    pub file: u64,
+    pub bytes: u64,
+    pub lsns: (u64, u64),
+    pub rows: u64,
+    pub keys: u64,
+    pub removals: u64,
+    pub data_bytes: u64,
+    pub digest: u128,
+    pub horizon: u64,
+    pub derivation: u64,
+    pub drops: u64,
+    pub smallest: Vec<u8>,
+    pub greatest: Vec<u8>,
+}
+
+pub fn properties(front: &mut Front<'_>) -> Outcome<Properties> {
+    let mut number = |n: usize, what: &str| front.number(n, what);
+    let file = number(8, "file")?;
+    let bytes = number(8, "length")?;
+    let lsns = (number(8, "smallest LSN")?, number(8, "greatest LSN")?);
+    let (rows, keys, removals) = (number(8, "rows")?, number(8, "keys")?, number(8, "removals")?);
+    let data_bytes = number(8, "bytes of rows")?;
+    let (low, high) = (number(8, "digest")?, number(8, "digest")?);
+    let digest = u128::from(high) << 64 | u128::from(low);
+    let horizon = number(8, "horizon")?;
+    let derivation = number(4, "derivation version")?;
+    let drops = number(1, "dropped removals")?;
+    let (smallest, greatest) = (front.text("smallest key")?, front.text("greatest key")?);
+    Ok(Properties {
+        file,
+        bytes,
+        lsns,
+        rows,
+        keys,
+        removals,
+        data_bytes,
+        digest,
+        horizon,
+        derivation,
+        drops,
+        smallest,
+        greatest,
+    })
+}
+
+/// What was seen of the optional parts of blocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    pub compressed: u64,
+    pub hash_indexes: u64,
+    pub conflicts: u64,
+    pub wide_starts: u64,
+    pub equal_keys: u64,
+    pub equal_values: u64,
+    pub equal_lsns: u64,
+    pub removals: u64,
+}
+
+/// A whole table.
+#[derive(Debug)]
+pub struct Table {
+    pub derivation: u64,
+    /// Rows per data block.
+    pub blocks: Vec<Vec<Version>>,
+    pub separators: Vec<Vec<u8>>,
+    pub key_filter: Vec<u8>,
+    pub prefix_filter: Vec<u8>,
+    pub properties: Properties,
+    pub seen: Seen,
+    /// Offset and length of what carries a checksum of its own: header, blocks, footer.
+    pub parts: Vec<(usize, usize)>,
+}
+
+/// The checksum of `bytes` that begin at `offset`.
+pub fn checksum(database: &[u8; 16], file: u64, offset: u64, bytes: &[u8]) -> u64 {
+    let seed = xxh3_64_with_seed(database, file) ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    xxh3_64_with_seed(bytes, seed)
+}
+
+struct Opened<'a> {
+    tag: u8,
+    payload: std::borrow::Cow<'a, [u8]>,
+}
+
+fn sealed<'a>(
+    bytes: &'a [u8],
+    offset: usize,
+    n: usize,
+    database: &[u8; 16],
+    file: u64,
+) -> Outcome<Opened<'a>> {
+    let what = format!("block at {offset}");
+    let block = bytes.get(offset..offset + n).ok_or_else(|| format!("{what} is outside of the file"))?;
+    let mut front = Front { rest: block };
+    let payload = front.take(n.checked_sub(9).ok_or("a block shorter than its envelope")?, &what)?;
+    let tag = front.take(1, "tag")?[0];
+    same(&what, front.number(8, "checksum")?, checksum(database, file, offset as u64, &block[..n - 8]))?;
+    if tag & 0x80 == 0 {
+        return Ok(Opened { tag, payload: payload.into() });
+    }
+    let mut front = Front { rest: payload };
+    let raw = front.number(4, "uncompressed length")? as usize;
+    if raw > 64 << 20 || raw > payload.len() * 256 {
+        return Err(format!("{what}: an uncompressed length of {raw}"));
+    }
+    let unpacked =
+        lz4_flex::block::decompress(front.rest, raw).map_err(|error| format!("{what}: {error}"))?;
+    same("uncompressed length", unpacked.len(), raw)?;
+    Ok(Opened { tag, payload: unpacked.into() })
+}
+
+/// Where strings lie that stand one behind the other: `starts` of `width` bytes each, or all equally long.
+fn spans(starts: &[u8], width: usize, rows: usize, total: usize, what: &str) -> Outcome<Vec<(usize, usize)>> {
+    let mut begins: Vec<usize> = match width {
+        0 => {
+            same(what, total % rows, 0)?;
+            (0..rows).map(|row| row * (total / rows)).collect()
+        }
+        _ => starts.chunks(width).map(|start| little(start) as usize).collect(),
+    };
+    same(what, begins.first().copied(), Some(0))?;
+    begins.push(total);
+    if begins.windows(2).any(|pair| pair[0] > pair[1]) {
+        return Err(format!("{what}: starts go back"));
+    }
+    Ok(begins.windows(2).map(|pair| (pair[0], pair[1])).collect())
+}
+
+/// A data block.
+pub fn block(payload: &[u8], seen: &mut Seen) -> Outcome<Vec<Version>> {
+    let mut front = Front { rest: payload };
+    let rows = front.number(4, "rows")? as usize;
+    let prefix = front.number(4, "prefix length")? as usize;
+    let suffixes = front.number(4, "length of the suffixes")? as usize;
+    let buckets = front.number(2, "buckets")? as usize;
+    let lsn_width = front.number(1, "LSN width")? as usize;
+    let key_width = front.number(1, "key start width")? as usize;
+    let value_width = front.number(1, "value start width")? as usize;
+    let flags = front.number(1, "flags")?;
+    let smallest = front.number(8, "smallest LSN")?;
+    let known = [0, 1, 2, 4, 8].contains(&lsn_width)
+        && [0, 2, 4].contains(&key_width)
+        && [0, 2, 4].contains(&value_width)
+        && flags <= 1
+        && rows > 0;
+    same("widths and flags", known, true)?;
+    let hash_index = front.take(buckets, "hash index")?;
+    let key_starts = front.take(rows * key_width, "key starts")?;
+    let value_starts = front.take(rows * value_width, "value starts")?;
+    let lsns = front.take(rows * lsn_width, "LSNs")?;
+    let removals = front.take(if flags & 1 == 1 { rows.div_ceil(8) } else { 0 }, "removals")?;
+    let prefix = front.take(prefix, "prefix")?;
+    let suffixes = front.take(suffixes, "suffixes")?;
+    let values = front.rest;
+    let keys = spans(key_starts, key_width, rows, suffixes.len(), "key starts")?;
+    let places = spans(value_starts, value_width, rows, values.len(), "value starts")?;
+    let mut found: Vec<Version> = Vec::new();
+    for row in 0..rows {
+        let delta = lsns.chunks(lsn_width.max(1)).nth(row).map_or(0, little);
+        let lsn = smallest.checked_add(delta).ok_or("an LSN beyond the range")?;
+        let removed = removals.get(row / 8).is_some_and(|bits| bits >> (row % 8) & 1 == 1);
+        let value = &values[places[row].0..places[row].1];
+        if removed {
+            same("the value of a removal", value.len(), 0)?;
+        }
+        let key = [prefix, &suffixes[keys[row].0..keys[row].1]].concat();
+        found.push((key, lsn, (!removed).then(|| value.to_vec())));
+    }
+    let ordered = found.windows(2).all(|pair| (&pair[0].0, pair[1].1) < (&pair[1].0, pair[0].1));
+    same("the order of rows", ordered, true)?;
+    // The hash index says what the page says of every distinct key.
+    let mut firsts: Vec<(usize, &[u8])> = Vec::new();
+    for (row, (key, ..)) in found.iter().enumerate() {
+        if firsts.last().is_none_or(|(_, last)| *last != key.as_slice()) {
+            firsts.push((row, key));
+        }
+    }
+    let wanted = if (4..=254).contains(&rows) { firsts.len() * 4 / 3 + 1 } else { 0 };
+    same("the number of buckets", buckets, wanted)?;
+    let mut index = vec![255u8; buckets];
+    for (row, key) in firsts.iter().filter(|_| buckets > 0) {
+        let middle = xxh3_64(key) >> 16 & 0xFFFF_FFFF;
+        let bucket = &mut index[((middle * buckets as u64) >> 32) as usize];
+        *bucket = if *bucket == 255 { *row as u8 } else { 254 };
+    }
+    same("hash index", hash_index, &index[..])?;
+    seen.hash_indexes += u64::from(buckets > 0);
+    seen.conflicts += hash_index.iter().filter(|bucket| **bucket == 254).count() as u64;
+    seen.wide_starts += u64::from(key_width == 4 || value_width == 4);
+    seen.equal_keys += u64::from(key_width == 0);
+    seen.equal_values += u64::from(value_width == 0);
+    seen.equal_lsns += u64::from(lsn_width == 0);
+    seen.removals += removals.iter().map(|bits| u64::from(bits.count_ones())).sum::<u64>();
+    Ok(found)
+}
+
+/// Whether a filter's payload says "maybe" of some bytes.
+pub fn filter_says_maybe(payload: &[u8], key: &[u8]) -> bool {
+    if payload.is_empty() {
+        return true;
+    }
+    let (probes, lines) = (little(&payload[..4]), &payload[4..]);
+    let h = xxh3_64(key);
+    let line = (((h >> 32) * (lines.len() as u64 / 64)) >> 32) as usize * 64;
+    let mut x = h as u32;
+    (0..probes).all(|_| {
+        let bit = (x >> 23) as usize;
+        x = x.wrapping_mul(0x9E37_79B9);
+        lines[line + bit / 8] >> (bit % 8) & 1 == 1
+    })
+}
+
+fn index(payload: &[u8], data_end: usize) -> Outcome<(Vec<Vec<u8>>, Vec<(usize, usize)>)> {
+    let mut front = Front { rest: payload };
+    let blocks = front.number(4, "blocks")? as usize;
+    let prefix = front.text("separator prefix")?;
+    let mut places = Vec::new();
+    let mut offset = 48;
+    for _ in 0..blocks {
+        let n = front.number(4, "block length")? as usize;
+        places.push((offset, n));
+        offset += n;
+    }
+    same("where the data ends", offset, data_end)?;
+    let ends: Vec<usize> = (0..blocks)
+        .map(|_| front.number(4, "separator end").map(|end| end as usize))
+        .collect::<Outcome<_>>()?;
+    let suffixes = front.rest;
+    same("the separators' bytes", ends.last().copied(), Some(suffixes.len()))?;
+    let mut start = 0;
+    let separators = ends
+        .into_iter()
+        .map(|end| {
+            let suffix = suffixes.get(start..end).ok_or("separator ends go back")?;
+            start = end;
+            Ok([&prefix, suffix].concat())
+        })
+        .collect::<Outcome<_>>()?;
+    Ok((separators, places))
+}
+
+/// A whole table file.
+pub fn table(bytes: &[u8], database: [u8; 16], file: u64) -> Outcome<Table> {
+    let mut front = Front { rest: bytes };
+    same("magic", front.take(8, "magic")?, b"STEMSST\0")?;
+    same("format", front.number(4, "format")?, 0)?;
+    let derivation = front.number(4, "derivation version")?;
+    same("database id", front.take(16, "database id")?, &database[..])?;
+    same("file number", front.number(8, "file number")?, file)?;
+    same("header checksum", front.number(8, "checksum")?, checksum(&database, file, 0, &bytes[..40]))?;
+    let at = bytes.len().checked_sub(104).ok_or("no room for a footer")?;
+    let mut front = Front { rest: &bytes[at..] };
+    let mut handles = Vec::new();
+    for what in ["key filter", "prefix filter", "index", "properties"] {
+        handles.push((front.number(8, what)? as usize, front.number(4, what)? as usize));
+    }
+    same("length of the file", front.number(8, "length")?, bytes.len() as u64)?;
+    same("database id", front.take(16, "database id")?, &database[..])?;
+    same("file number", front.number(8, "file number")?, file)?;
+    same("format", front.number(4, "format")?, 0)?;
+    same("zero", front.number(4, "zero")?, 0)?;
+    same(
+        "footer checksum",
+        front.number(8, "checksum")?,
+        checksum(&database, file, at as u64, &bytes[at..at + 88]),
+    )?;
+    same("last magic", front.take(8, "magic")?, b"\0TSSMETS")?;
+    front.end("footer")?;
+    // Without gaps.
+    let followed = handles.windows(2).all(|pair| pair[0].0 + pair[0].1 == pair[1].0);
+    same("blocks follow each other", followed, true)?;
+    same("the properties end where the footer begins", handles[3].0 + handles[3].1, at)?;
+    let open = |nth: usize, tag: u8| -> Outcome<Vec<u8>> {
+        let opened = sealed(bytes, handles[nth].0, handles[nth].1, &database, file)?;
+        same("tag", opened.tag, tag)?;
+        Ok(opened.payload.into_owned())
+    };
+    let (key_filter, prefix_filter) = (open(0, 3)?, open(1, 4)?);
+    let (separators, places) = index(&open(2, 2)?, handles[0].0)?;
+    let stored = open(3, 5)?;
+    let mut front = Front { rest: &stored };
+    let properties = properties(&mut front)?;
+    front.end("properties")?;
+    let mut seen = Seen::default();
+    let mut blocks = Vec::new();
+    for (offset, n) in &places {
+        let opened = sealed(bytes, *offset, *n, &database, file)?;
+        same("tag", opened.tag & 0x7F, 1)?;
+        seen.compressed += u64::from(opened.tag & 0x80 != 0);
+        blocks.push(block(&opened.payload, &mut seen)?);
+    }
+    let parts = [(0, 48)].into_iter().chain(places).chain(handles).chain([(at, 104)]).collect();
+    let table = Table { derivation, blocks, separators, key_filter, prefix_filter, properties, seen, parts };
+    table.adds_up(file)?;
+    Ok(table)
+}
+
+impl Table {
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = &Version> {
+        self.blocks.iter().flatten()
+    }
+
+    fn adds_up(&self, file: u64) -> Outcome<()> {
+        let rows: Vec<&Version> = self.rows().collect();
+        let ordered = rows.windows(2).all(|pair| (&pair[0].0, pair[1].1) < (&pair[1].0, pair[0].1));
+        same("the order of rows", ordered, true)?;
+        for (at, (separator, block)) in self.separators.iter().zip(&self.blocks).enumerate() {
+            let last = &block.last().ok_or("an empty block")?.0;
+            same("a separator is not less than its block's keys", last <= separator, true)?;
+            if let Some((next, ..)) = self.blocks.get(at + 1).and_then(|next| next.first()) {
+                let fine = separator < next || (separator == next && last == next);
+                same("a separator is less than the next block's keys, or their common one", fine, true)?;
+            }
+        }
+        let mut keys: Vec<&[u8]> = rows.iter().map(|row| row.0.as_slice()).collect();
+        keys.dedup();
+        same("keys in the filter", keys.iter().all(|key| filter_says_maybe(&self.key_filter, key)), true)?;
+        let p = &self.properties;
+        same("file number", p.file, file)?;
+        same("length in the properties", p.bytes, 0)?;
+        let lsns = rows.iter().map(|row| row.1);
+        same("LSNs", p.lsns, (lsns.clone().min().unwrap_or(0), lsns.max().unwrap_or(0)))?;
+        same("rows", p.rows, rows.len() as u64)?;
+        same("keys", p.keys, keys.len() as u64)?;
+        same("removals", p.removals, rows.iter().filter(|row| row.2.is_none()).count() as u64)?;
+        let bytes = |row: &&Version| row.0.len() + row.2.as_ref().map_or(0, Vec::len);
+        same("bytes of rows", p.data_bytes, rows.iter().map(bytes).sum::<usize>() as u64)?;
+        let digest = rows.iter().fold(0u128, |sum, row| sum.wrapping_add(digest(row)));
+        same("digest", p.digest, digest)?;
+        same("derivation version", p.derivation, self.derivation)?;
+        same("smallest key", Some(p.smallest.as_slice()), keys.first().copied())?;
+        same("greatest key", Some(p.greatest.as_slice()), keys.last().copied())
+    }
+}
+
+/// Of one row.
+pub fn digest((key, lsn, value): &Version) -> u128 {
+    let mut bytes = lsn.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(key);
+    bytes.push(u8::from(value.is_some()));
+    bytes.extend_from_slice(value.as_deref().unwrap_or_default());
+    xxh3_128(&bytes)
+}
+
+/// An edit of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub next_file: u64,
+    pub flushed: u64,
+    pub horizon: u64,
+    pub removed: Vec<u64>,
+    pub obsolete: Vec<u64>,
+    pub added: Vec<(u64, Properties)>,
+}
+
+pub fn edit(payload: &[u8]) -> Outcome<Edit> {
+    let mut front = Front { rest: payload };
+    let (next_file, flushed, horizon) =
+        (front.number(8, "next file")?, front.number(8, "flushed LSN")?, front.number(8, "horizon")?);
+    let mut list = |what: &str| -> Outcome<Vec<u64>> {
+        (0..front.number(4, what)?).map(|_| front.number(8, what)).collect()
+    };
+    let (removed, obsolete) = (list("removed")?, list("obsolete")?);
+    let mut added = Vec::new();
+    for _ in 0..front.number(4, "added")? {
+        added.push((front.number(4, "level")?, properties(&mut front)?));
+    }
+    front.end("edit")?;
+    Ok(Edit { next_file, flushed, horizon, removed, obsolete, added })
+}
+
+/// A frame of the manifest: kind, watermark, payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub kind: u64,
+    pub watermark: u64,
+    pub payload: Vec<u8>,
+    pub offset: usize,
+    pub bytes: usize,
+}
+
+/// All frames of a manifest.
+pub fn manifest(bytes: &[u8], database: [u8; 16], number: u64) -> Outcome<Vec<Frame>> {
+    let mut frames = Vec::new();
+    let (mut offset, mut chain) = (0, [0u8; 16]);
+    while offset < bytes.len() {
+        let whole = &bytes[offset..];
+        let mut front = Front { rest: whole };
+        same("magic", front.take(4, "magic")?, b"STEM")?;
+        same("format", front.number(1, "format")?, 0)?;
+        let kind = front.number(1, "kind")?;
+        same("flags", front.number(2, "flags")?, 0)?;
+        same("database id", front.take(16, "database id")?, &database[..])?;
+        same("timeline", front.number(4, "timeline")?, 0)?;
+        same("log", front.number(1, "log")?, 2)?;
+        same("zero", front.number(3, "zero")?, 0)?;
+        same("file number", front.number(8, "file number")?, number)?;
+        same("offset", front.number(8, "offset")?, offset as u64)?;
+        let payload = front.number(4, "payload length")? as usize;
+        let length = front.number(4, "frame length")? as usize;
+        same("whole sectors", length % 512, 0)?;
+        same("first LSN", front.number(8, "first LSN")?, 0)?;
+        same("count", front.number(4, "count")?, u64::from(kind != 3))?;
+        same("zero", front.number(4, "zero")?, 0)?;
+        let watermark = front.number(8, "watermark")?;
+        same("chain", front.take(16, "chain")?, &chain[..])?;
+        let content = front.take(payload, "payload")?;
+        let padding = length.checked_sub(100 + payload).ok_or("a frame shorter than its payload")?;
+        same("padding", front.take(padding, "padding")?.iter().any(|byte| *byte != 0), false)?;
+        let crc = crc32fast::hash(&whole[..length - 4]);
+        same("CRC-32", front.number(4, "CRC-32")?, u64::from(crc))?;
+        chain.copy_from_slice(&blake3::hash(&whole[..96 + payload]).as_bytes()[..16]);
+        frames.push(Frame { kind, watermark, payload: content.to_vec(), offset, bytes: length });
+        offset += length;
+    }
+    Ok(frames)
+}
