@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use page::{Properties, Table, Version};
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 use stemedb_lsm::{
-    Direction, KeyRange, KvStore, LsmOptions, Row, WriteBatch,
+    Compression, Direction, KeyRange, KvStore, LsmOptions, Row, WriteBatch,
     fuzzing::{AloneTable, Shape},
 };
 use support::{declared_prefix, dir, rows};
@@ -77,7 +77,7 @@ fn packed() -> (Shape, Vec<Row>) {
         .collect();
     rows.push(row("claim/sky/large", 1 << 40, Some(&b"again and again; ".repeat(4_200))));
     rows.push(row("claim/sky/large-too", 3, Some(b"short")));
-    let noise: Vec<u8> = (0..300u64).map(|n| (n * n * 2_654_435_761 >> 11) as u8).collect();
+    let noise: Vec<u8> = (0..300u64).map(|n| ((n * n * 2_654_435_761) >> 11) as u8).collect();
     rows.push(row("claim/sky/noise", 4, Some(&noise)));
     rows.push(row("noprefix", 5, None));
     (Shape { block_bytes: 512, bits_per_key: 10, compress: true, ..SHAPE }, rows)
@@ -228,7 +228,7 @@ fn the_page_is_strict() {
 /// A snapshot, edits that add, replace and move, and their marks.
 fn manifest() -> (Vec<u8>, Vec<u8>) {
     let (env, handles) = Env::sim(1);
-    let options = LsmOptions { compression: false, ..support::options() };
+    let options = LsmOptions { compression: Compression::None, ..support::options() };
     let store = stemedb_lsm::LsmStore::create(env, &dir(), DatabaseId(DATABASE), options).unwrap();
     for lsn in 1..=3u64 {
         let mut batch = WriteBatch::new();

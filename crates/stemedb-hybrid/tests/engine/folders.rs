@@ -1,10 +1,12 @@
 //! Which folders are databases, and who may have them open.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use stemedb_env::{Env, OpenMode};
-use stemedb_hybrid::{ClaimEngine, Error, HybridOptions};
-use stemedb_index::Claims;
+use stemedb_env::{Env, OpenMode, fs::FaultFs};
+use stemedb_hybrid::{ClaimEngine, Error, HybridOptions, LsmEngine};
+use stemedb_index::{Claims, KeyValues};
+use stemedb_lsm::WriteBatch;
+use stemedb_wal::Retention;
 
 use super::setup::{assert_claims, create, dir, found, open};
 
@@ -195,4 +197,31 @@ fn verify_names_damage_in_a_segment_that_opening_does_not_read() {
         Err(Error::Journal(stemedb_wal::Error::Corruption { file, .. })) => assert_eq!(file, first),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn after_a_flush_and_a_close_the_next_open_reads_hardly_anything_of_the_journal() {
+    let (env, sim) = Env::sim(31);
+    // Where the journal's files are used again. Elsewhere the last entry is read, for its time.
+    let mut options = HybridOptions::default();
+    options.journal.retention = Retention::Recycle;
+    let engine = LsmEngine::create(&env, dir(), KeyValues, &options).unwrap();
+    for n in 0..190u32 {
+        let mut batch = WriteBatch::new();
+        batch.put(&n.to_be_bytes(), &vec![n as u8; 100_000]);
+        engine.commit(batch).unwrap();
+    }
+    engine.flush().unwrap();
+    let root = engine.state_root().unwrap();
+    engine.close().unwrap();
+    let counting = Arc::new(FaultFs::counting(Arc::new(sim.fs.clone())));
+    let env = Env { fs: Arc::clone(&counting) as _, ..env };
+    let (engine, report) = LsmEngine::open(&env, dir(), KeyValues, &options).unwrap();
+    assert_eq!(report.journal.last_lsn.0, 190);
+    let reads = counting.call_counts().reads("/wal/");
+    assert!(reads < 20, "{reads} reads of a journal of 19 MB");
+    assert_eq!(engine.state_root().unwrap(), root);
+    let mut batch = WriteBatch::new();
+    batch.put(b"next", b"");
+    assert_eq!(engine.commit(batch).unwrap().0, 191);
 }

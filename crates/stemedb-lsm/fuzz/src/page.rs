@@ -260,7 +260,10 @@ pub fn filter_says_maybe(payload: &[u8], key: &[u8]) -> bool {
     })
 }
 
-fn index(payload: &[u8], data_end: usize) -> Outcome<(Vec<Vec<u8>>, Vec<(usize, usize)>)> {
+/// Separators, and where the blocks lie.
+type Separators = (Vec<Vec<u8>>, Vec<(usize, usize)>);
+
+fn index(payload: &[u8], data_end: usize) -> Outcome<Separators> {
     let mut front = Front { rest: payload };
     let blocks = front.number(4, "blocks")? as usize;
     let prefix = front.text("separator prefix")?;

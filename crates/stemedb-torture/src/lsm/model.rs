@@ -7,6 +7,9 @@ use stemedb_lsm::{Direction, KeyRange, Lsn, WriteBatch};
 /// Key, and value; `None` is a removal.
 pub(super) type Write = (Vec<u8>, Option<Vec<u8>>);
 
+/// The versions of one key.
+type Versions = Vec<(Lsn, Option<Vec<u8>>)>;
+
 /// One batch, as the journal would hold it.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
@@ -30,7 +33,7 @@ impl Batch {
 /// Versions of every key, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
-    rows: BTreeMap<Vec<u8>, Vec<(Lsn, Option<Vec<u8>>)>>,
+    rows: BTreeMap<Vec<u8>, Versions>,
 }
 
 fn visible(versions: &[(Lsn, Option<Vec<u8>>)], lsn: Lsn) -> Option<(Lsn, &Vec<u8>)> {
@@ -62,7 +65,7 @@ impl Model {
         direction: Direction,
         lsn: Lsn,
     ) -> Box<dyn Iterator<Item = (&'a [u8], Lsn, &'a [u8])> + 'a> {
-        let shown = move |(key, versions): (&'a Vec<u8>, &'a Vec<(Lsn, Option<Vec<u8>>)>)| {
+        let shown = move |(key, versions): (&'a Vec<u8>, &'a Versions)| {
             visible(versions, lsn).map(|(version, value)| (key.as_slice(), version, value.as_slice()))
         };
         let inside = self.rows.range::<[u8], _>((

@@ -89,6 +89,9 @@ fn history(dice: &mut Dice, keys: u64) -> Vec<Step> {
     steps
 }
 
+/// What a history answered, and the rows and digest at its end.
+type Answers = (Vec<Option<u64>>, (u64, u128));
+
 /// Every set with its name.
 fn sets(dice: &mut Dice) -> Vec<(String, LsmOptions)> {
     let common = LsmOptions { prefix_extractor: Some(shape::declared_prefix), ..LsmOptions::tiny() };
@@ -190,11 +193,7 @@ impl<S: KvStore> Teller<S> {
     }
 
     /// The answers, one per step (`None` where a set may refuse), and the digest of the last state.
-    fn tell(
-        mut self,
-        history: &[Step],
-        again: &dyn Fn(S) -> Result<S>,
-    ) -> Result<(Vec<Option<u64>>, (u64, u128))> {
+    fn tell(mut self, history: &[Step], again: &dyn Fn(S) -> Result<S>) -> Result<Answers> {
         let mut answers = Vec::new();
         let mut aside: Option<Option<S::Snapshot>> = None;
         for step in history {
@@ -258,7 +257,7 @@ impl<S: KvStore> Teller<S> {
     }
 }
 
-fn told_to_tree(history: &[Step], options: &LsmOptions) -> Result<(Vec<Option<u64>>, (u64, u128))> {
+fn told_to_tree(history: &[Step], options: &LsmOptions) -> Result<Answers> {
     let machine = Machine::plain(Machine::disk(stemedb_env::fs::sim::Profile::Adversarial));
     let store = create(&machine.env, options)?;
     Teller::new(store).tell(history, &|store: LsmStore| {

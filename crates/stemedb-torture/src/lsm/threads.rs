@@ -56,7 +56,7 @@ fn look(store: &LsmStore, turn: u64) -> Result<(), Violation> {
     };
     match turn % 4 {
         0 | 1 => {
-            let direction = if turn % 4 == 0 { Direction::Forward } else { Direction::Backward };
+            let direction = if turn.is_multiple_of(4) { Direction::Forward } else { Direction::Backward };
             let mut iter = snapshot.scan(&KeyRange::all(), direction);
             let mut rows = 0;
             while iter.advance().map_err(live)? {
