@@ -7,12 +7,12 @@ use std::{path::Path, sync::Arc};
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
 use crate::{
-    Direction, KeyRange, PrefixExtractor, Result, Row,
+    Compression, Direction, KeyRange, PrefixExtractor, Result, Row,
     cache::BlockCache,
     codec::Fields,
     manifest::{Edit, replay},
     stats::Counters,
-    store::{DamageList, Graveyard},
+    store::{DamageList, DenseTables, Graveyard},
     table::{
         Bounds, Found, Run, RunCursor, Table, TableBuilder, TableContext, TableMeta, TableShape,
         block::{Block, BlockBuilder, FoundBlock, Lookup},
@@ -209,7 +209,7 @@ pub struct Shape {
     /// Bits per key of the filters.
     pub bits_per_key: u32,
     /// Compresses blocks.
-    pub compress: bool,
+    pub compression: Compression,
     /// Declared prefixes.
     pub prefix_extractor: Option<PrefixExtractor>,
     /// Recorded in the table.
@@ -242,7 +242,7 @@ impl AloneTable {
         let shaped = TableShape {
             block_bytes: shape.block_bytes,
             bits_per_key: shape.bits_per_key,
-            compress: shape.compress,
+            compression: shape.compression,
             prefix_extractor: shape.prefix_extractor,
             derivation_version: shape.derivation_version,
             horizon: shape.horizon,
@@ -282,6 +282,7 @@ impl AloneTable {
             counters: Counters::default(),
             damage: DamageList::default(),
             graveyard: Graveyard::default(),
+            dense: DenseTables::default(),
             prefix_extractor,
         };
         AloneTable { table: Arc::new(Table::new(meta, Arc::new(context))) }
