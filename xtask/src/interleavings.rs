@@ -5,9 +5,10 @@ use std::{path::Path, process::Command};
 use crate::steps::{self, Outcome};
 
 /// What needs shuttle's locks and atomics: a package, and what selects its tests.
-const SUITES: [(&str, &[&str]); 2] = [
+const SUITES: [(&str, &[&str]); 3] = [
     ("stemedb-wal", &["--test", "interleavings"]),
     ("stemedb-lsm", &["--lib", "memtable::tests::interleavings"]),
+    ("stemedb-lsm", &["--test", "interleavings"]),
 ];
 
 /// Builds the suites with shuttle's locks, in a target folder of its own (the flag changes every crate), and runs them.

@@ -61,6 +61,7 @@ cargo xtask <task>
   rig [--deep] [--require]       the journal on a real kernel: power cuts, full disks (as root, on Linux)
   torture [--deep] [--only SUITE]... [--planted] [--ledger]
                                  try to make the journal lie: crash, liar, swarm, errors, damage;
+                                 and the LSM tree: lsm, lsm-options, lsm-errors, lsm-damage, lsm-cost, lsm-threads;
                                  --planted: each planted defect must be noticed; --ledger: keep the result
   fuzz [--seconds N] [TARGET...] parsers and recovery under a fuzzer: frame, segments, packed (journal), block, index, filter, manifest,
                                  tree (LSM tree)

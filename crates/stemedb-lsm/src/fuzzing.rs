@@ -209,7 +209,7 @@ pub struct Shape {
     /// Bits per key of the filters.
     pub bits_per_key: u32,
     /// Compresses blocks.
-    pub compress: bool,
+    pub compression: Compression,
     /// Declared prefixes.
     pub prefix_extractor: Option<PrefixExtractor>,
     /// Recorded in the table.
@@ -242,7 +242,7 @@ impl AloneTable {
         let shaped = TableShape {
             block_bytes: shape.block_bytes,
             bits_per_key: shape.bits_per_key,
-            compression: if shape.compress { Compression::Lz4 } else { Compression::None },
+            compression: shape.compression,
             prefix_extractor: shape.prefix_extractor,
             derivation_version: shape.derivation_version,
             horizon: shape.horizon,

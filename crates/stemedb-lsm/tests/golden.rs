@@ -2,7 +2,7 @@
 //! every field is where its page says.
 //!
 //! `STEMEDB_BLESS=1 cargo test -p stemedb-lsm --test golden` writes them anew: after `docs/formats/sst.md` or
-//! `docs/formats/manifest.md` has been changed, or when LZ4 packs differently.
+//! `docs/formats/manifest.md` has been changed, or when LZ4 or Zstandard packs differently.
 // Helpers outside the test functions unwrap too; golden files are real ones.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
@@ -46,7 +46,7 @@ fn row(key: impl AsRef<[u8]>, lsn: u64, value: Option<&[u8]>) -> Row {
 const SHAPE: Shape = Shape {
     block_bytes: 256,
     bits_per_key: 16,
-    compress: false,
+    compression: Compression::None,
     prefix_extractor: Some(declared_prefix),
     derivation_version: 7,
     horizon: Lsn(40),
@@ -80,7 +80,13 @@ fn packed() -> (Shape, Vec<Row>) {
     let noise: Vec<u8> = (0..300u64).map(|n| ((n * n * 2_654_435_761) >> 11) as u8).collect();
     rows.push(row("claim/sky/noise", 4, Some(&noise)));
     rows.push(row("noprefix", 5, None));
-    (Shape { block_bytes: 512, bits_per_key: 10, compress: true, ..SHAPE }, rows)
+    (Shape { block_bytes: 512, bits_per_key: 10, compression: Compression::Lz4, ..SHAPE }, rows)
+}
+
+/// The same rows, packed otherwise.
+fn zstd() -> (Shape, Vec<Row>) {
+    let (shape, rows) = packed();
+    (Shape { compression: Compression::Zstd(3), ..shape }, rows)
 }
 
 /// Columns that are left out: equal keys, values and LSNs; no declared prefixes, one probe, one block.
@@ -99,7 +105,12 @@ fn bare() -> (Shape, Vec<Row>) {
 }
 
 type Case = (&'static str, u64, fn() -> (Shape, Vec<Row>));
-const CASES: [Case; 3] = [("plain.sst", 3, plain), ("packed.sst", 1_000_004, packed), ("bare.sst", 5, bare)];
+const CASES: [Case; 4] = [
+    ("plain.sst", 3, plain),
+    ("packed.sst", 1_000_004, packed),
+    ("zstd.sst", 6, zstd),
+    ("bare.sst", 5, bare),
+];
 
 fn write(file: u64, shape: Shape, rows: &[Row]) -> (AloneTable, Vec<u8>) {
     let (env, handles) = Env::sim(1);
@@ -209,6 +220,9 @@ fn the_golden_tables_have_every_case_of_the_format() {
         (packed.seen.compressed as usize) < packed.blocks.len(),
         "a block that does not shrink stays as it is"
     );
+    let zstd = page_of("zstd.sst", 6);
+    assert!(zstd.seen.zstd >= 3 && zstd.seen.zstd == zstd.seen.compressed, "{:?}", zstd.seen);
+    assert_eq!(packed.seen.zstd, 0);
     let bare = page_of("bare.sst", 5);
     assert_eq!((bare.seen.equal_keys, bare.seen.equal_values, bare.seen.equal_lsns), (1, 1, 1));
     assert_eq!(bare.blocks.len(), 1);

@@ -97,6 +97,7 @@ pub fn properties(front: &mut Front<'_>) -> Outcome<Properties> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
     pub compressed: u64,
+    pub zstd: u64,
     pub hash_indexes: u64,
     pub conflicts: u64,
     pub wide_starts: u64,
@@ -145,16 +146,20 @@ fn sealed<'a>(
     let payload = front.take(n.checked_sub(9).ok_or("a block shorter than its envelope")?, &what)?;
     let tag = front.take(1, "tag")?[0];
     same(&what, front.number(8, "checksum")?, checksum(database, file, offset as u64, &block[..n - 8]))?;
-    if tag & 0x80 == 0 {
+    if tag & 0xC0 == 0 {
         return Ok(Opened { tag, payload: payload.into() });
     }
     let mut front = Front { rest: payload };
     let raw = front.number(4, "uncompressed length")? as usize;
-    if raw > 64 << 20 || raw > payload.len() * 256 {
+    let is_lz4 = tag & 0x80 != 0;
+    if raw > 64 << 20 || (is_lz4 && raw > payload.len() * 256) {
         return Err(format!("{what}: an uncompressed length of {raw}"));
     }
-    let unpacked =
-        lz4_flex::block::decompress(front.rest, raw).map_err(|error| format!("{what}: {error}"))?;
+    let unpacked = if is_lz4 {
+        lz4_flex::block::decompress(front.rest, raw).map_err(|error| format!("{what}: {error}"))?
+    } else {
+        zstd::bulk::decompress(front.rest, raw).map_err(|error| format!("{what}: {error}"))?
+    };
     same("uncompressed length", unpacked.len(), raw)?;
     Ok(Opened { tag, payload: unpacked.into() })
 }
@@ -338,8 +343,9 @@ pub fn table(bytes: &[u8], database: [u8; 16], file: u64) -> Outcome<Table> {
     let mut blocks = Vec::new();
     for (offset, n) in &places {
         let opened = sealed(bytes, *offset, *n, &database, file)?;
-        same("tag", opened.tag & 0x7F, 1)?;
-        seen.compressed += u64::from(opened.tag & 0x80 != 0);
+        same("tag", [0x01, 0x41, 0x81].contains(&opened.tag), true)?;
+        seen.compressed += u64::from(opened.tag != 1);
+        seen.zstd += u64::from(opened.tag == 0x41);
         blocks.push(block(&opened.payload, &mut seen)?);
     }
     let parts = [(0, 48)].into_iter().chain(places).chain(handles).chain([(at, 104)]).collect();
