@@ -427,9 +427,7 @@ fn a_disk_that_fills_stops_writers_and_lets_them_on_again_without_a_restart() {
         world.write((0..10).map(|row| n * 10 + row));
         world.settle();
     }
-    assert!(
-        world.env.fs.metadata(&dir().join("RESERVE")).unwrap().is_some_and(|found| found.len == 1 << 10)
-    );
+    assert!(world.env.fs.metadata(&dir().join("RESERVE")).unwrap().is_some_and(|found| found.len == 1 << 10));
     world.leave_room(8 << 10);
     let mut acknowledged = world.journal.batches.len() as u64;
     let refused = loop {
