@@ -81,6 +81,7 @@ conformance! {
     a_lock_names_its_holder_and_ends_with_its_guard
     a_lock_file_may_exist_before
     syncs_succeed_and_change_nothing_visible
+    asking_for_writeback_changes_nothing_visible
     small_files_are_replaced_as_a_whole
     reading_a_whole_file_respects_the_limit
     space_is_reported
@@ -268,6 +269,21 @@ fn syncs_succeed_and_change_nothing_visible(place: &Place) {
     place.fs.sync_dir(&place.dir).unwrap();
     assert_eq!(place.read("a"), b"bytes");
     assert_eq!(kind(place.fs.sync_dir(&place.path("no"))), ErrorKind::NotFound);
+}
+
+fn asking_for_writeback_changes_nothing_visible(place: &Place) {
+    let content: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+    place.create("file", &content);
+    let file = place.fs.open(&place.path("file"), OpenMode::ReadWrite).unwrap();
+    // Also where it makes no sense.
+    [(0, 100_000), (4096, 4096), (1, 7), (0, 0), (1 << 40, 9)]
+        .iter()
+        .for_each(|(offset, len)| file.start_writeback(*offset, *len));
+    file.write_all_at(b"new", 5).unwrap();
+    file.sync_data().unwrap();
+    let mut wanted = content;
+    wanted[5..8].copy_from_slice(b"new");
+    assert_eq!(place.read("file"), wanted);
 }
 
 fn small_files_are_replaced_as_a_whole(place: &Place) {

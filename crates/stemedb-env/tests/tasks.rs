@@ -209,6 +209,21 @@ fn the_simulator_waits_for_its_own_clock() {
 }
 
 #[test]
+fn a_caller_that_waits_lets_the_simulators_time_pass_up_to_the_next_step() {
+    let (_, handles) = Env::sim(1);
+    assert!(!handles.tasks.pass_time(), "nobody waits for time");
+    let (late, _late) = scripted(|_| Step::After(Duration::from_secs(9)));
+    let (early, watch) = scripted(|_| Step::After(Duration::from_secs(3)));
+    let _handles = [handles.tasks.spawn("late", late).unwrap(), handles.tasks.spawn("early", early).unwrap()];
+    handles.tasks.settle(100);
+    assert!(handles.tasks.pass_time());
+    assert_eq!(handles.clock.monotonic(), Duration::from_secs(3));
+    assert_eq!(handles.tasks.settle(100), 1);
+    assert_eq!(watch.steps.try_iter().count(), 2);
+    assert!(!ThreadTasks::new().pass_time(), "real time passes by itself");
+}
+
+#[test]
 fn a_job_that_says_done_is_dropped_in_the_simulator() {
     let (_, handles) = Env::sim(1);
     let (job, watch) = scripted(|_| Step::Done);
