@@ -413,6 +413,33 @@ fn columns_full_of_removals_are_merged_although_they_are_in_shape() {
 }
 
 #[test]
+fn a_scan_over_many_removed_rows_has_their_tables_merged() {
+    let mut world = World::new(LsmOptions { idle_after: Duration::ZERO, l0_trigger: 500, ..options() });
+    for n in 0..120 {
+        world.write((0..10).map(|row| n * 10 + row));
+    }
+    world.store.flush().unwrap();
+    for n in 0..120 {
+        let mut removals = WriteBatch::new();
+        (0..10).for_each(|row| removals.delete(&key(n * 10 + row)));
+        world.try_write(removals).unwrap();
+    }
+    world.store.flush().unwrap();
+    world.settle();
+    let before = world.store.stats();
+    assert!(before.compactions == 0 && before.total_bytes > 0, "{before:?}");
+    // Point reads and short scans step over nothing.
+    assert_eq!(world.store.get(&key(5)).unwrap(), None);
+    world.settle();
+    assert_eq!(world.store.stats().compactions, 0);
+    world.check();
+    world.settle();
+    let after = world.store.stats();
+    assert!(after.compactions > 0 && after.total_bytes < before.total_bytes / 2, "{after:?}");
+    world.check();
+}
+
+#[test]
 fn a_disk_that_fills_stops_writers_and_lets_them_on_again_without_a_restart() {
     let mut world = World::new(LsmOptions { reserve_bytes: 1 << 10, ..options() });
     for n in 0..60 {

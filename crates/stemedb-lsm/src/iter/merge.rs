@@ -105,6 +105,14 @@ impl Merge {
         matches!(self.players.as_slice(), [only] if only.source.has_unique_keys())
     }
 
+    /// The tables that the sources stand in.
+    pub(crate) fn files(&self) -> impl Iterator<Item = u64> {
+        self.players.iter().filter(|player| player.valid).filter_map(|player| match &player.source {
+            Source::Mem(_) => None,
+            Source::Run(cursor) => cursor.file(),
+        })
+    }
+
     fn winner(&self) -> Option<&Player> {
         let at = self.nodes.first().map_or(0, |winner| *winner as usize);
         self.players.get(at).filter(|player| player.valid)

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use stemedb_env::Lsn;
 
 use super::Merge;
-use crate::{Direction, Error, KvIter, Result, Value, store::SnapshotInner};
+use crate::{
+    Direction, Error, KvIter, Result, Value,
+    store::{DEAD_ROWS_WORTH_NOTING, SnapshotInner},
+};
 
 /// Iterator over the visible rows of a range; see [`crate::KvSnapshot::scan`]. Holds its snapshot.
 #[derive(Debug)]
@@ -23,7 +26,8 @@ pub struct LsmIter {
     /// Backward only: the current row; its source has moved on already.
     held: Option<(Lsn, Value)>,
     failed: Option<Error>,
-    _snapshot: Arc<SnapshotInner>,
+    /// Also keeps alive what is read.
+    snapshot: Arc<SnapshotInner>,
 }
 
 impl LsmIter {
@@ -38,24 +42,30 @@ impl LsmIter {
             valid: false,
             held: None,
             failed: None,
-            _snapshot: snapshot,
+            snapshot,
         }
     }
 
     fn forward(&mut self) -> Result<bool> {
         if self.unique {
             self.started = true;
+            let mut dead = 0;
             while self.merge.advance()? {
                 if self.merge.lsn() <= self.lsn && self.merge.value().is_some() {
                     return Ok(true);
                 }
+                dead += 1;
+                self.note_dead(dead);
             }
             return Ok(false);
         }
+        let mut dead = 0;
         let mut decided = self.started;
         self.started = true;
         while self.merge.advance()? {
             if self.merge.lsn() > self.lsn || (decided && self.merge.key() == self.key.as_slice()) {
+                dead += 1;
+                self.note_dead(dead);
                 continue;
             }
             self.key.clear();
@@ -64,8 +74,17 @@ impl LsmIter {
             if self.merge.value().is_some() {
                 return Ok(true);
             }
+            dead += 1;
+            self.note_dead(dead);
         }
         Ok(false)
+    }
+
+    /// So many rows in a row were stepped over: once they are many, the tables that they are in should be merged.
+    fn note_dead(&self, rows: u64) {
+        if rows == DEAD_ROWS_WORTH_NOTING + 1 {
+            self.merge.files().for_each(|file| self.snapshot.note_dead_rows(file, rows));
+        }
     }
 
     /// Against the order the oldest version of a key comes first, so the row is known only when its last version has

@@ -30,6 +30,15 @@ pub(crate) struct SnapshotInner {
     lsn: Lsn,
 }
 
+impl SnapshotInner {
+    /// A scan has stepped over so many rows in a row that a table should be merged.
+    pub(crate) fn note_dead_rows(&self, file: u64, rows: u64) {
+        if self.core.context.note_dead_rows(file, rows) {
+            self.core.wake_compaction();
+        }
+    }
+}
+
 impl LsmSnapshot {
     pub(super) fn newest(core: &Arc<Core>) -> LsmSnapshot {
         let (state, lsn) = core.newest();

@@ -164,6 +164,11 @@ impl RunCursor {
         }
     }
 
+    /// The table of the current row.
+    pub(crate) fn file(&self) -> Option<u64> {
+        self.table.as_ref().map(|table| table.meta.file)
+    }
+
     /// True if no key of the run has several versions.
     pub(crate) fn has_unique_keys(&self) -> bool {
         self.run.iter().all(|table| table.meta.keys == table.meta.rows)

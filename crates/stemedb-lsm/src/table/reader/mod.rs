@@ -56,7 +56,6 @@ pub(crate) struct TableContext {
 impl TableContext {
     /// A scan has stepped over `rows` dead rows of a table without finding a live one. True if compaction should be woken:
     /// the table was not known as such a one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called by the cursors of scans"))]
     pub(crate) fn note_dead_rows(&self, file: u64, rows: u64) -> bool {
         rows > DEAD_ROWS_WORTH_NOTING && self.dense.note(file)
     }
