@@ -59,7 +59,8 @@ fn any_rows(input: &mut Input<'_>) {
         let key: Vec<u8> = (0..input.byte() % 9).map(|_| input.byte() % 3).collect();
         let lsn = u64::from(input.byte()) * (spread * spread * spread + 1);
         let kind = input.byte();
-        let value = (kind % 4 != 0).then(|| vec![kind; usize::from(kind) * (spread % 5) as usize * 40]);
+        let value =
+            (!kind.is_multiple_of(4)).then(|| vec![kind; usize::from(kind) * (spread % 5) as usize * 40]);
         rows.insert((key, std::cmp::Reverse(lsn)), value);
     }
     if rows.is_empty() {
