@@ -27,10 +27,15 @@ impl Batch {
     }
 }
 
-/// Versions of every key, oldest first.
+/// Of one key, oldest first.
+type Versions = Vec<(Lsn, Option<Vec<u8>>)>;
+/// A row that is shown.
+type Row<'a> = (&'a [u8], Lsn, &'a [u8]);
+
+/// Versions of every key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
-    rows: BTreeMap<Vec<u8>, Vec<(Lsn, Option<Vec<u8>>)>>,
+    rows: BTreeMap<Vec<u8>, Versions>,
 }
 
 fn visible(versions: &[(Lsn, Option<Vec<u8>>)], lsn: Lsn) -> Option<(Lsn, &Vec<u8>)> {
@@ -61,8 +66,8 @@ impl Model {
         range: &'a KeyRange,
         direction: Direction,
         lsn: Lsn,
-    ) -> Box<dyn Iterator<Item = (&'a [u8], Lsn, &'a [u8])> + 'a> {
-        let shown = move |(key, versions): (&'a Vec<u8>, &'a Vec<(Lsn, Option<Vec<u8>>)>)| {
+    ) -> Box<dyn Iterator<Item = Row<'a>> + 'a> {
+        let shown = move |(key, versions): (&'a Vec<u8>, &'a Versions)| {
             visible(versions, lsn).map(|(version, value)| (key.as_slice(), version, value.as_slice()))
         };
         let inside = self.rows.range::<[u8], _>((

@@ -127,6 +127,9 @@ fn sets(dice: &mut Dice) -> Vec<(String, LsmOptions)> {
     sets
 }
 
+/// The answers, one per step (`None` where a set may refuse), and rows and digest of the last state.
+type Told = (Vec<Option<u64>>, (u64, u128));
+
 /// Something that a history is told to.
 struct Teller<S: KvStore> {
     store: S,
@@ -189,12 +192,7 @@ impl<S: KvStore> Teller<S> {
         Ok(answer)
     }
 
-    /// The answers, one per step (`None` where a set may refuse), and the digest of the last state.
-    fn tell(
-        mut self,
-        history: &[Step],
-        again: &dyn Fn(S) -> Result<S>,
-    ) -> Result<(Vec<Option<u64>>, (u64, u128))> {
+    fn tell(mut self, history: &[Step], again: &dyn Fn(S) -> Result<S>) -> Result<Told> {
         let mut answers = Vec::new();
         let mut aside: Option<Option<S::Snapshot>> = None;
         for step in history {
@@ -258,7 +256,7 @@ impl<S: KvStore> Teller<S> {
     }
 }
 
-fn told_to_tree(history: &[Step], options: &LsmOptions) -> Result<(Vec<Option<u64>>, (u64, u128))> {
+fn told_to_tree(history: &[Step], options: &LsmOptions) -> Result<Told> {
     let machine = Machine::plain(Machine::disk(stemedb_env::fs::sim::Profile::Adversarial));
     let store = create(&machine.env, options)?;
     Teller::new(store).tell(history, &|store: LsmStore| {
@@ -269,8 +267,8 @@ fn told_to_tree(history: &[Step], options: &LsmOptions) -> Result<(Vec<Option<u6
 
 fn compared(
     name: &str,
-    told: &(Vec<Option<u64>>, (u64, u128)),
-    reference: &(Vec<Option<u64>>, (u64, u128)),
+    told: &Told,
+    reference: &Told,
     history: &[Step],
 ) -> std::result::Result<u64, Violation> {
     let wrong = |detail: String| Violation::new(Promise::NeverSilent, format!("{name}: {detail}"));

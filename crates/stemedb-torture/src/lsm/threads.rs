@@ -34,7 +34,7 @@ fn write(store: &LsmStore, rounds: u64) -> Result<(), Violation> {
         (0..KEYS).for_each(|n| batch.put(&shape::key(n), &round.to_be_bytes()));
         store.apply(&batch, Lsn(round)).map_err(live)?;
         store.publish(Lsn(round));
-        if round % 200 == 0 {
+        if round.is_multiple_of(200) {
             store.compact().map_err(live)?;
         }
     }
@@ -56,7 +56,7 @@ fn look(store: &LsmStore, turn: u64) -> Result<(), Violation> {
     };
     match turn % 4 {
         0 | 1 => {
-            let direction = if turn % 4 == 0 { Direction::Forward } else { Direction::Backward };
+            let direction = if turn.is_multiple_of(4) { Direction::Forward } else { Direction::Backward };
             let mut iter = snapshot.scan(&KeyRange::all(), direction);
             let mut rows = 0;
             while iter.advance().map_err(live)? {
