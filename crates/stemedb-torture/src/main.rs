@@ -49,7 +49,7 @@ enum Suite {
     /// Readers of the tree beside a writer, with real threads.
     LsmThreads {
         /// Batches.
-        #[arg(long, default_value_t = 3_000)]
+        #[arg(long, default_value_t = 1_500)]
         batches: u64,
     },
     /// The n-th call of the tree fails, for every n.

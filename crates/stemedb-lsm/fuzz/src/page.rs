@@ -119,7 +119,7 @@ pub struct Table {
     pub properties: Properties,
     pub seen: Seen,
     /// Offset and length of what carries a checksum of its own: header, blocks, footer.
-    pub parts: Vec<(usize, usize)>,
+    pub parts: Vec<Part>,
 }
 
 /// The checksum of `bytes` that begin at `offset`.
@@ -265,10 +265,10 @@ pub fn filter_says_maybe(payload: &[u8], key: &[u8]) -> bool {
     })
 }
 
-/// Separators, and where the blocks lie.
-type Separators = (Vec<Vec<u8>>, Vec<(usize, usize)>);
+/// Offset and length.
+type Part = (usize, usize);
 
-fn index(payload: &[u8], data_end: usize) -> Outcome<Separators> {
+fn index(payload: &[u8], data_end: usize) -> Outcome<(Vec<Vec<u8>>, Vec<Part>)> {
     let mut front = Front { rest: payload };
     let blocks = front.number(4, "blocks")? as usize;
     let prefix = front.text("separator prefix")?;

@@ -7,9 +7,6 @@ use stemedb_lsm::{Direction, KeyRange, Lsn, WriteBatch};
 /// Key, and value; `None` is a removal.
 pub(super) type Write = (Vec<u8>, Option<Vec<u8>>);
 
-/// The versions of one key.
-type Versions = Vec<(Lsn, Option<Vec<u8>>)>;
-
 /// One batch, as the journal would hold it.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
@@ -30,7 +27,12 @@ impl Batch {
     }
 }
 
-/// Versions of every key, oldest first.
+/// Of one key, oldest first.
+type Versions = Vec<(Lsn, Option<Vec<u8>>)>;
+/// A row that is shown.
+type Row<'a> = (&'a [u8], Lsn, &'a [u8]);
+
+/// Versions of every key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     rows: BTreeMap<Vec<u8>, Versions>,
@@ -64,7 +66,7 @@ impl Model {
         range: &'a KeyRange,
         direction: Direction,
         lsn: Lsn,
-    ) -> Box<dyn Iterator<Item = (&'a [u8], Lsn, &'a [u8])> + 'a> {
+    ) -> Box<dyn Iterator<Item = Row<'a>> + 'a> {
         let shown = move |(key, versions): (&'a Vec<u8>, &'a Versions)| {
             visible(versions, lsn).map(|(version, value)| (key.as_slice(), version, value.as_slice()))
         };

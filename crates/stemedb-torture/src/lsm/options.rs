@@ -89,9 +89,6 @@ fn history(dice: &mut Dice, keys: u64) -> Vec<Step> {
     steps
 }
 
-/// What a history answered, and the rows and digest at its end.
-type Answers = (Vec<Option<u64>>, (u64, u128));
-
 /// Every set with its name.
 fn sets(dice: &mut Dice) -> Vec<(String, LsmOptions)> {
     let common = LsmOptions { prefix_extractor: Some(shape::declared_prefix), ..LsmOptions::tiny() };
@@ -129,6 +126,9 @@ fn sets(dice: &mut Dice) -> Vec<(String, LsmOptions)> {
     sets.extend((0..DRAWN).map(|n| (format!("drawn {n}"), shape::options(dice))));
     sets
 }
+
+/// The answers, one per step (`None` where a set may refuse), and rows and digest of the last state.
+type Told = (Vec<Option<u64>>, (u64, u128));
 
 /// Something that a history is told to.
 struct Teller<S: KvStore> {
@@ -192,8 +192,7 @@ impl<S: KvStore> Teller<S> {
         Ok(answer)
     }
 
-    /// The answers, one per step (`None` where a set may refuse), and the digest of the last state.
-    fn tell(mut self, history: &[Step], again: &dyn Fn(S) -> Result<S>) -> Result<Answers> {
+    fn tell(mut self, history: &[Step], again: &dyn Fn(S) -> Result<S>) -> Result<Told> {
         let mut answers = Vec::new();
         let mut aside: Option<Option<S::Snapshot>> = None;
         for step in history {
@@ -257,7 +256,7 @@ impl<S: KvStore> Teller<S> {
     }
 }
 
-fn told_to_tree(history: &[Step], options: &LsmOptions) -> Result<Answers> {
+fn told_to_tree(history: &[Step], options: &LsmOptions) -> Result<Told> {
     let machine = Machine::plain(Machine::disk(stemedb_env::fs::sim::Profile::Adversarial));
     let store = create(&machine.env, options)?;
     Teller::new(store).tell(history, &|store: LsmStore| {
@@ -268,8 +267,8 @@ fn told_to_tree(history: &[Step], options: &LsmOptions) -> Result<Answers> {
 
 fn compared(
     name: &str,
-    told: &(Vec<Option<u64>>, (u64, u128)),
-    reference: &(Vec<Option<u64>>, (u64, u128)),
+    told: &Told,
+    reference: &Told,
     history: &[Step],
 ) -> std::result::Result<u64, Violation> {
     let wrong = |detail: String| Violation::new(Promise::NeverSilent, format!("{name}: {detail}"));

@@ -34,7 +34,7 @@ fn write(store: &LsmStore, rounds: u64) -> Result<(), Violation> {
         (0..KEYS).for_each(|n| batch.put(&shape::key(n), &round.to_be_bytes()));
         store.apply(&batch, Lsn(round)).map_err(live)?;
         store.publish(Lsn(round));
-        if round % 200 == 0 {
+        if round.is_multiple_of(200) {
             store.compact().map_err(live)?;
         }
     }
