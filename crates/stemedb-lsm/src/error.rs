@@ -100,7 +100,7 @@ pub enum Error {
     Folder {
         /// The folder.
         dir: PathBuf,
-        /// `already holds a tree` or `holds no tree`.
+        /// `already holds a tree`, `holds no tree` or `is not empty`.
         problem: &'static str,
     },
     /// Rebuilt rows do not have the digest that the manifest recorded for the table.

@@ -7,6 +7,7 @@
 //! ```
 
 mod admission;
+mod checkpoint;
 mod core;
 mod files;
 mod flush;
@@ -68,6 +69,16 @@ impl LsmStore {
         core.refresh_debt();
         core.start_jobs()?;
         Ok(store)
+    }
+
+    /// Makes a second tree in `dir`, which must be empty or not exist, of everything published so far; returns the LSN up to
+    /// which it goes. Reads and writes go on meanwhile.
+    ///
+    /// The second tree is made of hard links: it costs a flush, one link per table and three syncs, no room, and stays as it
+    /// is whatever becomes of this one. It can be opened at once, and must be on the same file system. If this is cut short the
+    /// folder holds no tree; it must be emptied before another try.
+    pub fn checkpoint(&self, dir: &Path) -> Result<Lsn> {
+        self.core.checkpoint(dir)
     }
 
     /// Stops the background jobs and waits for the step in progress. Does not flush.

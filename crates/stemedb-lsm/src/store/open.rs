@@ -47,7 +47,7 @@ pub(super) fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOpt
 }
 
 /// Creates a folder and its missing parents, all names durable.
-fn create_dirs(env: &Env, dir: &Path) -> Result<()> {
+pub(super) fn create_dirs(env: &Env, dir: &Path) -> Result<()> {
     let mut new = Vec::new();
     for path in dir.ancestors().filter(|path| !path.as_os_str().is_empty()) {
         if env.fs.metadata(path)?.is_some() {
