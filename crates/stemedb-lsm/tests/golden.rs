@@ -77,7 +77,7 @@ fn packed() -> (Shape, Vec<Row>) {
         .collect();
     rows.push(row("claim/sky/large", 1 << 40, Some(&b"again and again; ".repeat(4_200))));
     rows.push(row("claim/sky/large-too", 3, Some(b"short")));
-    let noise: Vec<u8> = (0..300u64).map(|n| (n * n * 2_654_435_761 >> 11) as u8).collect();
+    let noise: Vec<u8> = (0..300u64).map(|n| ((n * n * 2_654_435_761) >> 11) as u8).collect();
     rows.push(row("claim/sky/noise", 4, Some(&noise)));
     rows.push(row("noprefix", 5, None));
     (Shape { block_bytes: 512, bits_per_key: 10, compression: Compression::Lz4, ..SHAPE }, rows)
