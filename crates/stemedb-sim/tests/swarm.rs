@@ -3,8 +3,8 @@
 use stemedb_sim::{SwarmOptions, run_seed, swarm};
 
 #[test]
-fn acknowledged_submissions_survive_and_answers_equal_the_oracles_in_two_hundred_seeds() {
-    let report = swarm(&SwarmOptions { first_seed: 1, seeds: 200, twice: 0 }, |_| true);
+fn acknowledged_submissions_survive_and_answers_equal_the_oracles_in_four_hundred_seeds() {
+    let report = swarm(&SwarmOptions { first_seed: 1, seeds: 400, twice: 0 }, |_| true);
     println!("{}", report.coverage);
     assert_eq!(report.failure, None);
     assert_eq!(report.missing(), [], "a class that never happened proves nothing");
