@@ -94,8 +94,8 @@ pub trait Engine: Send + Sync {
         usize::MAX
     }
 
-    /// Folder of a log that it keeps for ever, as the record of all writes, beside what it reads from. Its size is reported
-    /// by itself: no other engine keeps such a record.
+    /// Folder of a log whose files stay, to be used again or as the record of all writes, beside what is read from. Its size
+    /// is reported by itself.
     fn record(&self) -> Option<&'static str> {
         None
     }

@@ -60,7 +60,7 @@ pub const FIGURES: &[Figure] = &[
     neither("load_random_resident_mib", "random load: peak resident memory, MiB"),
     less("load_random_disk_bytes_per_row", "bytes on disk per row after the random load"),
     drawn(less("compacted_bytes_per_row", "bytes on disk per row, compacted")),
-    neither("compacted_with_record_bytes_per_row", "… with the journal of all writes, where one is kept"),
+    neither("compacted_with_record_bytes_per_row", "… with the log, where it lies beside the tables"),
     less("compact_s", "full compaction, s"),
     drawn(more("commit_1_per_s", "durable commits of one row, 1 writer, commits/s")),
     less("commit_1_p99_us", "… p99, µs"),
