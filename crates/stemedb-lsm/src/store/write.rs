@@ -87,7 +87,11 @@ impl Core {
             self.seal_active(upto);
             return true;
         }
-        // Waiting for a memtable that nobody has published yet could be waiting for our own caller.
+        self.flush_must_wait(&state)
+    }
+
+    /// True if no flush can go on before more is published: waiting for one could be waiting for our own caller.
+    fn flush_must_wait(&self, state: &State) -> bool {
         let oldest = state.sealed.last().map(|memtable| memtable.upto());
         oldest.is_none_or(|upto| upto > self.published_lsn())
     }
@@ -150,8 +154,11 @@ impl Core {
             if let Some(error) = &*self.flush_failure.lock() {
                 return Some(Err(Error::ReadOnly { cause: error.to_string() }));
             }
-            let free = self.state().sealed.len() < self.options.max_sealed_memtables;
-            free.then_some(Ok(()))
+            let state = self.state();
+            let free = state.sealed.len() < self.options.max_sealed_memtables;
+            // A large batch may have been sealed on top of those that are allowed. Then the flush of one frees no place, and
+            // the next may be what our own caller has still to publish.
+            (free || self.flush_must_wait(&state)).then_some(Ok(()))
         });
         let waited = self.env.clock.monotonic().saturating_sub(since);
         self.note_delay(DelayCause::Memtables, waited);
