@@ -231,7 +231,8 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// Waits for background work that closing must not cut off, and says in the journal that everything is durable.
     /// Dropping the store without closing loses nothing; the next open then replays and re-writes its tail.
     ///
-    /// If the views need nothing of the journal any more, the next open finds a new segment and has nothing to read.
+    /// If the views need nothing of the journal any more, the next open finds a new segment. Where files are used again it
+    /// then has nothing to read; where every entry is kept it still reads the last one, for its time.
     pub fn close(self) -> Result<()> {
         drop(self.releaser);
         let flushed = self.views.flushed();

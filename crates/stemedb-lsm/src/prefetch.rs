@@ -5,10 +5,10 @@
 const LINE_BYTES: usize = 64;
 
 /// Starts loading the first `bytes` bytes behind an address into the nearest cache. Does nothing on processors other than
-/// x86-64. A hint: it never fails, and the address need not be valid.
+/// x86-64 and under Miri. A hint: it never fails, and the address need not be valid.
 #[inline]
 pub(crate) fn prefetch<T: ?Sized>(address: *const T, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let address = address.cast::<i8>();
@@ -19,7 +19,7 @@ pub(crate) fn prefetch<T: ?Sized>(address: *const T, bytes: usize) {
             unsafe { _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(line)) }
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     {
         let _ = (address.cast::<i8>(), bytes, LINE_BYTES);
     }

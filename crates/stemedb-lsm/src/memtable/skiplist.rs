@@ -50,6 +50,7 @@ use super::{
     arena::{ALIGN, Arena, ChunkPool},
     order::compare_from,
 };
+use crate::prefetch::prefetch;
 
 /// Enough for four to the twelfth rows at one row in four per level.
 const MAX_HEIGHT: usize = 12;
@@ -121,19 +122,12 @@ unsafe fn lsn(place: Place) -> Lsn {
 }
 
 /// Asks for the header of a row and the part of its key that will be compared. A hint: reads nothing.
-fn prefetch(place: Option<Place>, shared: usize) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+fn prefetch_row(place: Option<Place>, shared: usize) {
     if let Some(place) = place {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let start = place.as_ptr().cast::<i8>();
-        // SAFETY: a prefetch has no effect on the program, whatever the address.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(start);
-            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(HEADER_BYTES + shared));
-        }
+        let start = place.as_ptr().cast::<u8>();
+        prefetch(start, 1);
+        prefetch(start.wrapping_add(HEADER_BYTES + shared), 1);
     }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = (place, shared);
 }
 
 /// A row to insert.
@@ -215,11 +209,11 @@ impl Search {
             self.next = NonNull::new(unsafe { link(self.left, self.level) }.load(order));
         }
         let shared = self.left_shared.min(self.right_shared);
-        prefetch(self.next, shared);
+        prefetch_row(self.next, shared);
         if let Some(below) = self.level.checked_sub(1) {
             // What comes next if this one is too far; the link lies beside the one just read.
             // SAFETY: as above.
-            prefetch(NonNull::new(unsafe { link(self.left, below) }.load(Ordering::Relaxed)), shared);
+            prefetch_row(NonNull::new(unsafe { link(self.left, below) }.load(Ordering::Relaxed)), shared);
         }
         false
     }
