@@ -146,7 +146,8 @@ impl TableBuilder {
                 let n = extract(key).min(key.len());
                 let prefix = key.get(..n).unwrap_or_default();
                 let same = self.prefix_bytes == n && self.last_key.get(..n) == Some(prefix);
-                if n > 0 && (first || !same) {
+                // A key that is its own prefix is in the key filter, under the same hash.
+                if n > 0 && n < key.len() && (first || !same) {
                     self.prefix_hashes.push(filter_hash(prefix));
                 }
                 self.prefix_bytes = n;

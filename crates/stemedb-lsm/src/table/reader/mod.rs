@@ -319,9 +319,12 @@ impl Table {
         .map_err(|error| self.noted(error))
     }
 
-    /// False if the filter rules out every key with this declared prefix.
+    /// False if the filters rule out every key with this declared prefix: those that are longer, and the one that is nothing
+    /// but the prefix.
     pub(crate) fn may_contain_prefix(&self, hash: u64) -> Result<bool> {
-        Ok(self.loaded()?.prefix_filter.as_ref().is_none_or(|filter| filter.may_contain(hash)))
+        let loaded = self.loaded()?;
+        let may = |filter: &Option<Bloom>| filter.as_ref().is_none_or(|filter| filter.may_contain(hash));
+        Ok(may(&loaded.prefix_filter) || may(&loaded.key_filter))
     }
 
     /// Counts a scan that a prefix filter kept away from this table.
