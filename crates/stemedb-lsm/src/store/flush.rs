@@ -12,6 +12,7 @@ use crate::{
     Direction, Error, Result,
     compaction::Gc,
     memtable::{MemCursor, Memtable},
+    ranges::{Cover, Fragments},
     table::{Bounds, TableBuilder, TableShape},
 };
 
@@ -30,6 +31,10 @@ struct Running {
     horizon: Lsn,
     cursor: MemCursor,
     gc: Gc,
+    /// What removed ranges hide at the horizon.
+    cover: Cover,
+    /// Removed ranges of the table.
+    ranges: Fragments,
     /// With its file number; made at the first row.
     builder: Option<(u64, TableBuilder)>,
     started: Duration,
@@ -54,7 +59,13 @@ impl FlushJob {
         }
         let horizon = core.begin_gc();
         let bounds = Arc::new(Bounds::default());
+        let mut ranges = Fragments::default();
+        if memtable.has_ranges() {
+            ranges = memtable.ranges_upto(upto).forgotten(horizon, false);
+        }
         Some(Running {
+            cover: Cover::new(&ranges, horizon),
+            ranges,
             cursor: MemCursor::new(&memtable, bounds, Direction::Forward, upto),
             memtable,
             upto,
@@ -107,22 +118,42 @@ impl Running {
             }
             let (key, lsn, value) = (self.cursor.key(), self.cursor.lsn(), self.cursor.value());
             done += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-            // Of each key the first row is kept, so the builder knows the last key.
+            // Of each key the first row is kept, so the builder knows the last key; or a removed range hides it, and all older
+            // ones too.
             let is_new = self.builder.as_ref().is_none_or(|(_, builder)| builder.last_key() != key);
-            if !self.gc.keeps(is_new, lsn, value.is_none()) {
+            let is_hidden = !self.cover.is_empty() && lsn < self.cover.newest(key);
+            if !self.gc.keeps(is_new, lsn, value.is_none()) || is_hidden {
                 continue;
             }
-            if self.builder.is_none() {
-                let shape = TableShape::new(&core.options, false, self.horizon, false);
-                let file = core.next_file_number();
-                let builder = TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)?;
-                self.builder = Some((file, builder));
-            }
-            if let Some((_, builder)) = &mut self.builder {
-                builder.add(key, lsn, value)?;
-            }
+            builder_of(&mut self.builder, core, self.horizon)?.add(key, lsn, value)?;
         }
         Ok(false)
+    }
+
+    /// Gives the removed ranges to the table, when all rows are in it.
+    fn add_ranges(&mut self, core: &Core) -> Result<()> {
+        let ranges = std::mem::take(&mut self.ranges);
+        if !ranges.is_empty() {
+            builder_of(&mut self.builder, core, self.horizon)?.set_ranges(ranges);
+        }
+        Ok(())
+    }
+}
+
+/// The builder of the table; made at the first call.
+fn builder_of<'a>(
+    builder: &'a mut Option<(u64, TableBuilder)>,
+    core: &Core,
+    horizon: Lsn,
+) -> Result<&'a mut TableBuilder> {
+    match builder {
+        Some((_, builder)) => Ok(builder),
+        None => {
+            let shape = TableShape::new(&core.options, false, horizon, false);
+            let file = core.next_file_number();
+            let made = TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)?;
+            Ok(&mut builder.insert((file, made)).1)
+        }
     }
 }
 
@@ -136,7 +167,13 @@ impl Job for FlushJob {
         let Some(mut running) = self.running.take().or_else(|| self.choose()) else {
             return self.after_failure();
         };
-        match running.work(&core, budget) {
+        let worked = running.work(&core, budget).and_then(|done| {
+            if done {
+                running.add_ranges(&core)?;
+            }
+            Ok(done)
+        });
+        match worked {
             Ok(false) => {
                 self.running = Some(running);
                 return Step::Again;
