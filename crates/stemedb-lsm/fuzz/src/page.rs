@@ -294,7 +294,7 @@ fn index(payload: &[u8], data_end: usize) -> Outcome<(Vec<Vec<u8>>, Vec<Part>)> 
         .map(|_| front.number(4, "separator end").map(|end| end as usize))
         .collect::<Outcome<_>>()?;
     let suffixes = front.rest;
-    same("the separators' bytes", ends.last().copied(), Some(suffixes.len()))?;
+    same("the separators' bytes", ends.last().copied().unwrap_or(0), suffixes.len())?;
     let mut start = 0;
     let separators = ends
         .into_iter()
@@ -423,7 +423,7 @@ impl Table {
     }
 
     /// Start, end, LSN.
-    pub fn pieces(&self) -> impl Iterator<Item = (&[u8], &[u8], u64)> {
+    pub fn pieces(&self) -> impl Iterator<Item = (&[u8], &[u8], u64)> + Clone {
         self.ranges
             .iter()
             .flat_map(|(start, end, lsns)| lsns.iter().map(|lsn| (start.as_slice(), end.as_slice(), *lsn)))
