@@ -6,11 +6,19 @@ use stemedb_env::Lsn;
 
 use super::Fragments;
 
+/// Keys whose rows below an LSN are hidden.
+#[derive(Debug)]
+struct Hidden {
+    start: Arc<[u8]>,
+    end: Arc<[u8]>,
+    lsn: Lsn,
+}
+
 /// Of each key the newest removal that counts, and a place that follows the rows. Rows in key order, either way, cost two
 /// comparisons each, and one search per span that is entered or left.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cover {
-    spans: Arc<[(Arc<[u8]>, Arc<[u8]>, Lsn)]>,
+    spans: Arc<[Hidden]>,
     /// The first span that does not end before the key asked for last.
     at: usize,
 }
@@ -18,14 +26,20 @@ pub(crate) struct Cover {
 impl Cover {
     /// The newest removals at or below `upto`.
     pub(crate) fn new(fragments: &Fragments, upto: Lsn) -> Cover {
-        let mut spans: Vec<(Arc<[u8]>, Arc<[u8]>, Lsn)> = Vec::with_capacity(fragments.spans().len());
+        let mut spans: Vec<Hidden> = Vec::with_capacity(fragments.spans().len());
         for span in fragments.spans() {
             let newest = span.newest(upto);
             match spans.last_mut() {
                 _ if newest == Lsn::ZERO => {}
                 // What older removals have cut counts as one.
-                Some((_, end, lsn)) if *end == span.start && *lsn == newest => *end = Arc::clone(&span.end),
-                _ => spans.push((Arc::clone(&span.start), Arc::clone(&span.end), newest)),
+                Some(last) if last.end == span.start && last.lsn == newest => {
+                    last.end = Arc::clone(&span.end)
+                }
+                _ => spans.push(Hidden {
+                    start: Arc::clone(&span.start),
+                    end: Arc::clone(&span.end),
+                    lsn: newest,
+                }),
             }
         }
         Cover { spans: spans.into(), at: 0 }
@@ -38,23 +52,23 @@ impl Cover {
     /// The LSN below which every row of `key` is hidden; 0 if none is.
     pub(crate) fn newest(&mut self, key: &[u8]) -> Lsn {
         let is_behind = self.at.checked_sub(1).and_then(|before| self.spans.get(before));
-        let is_here = is_behind.is_none_or(|(_, end, _)| **end <= *key)
-            && self.spans.get(self.at).is_none_or(|(_, end, _)| *key < **end);
+        let is_here = is_behind.is_none_or(|span| *span.end <= *key)
+            && self.spans.get(self.at).is_none_or(|span| *key < *span.end);
         if !is_here {
-            self.at = self.spans.partition_point(|(_, end, _)| **end <= *key);
+            self.at = self.spans.partition_point(|span| *span.end <= *key);
         }
         match self.spans.get(self.at) {
-            Some((start, _, lsn)) if **start <= *key => *lsn,
+            Some(span) if *span.start <= *key => span.lsn,
             _ => Lsn::ZERO,
         }
     }
 
     /// True if every row from key `smallest` to key `largest` with an LSN of at most `newest` is hidden by one removal.
     pub(crate) fn hides_all(&self, smallest: &[u8], largest: &[u8], newest: Lsn) -> bool {
-        let at = self.spans.partition_point(|(_, end, _)| **end <= *smallest);
+        let at = self.spans.partition_point(|span| *span.end <= *smallest);
         self.spans
             .get(at)
-            .is_some_and(|(start, end, lsn)| **start <= *smallest && *largest < **end && newest < *lsn)
+            .is_some_and(|span| *span.start <= *smallest && *largest < *span.end && newest < span.lsn)
     }
 }
 

@@ -33,8 +33,8 @@ struct Running {
     gc: Gc,
     /// What removed ranges hide at the horizon.
     cover: Cover,
-    /// Removed ranges of the table.
-    ranges: Fragments,
+    /// Removed ranges of the table, from the first step on: gathering them takes no lock.
+    ranges: Option<Fragments>,
     /// With its file number; made at the first row.
     builder: Option<(u64, TableBuilder)>,
     started: Duration,
@@ -59,13 +59,9 @@ impl FlushJob {
         }
         let horizon = core.begin_gc();
         let bounds = Arc::new(Bounds::default());
-        let mut ranges = Fragments::default();
-        if memtable.has_ranges() {
-            ranges = memtable.ranges_upto(upto).forgotten(horizon, false);
-        }
         Some(Running {
-            cover: Cover::new(&ranges, horizon),
-            ranges,
+            cover: Cover::default(),
+            ranges: None,
             cursor: MemCursor::new(&memtable, bounds, Direction::Forward, upto),
             memtable,
             upto,
@@ -111,6 +107,14 @@ impl FlushJob {
 impl Running {
     /// Writes about `budget` bytes; true when all rows are in the table.
     fn work(&mut self, core: &Core, budget: Budget) -> Result<bool> {
+        if self.ranges.is_none() {
+            let ranges = match self.memtable.has_ranges() {
+                true => self.memtable.ranges_upto(self.upto).forgotten(self.horizon, false),
+                false => Fragments::default(),
+            };
+            self.cover = Cover::new(&ranges, self.horizon);
+            self.ranges = Some(ranges);
+        }
         let mut done = 0;
         while done < budget.bytes {
             if !self.cursor.advance() {
@@ -132,8 +136,7 @@ impl Running {
 
     /// Gives the removed ranges to the table, when all rows are in it.
     fn add_ranges(&mut self, core: &Core) -> Result<()> {
-        let ranges = std::mem::take(&mut self.ranges);
-        if !ranges.is_empty() {
+        if let Some(ranges) = self.ranges.take().filter(|ranges| !ranges.is_empty()) {
             builder_of(&mut self.builder, core, self.horizon)?.set_ranges(ranges);
         }
         Ok(())

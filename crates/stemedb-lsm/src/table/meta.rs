@@ -70,7 +70,7 @@ pub(crate) fn encode_meta(meta: &TableMeta, out: &mut Vec<u8>) {
     out.extend_from_slice(&meta.digest.to_le_bytes());
     out.extend_from_slice(&meta.horizon.0.to_le_bytes());
     out.extend_from_slice(&meta.derivation_version.to_le_bytes());
-    out.push(u8::from(meta.drops_tombstones) * DROPS | u8::from(meta.ranges > 0) * HAS_RANGES);
+    out.push((u8::from(meta.drops_tombstones) * DROPS) | (u8::from(meta.ranges > 0) * HAS_RANGES));
     put_bytes(out, &meta.smallest);
     put_bytes(out, &meta.largest);
     if meta.ranges > 0 {
