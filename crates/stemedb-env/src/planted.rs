@@ -76,8 +76,6 @@ pub enum Bug {
     LsmFilterHidesRangeRemoval,
     /// A merge that begins another table forgets the rest of a removed range.
     LsmRangeRemovalCutShort,
-    /// Rows that a removed range hides are dropped by a merge, also above the horizon.
-    LsmRangeRemovalIgnoresHorizon,
 }
 
 /// A part of the engine that has suites of its own.
@@ -100,7 +98,7 @@ impl Part {
 }
 
 /// Every defect, for a driver that goes through them.
-pub const ALL: [Bug; 35] = [
+pub const ALL: [Bug; 34] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -135,7 +133,6 @@ pub const ALL: [Bug; 35] = [
     Bug::LsmHorizonForgotten,
     Bug::LsmFilterHidesRangeRemoval,
     Bug::LsmRangeRemovalCutShort,
-    Bug::LsmRangeRemovalIgnoresHorizon,
 ];
 
 impl Bug {

@@ -121,6 +121,12 @@ impl Running {
         finished + self.builder.as_ref().map_or(0, TableBuilder::file_bytes)
     }
 
+    /// Rows that have still to pass.
+    pub(crate) fn rows_left(&self) -> u64 {
+        let rows: u64 = self.task.inputs.iter().map(|(_, table)| table.meta.rows).sum();
+        rows.saturating_sub(self.rows_in)
+    }
+
     /// The keys between which it writes.
     pub(crate) fn range(&self) -> (Vec<u8>, Vec<u8>) {
         let tables = || self.task.inputs.iter().map(|(_, table)| &table.meta);
@@ -164,8 +170,7 @@ impl Running {
         let with_ranges = self.task.inputs.iter().filter(|(_, table)| table.meta.ranges > 0);
         let ranges = with_ranges.map(|(_, table)| table.ranges().cloned()).collect::<Result<Vec<_>>>()?;
         let left = Fragments::merged(ranges).forgotten(self.horizon, false);
-        let seen = if planted(Bug::LsmRangeRemovalIgnoresHorizon) { Lsn::MAX } else { self.horizon };
-        self.ranges = Ranges { are_loaded: true, cover: Cover::new(&left, seen), left };
+        self.ranges = Ranges { are_loaded: true, cover: Cover::new(&left, self.horizon), left };
         Ok(())
     }
 

@@ -1,10 +1,13 @@
 //! Compressing blocks, and getting them back.
 
-use std::fmt;
+use std::{cell::RefCell, fmt};
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-use super::format::{Codec, MAX_BLOCK_BYTES};
+use super::{
+    block::{UnfoldRoom, unfold},
+    format::{Codec, MAX_BLOCK_BYTES},
+};
 use crate::{
     Compression, CorruptionKind,
     codec::{Fields, Malformed},
@@ -65,11 +68,28 @@ impl Packer {
     }
 }
 
-/// Room for one decompressed block, reused from block to block.
+thread_local! {
+    /// Zstandard's tables and windows, 150 KiB: one for each thread that reads, not one for each scan.
+    static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Room for one decompressed and unfolded block, reused from block to block.
 #[derive(Default)]
 pub(crate) struct Room {
     bytes: Vec<u8>,
-    zstd: Option<zstd::bulk::Decompressor<'static>>,
+    unfolded: Vec<u8>,
+    unfold: UnfoldRoom,
+    /// The blocks are read in order, so nobody needs their hash indexes.
+    without_index: bool,
+}
+
+/// Where a folded block lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Folded<'a> {
+    /// In the room, where it was decompressed: the first so many bytes.
+    Unpacked(usize),
+    /// Elsewhere.
+    Stored(&'a [u8]),
 }
 
 impl fmt::Debug for Room {
@@ -93,14 +113,34 @@ impl Room {
         let room = self.bytes.get_mut(..bytes).ok_or(malformed)?;
         let unpacked = match codec {
             Codec::Lz4 => lz4_flex::block::decompress_into(packed, room).ok(),
-            Codec::Zstd => {
-                if self.zstd.is_none() {
-                    self.zstd = zstd::bulk::Decompressor::new().ok();
+            Codec::Zstd => ZSTD.with_borrow_mut(|zstd| {
+                if zstd.is_none() {
+                    *zstd = zstd::bulk::Decompressor::new().ok();
                 }
-                self.zstd.as_mut().and_then(|zstd| zstd.decompress_to_buffer(packed, room).ok())
-            }
+                zstd.as_mut().and_then(|zstd| zstd.decompress_to_buffer(packed, room).ok())
+            }),
         };
         if unpacked == Some(bytes) { Ok(bytes) } else { Err(malformed) }
+    }
+
+    /// For a reader in order, who needs no hash indexes; or for lookups, as a new room is.
+    pub(crate) fn without_index(&mut self, without: bool) {
+        self.without_index = without;
+    }
+
+    /// Unfolds a block: the first so many bytes of what was decompressed last, or one that was stored as it is.
+    pub(super) fn unfold(&mut self, folded: Folded<'_>) -> Result<(), CorruptionKind> {
+        let folded = match folded {
+            Folded::Unpacked(bytes) => self.bytes.get(..bytes).unwrap_or_default(),
+            Folded::Stored(bytes) => bytes,
+        };
+        unfold(folded, !self.without_index, &mut self.unfold, &mut self.unfolded)
+            .map_err(|Malformed| CorruptionKind::BlockFormat)
+    }
+
+    /// What was unfolded last.
+    pub(super) fn unfolded(&self) -> &[u8] {
+        &self.unfolded
     }
 
     /// What was decompressed last.
@@ -109,7 +149,7 @@ impl Room {
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.unfolded.capacity()
     }
 }
 
