@@ -72,6 +72,10 @@ pub enum Bug {
     LsmFlushesUnpublished,
     /// The manifest does not say which snapshots merges have made impossible: they are served again after a reopen.
     LsmHorizonForgotten,
+    /// A lookup believes a filter's no, although the same table removes a range with the key.
+    LsmFilterHidesRangeRemoval,
+    /// A merge that begins another table forgets the rest of a removed range.
+    LsmRangeRemovalCutShort,
 }
 
 /// A part of the engine that has suites of its own.
@@ -94,7 +98,7 @@ impl Part {
 }
 
 /// Every defect, for a driver that goes through them.
-pub const ALL: [Bug; 32] = [
+pub const ALL: [Bug; 34] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -127,6 +131,8 @@ pub const ALL: [Bug; 32] = [
     Bug::LsmEditNotSynced,
     Bug::LsmFlushesUnpublished,
     Bug::LsmHorizonForgotten,
+    Bug::LsmFilterHidesRangeRemoval,
+    Bug::LsmRangeRemovalCutShort,
 ];
 
 impl Bug {

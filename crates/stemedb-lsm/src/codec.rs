@@ -44,14 +44,6 @@ impl<'a> Fields<'a> {
         Ok(u128::from_le_bytes(self.array()?))
     }
 
-    pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
-        match self.u8()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Malformed),
-        }
-    }
-
     /// A `u32` length and as many bytes.
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let n = self.u32()? as usize;

@@ -7,10 +7,11 @@ use std::{path::Path, sync::Arc};
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
 use crate::{
-    Compression, Direction, KeyRange, PrefixExtractor, Result, Row,
+    Compression, Direction, KeyRange, PrefixExtractor, RangeRemoval, Result, Row,
     cache::BlockCache,
     codec::Fields,
     manifest::{Edit, replay},
+    ranges::Fragments,
     stats::Counters,
     store::{DamageList, DenseTables, Graveyard},
     table::{
@@ -256,6 +257,22 @@ impl AloneTable {
         shape: Shape,
         rows: &[Row],
     ) -> Result<AloneTable> {
+        AloneTable::write_with_ranges(env, dir, database, file, shape, rows, &[])
+    }
+
+    /// The same with removed ranges, in any order.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write_with_ranges(
+        env: &Env,
+        dir: &Path,
+        database: DatabaseId,
+        file: u64,
+        shape: Shape,
+        rows: &[Row],
+        ranges: &[RangeRemoval],
+    ) -> Result<AloneTable> {
         let shaped = TableShape {
             block_bytes: shape.block_bytes,
             bits_per_key: shape.bits_per_key,
@@ -269,6 +286,8 @@ impl AloneTable {
         for Row { key, lsn, value } in rows {
             builder.add(key, *lsn, value.as_deref())?;
         }
+        let one = |RangeRemoval { start, end, lsn }: &RangeRemoval| Fragments::one(start, end, *lsn);
+        builder.set_ranges(Fragments::merged(ranges.iter().map(one)));
         Ok(AloneTable::of(env, dir, database, shape.prefix_extractor, builder.finish()?))
     }
 

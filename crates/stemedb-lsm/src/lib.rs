@@ -8,6 +8,7 @@
 //! - `memtable`: rows that are not in a table yet.
 //! - `table`: sorted string tables: blocks, filters, index, builder, reader.
 //! - `manifest`: which tables are live, as durable edits.
+//! - `ranges`: removals of whole ranges of keys.
 //! - `version`: one immutable arrangement of the tables.
 //! - `compaction`: merging tables downwards.
 //! - `iter`: many sources as one.
@@ -29,6 +30,7 @@ mod manifest;
 mod memtable;
 mod options;
 mod prefetch;
+mod ranges;
 mod stats;
 mod store;
 mod table;
@@ -38,8 +40,8 @@ pub use compaction::{CompactionProgress, Pressure};
 pub use error::{CorruptionKind, Error, Result};
 pub use iter::LsmIter;
 pub use kv::{
-    Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, Row, TableInfo, TableRepair, Value,
-    WriteBatch,
+    DerivedWrite, Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, RangeRemoval, Row,
+    TableInfo, TableRepair, Value, WriteBatch,
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use stats::{ApplyDelays, LevelStats, RECENT_COMPACTIONS, Stats};

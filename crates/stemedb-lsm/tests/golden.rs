@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use page::{Properties, Table, Version};
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 use stemedb_lsm::{
-    Compression, Direction, KeyRange, KvStore, LsmOptions, Row, WriteBatch,
+    Compression, Direction, KeyRange, KvStore, LsmOptions, RangeRemoval, Row, WriteBatch,
     fuzzing::{AloneTable, Shape},
 };
 use support::{declared_prefix, dir, rows};
@@ -102,6 +102,91 @@ fn bare() -> (Shape, Vec<Row>) {
         ..SHAPE
     };
     (shape, rows)
+}
+
+/// Removed ranges that overlap, touch and reach beyond the rows.
+fn removed_ranges() -> (Shape, Vec<Row>, Vec<RangeRemoval>) {
+    let range = |start: &str, end: &str, lsn| RangeRemoval {
+        start: start.as_bytes().to_vec(),
+        end: end.as_bytes().to_vec(),
+        lsn: Lsn(lsn),
+    };
+    let rows = (0..12).map(|n| row(format!("claim/mars/{n:02}"), 50 + n, Some(b"red"))).collect();
+    let ranges = vec![
+        range("claim/mars/03", "claim/mars/07", 44),
+        range("claim/mars/05", "claim/mars/09", 61),
+        range("claim/mars/09", "claim/mars/10", 61),
+        range("claim/earth/", "claim/earth0", 70),
+        range("claim/venus/", "claim/venus/x\0", 43),
+    ];
+    (Shape { bits_per_key: 10, ..SHAPE }, rows, ranges)
+}
+
+/// No row at all.
+fn ranges_alone() -> (Shape, Vec<Row>, Vec<RangeRemoval>) {
+    let (shape, _, ranges) = removed_ranges();
+    (shape, Vec::new(), ranges.into_iter().take(2).collect())
+}
+
+type RangeCase = (&'static str, u64, fn() -> (Shape, Vec<Row>, Vec<RangeRemoval>));
+const RANGE_CASES: [RangeCase; 2] =
+    [("ranges.sst", 7, removed_ranges), ("ranges-alone.sst", 8, ranges_alone)];
+
+#[test]
+fn removed_ranges_are_where_the_page_says() {
+    for (name, file, case) in RANGE_CASES {
+        let (shape, rows, ranges) = case();
+        let (env, handles) = Env::sim(1);
+        handles.fs.install_dir(&dir()).unwrap();
+        let database = DatabaseId(DATABASE);
+        let table =
+            AloneTable::write_with_ranges(&env, &dir(), database, file, shape, &rows, &ranges).unwrap();
+        compare(name, &handles.fs.read_all(&dir().join(format!("{file:06}.sst"))).unwrap());
+        assert_eq!(table.verify().unwrap(), rows.len() as u64);
+        let page = page_of(name, file);
+        // Of every key and LSN the page says what the ranges say.
+        let keys = (0..16).map(|n| format!("claim/mars/{n:02}")).chain(["claim/earth/x".to_owned()]);
+        let more =
+            ["claim/earth0", "claim/venus/", "claim/venus/x", "claim/venus/x\0", ""].map(str::to_owned);
+        for key in keys.chain(more) {
+            let key = key.as_bytes();
+            let mut wanted: Vec<u64> = ranges
+                .iter()
+                .filter(|range| range.start.as_slice() <= key && key < range.end.as_slice())
+                .map(|range| range.lsn.0)
+                .collect();
+            wanted.sort();
+            let mut found: Vec<u64> = page
+                .pieces()
+                .filter(|(start, end, _)| *start <= key && key < *end)
+                .map(|(.., lsn)| lsn)
+                .collect();
+            found.sort();
+            assert_eq!(found, wanted, "{name}: {key:?}");
+            for lsn in 40..75 {
+                let removed = wanted.iter().copied().filter(|removed| *removed <= lsn).max();
+                let row = rows.iter().find(|row| row.key == key && row.lsn.0 <= lsn);
+                let shown = match (row, removed) {
+                    (Some(row), removed) if removed.is_none_or(|removed| row.lsn.0 >= removed) => {
+                        Some(row.value.clone())
+                    }
+                    (_, removed) => removed.map(|_| None),
+                };
+                assert_eq!(table.get(key, Lsn(lsn)).unwrap(), shown, "{name}: {key:?} at {lsn}");
+            }
+        }
+        assert!(page.ranges.len() >= 2 && page.pieces().count() > page.ranges.len(), "{name}");
+    }
+}
+
+#[test]
+fn a_page_with_removed_ranges_is_strict() {
+    let whole = std::fs::read(golden("ranges.sst")).unwrap();
+    for at in 0..whole.len() {
+        let mut rotten = whole.clone();
+        rotten[at] ^= 1 << (at % 8);
+        assert!(page::table(&rotten, DATABASE, 7).is_err(), "byte {at}");
+    }
 }
 
 /// Folded blocks: keys of many lengths that share much with the one before, several versions, removals.

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use stemedb_env::Env;
 use stemedb_lsm::{
-    Direction, Error, KeyRange, KvSnapshot, KvStore, LsmSnapshot, LsmStore, Lsn, MemStore, WriteBatch,
+    Direction, Error, KeyRange, KvSnapshot, KvStore, LsmSnapshot, LsmStore, Lsn, MemStore, TableRepair,
+    WriteBatch,
 };
 use support::{Dice, Journal, create, dir, key, open, options, rows};
 
@@ -24,6 +25,9 @@ struct Pair {
     deepest: usize,
     too_old: u64,
     keys: u64,
+    ranges: bool,
+    removed: u64,
+    tables_with_ranges: u64,
 }
 
 impl Pair {
@@ -41,6 +45,9 @@ impl Pair {
             deepest: 0,
             too_old: 0,
             keys,
+            ranges: false,
+            removed: 0,
+            tables_with_ranges: 0,
         }
     }
 
@@ -54,7 +61,16 @@ impl Pair {
         for _ in 0..size {
             self.operations += 1;
             let key = key(dice.below(self.keys));
-            if dice.below(5) == 0 {
+            if self.ranges && dice.below(40) == 0 {
+                // Sometimes empty, the wrong way round, a single key, or nearly everything.
+                let end = match dice.below(4) {
+                    0 => [&key[..], &[0]].concat(),
+                    1 => b"claim/z".to_vec(),
+                    _ => support::key(dice.below(self.keys)),
+                };
+                self.removed += 1;
+                batch.delete_range(&key, &end);
+            } else if dice.below(5) == 0 {
                 batch.delete(&key);
             } else {
                 let long = if dice.below(100) == 0 { 700 } else { 40 };
@@ -151,7 +167,10 @@ impl Pair {
         let old = rows(&store.snapshot(), &KeyRange::all(), Direction::Forward).unwrap();
         let model = self.model.snapshot_at(flushed).unwrap();
         assert_eq!(old, rows(&model, &KeyRange::all(), Direction::Forward).unwrap());
-        self.journal.replay(&store, flushed).unwrap();
+        match self.reopened % 2 {
+            0 => self.journal.replay(&store, flushed).unwrap(),
+            _ => self.journal.replay_at_once(&store, flushed).unwrap(),
+        }
         self.store = Some(store);
     }
 
@@ -202,6 +221,8 @@ impl Pair {
             }
             _ => self.reopen(),
         }
+        self.tables_with_ranges +=
+            self.store().tables().iter().filter(|table| table.range_removals > 0).count() as u64;
         let levels = self.store().stats().levels;
         self.deepest = self.deepest.max(levels[1..].iter().filter(|level| level.files > 0).count());
     }
@@ -239,12 +260,37 @@ fn the_tree_equals_its_model_under_a_simulated_scheduler() {
 }
 
 #[test]
+fn the_tree_equals_its_model_when_ranges_are_removed() {
+    let (mut removed, mut reopened, mut deepest, mut too_old, mut tables) = (0, 0, 0, 0, 0);
+    for seed in 200..224 {
+        let (env, _handles) = Env::sim(seed);
+        let mut dice = Dice::new(seed + 1);
+        let mut pair = Pair::new(env, &dir(), [60, 900, 4_000][seed as usize % 3]);
+        pair.ranges = true;
+        for _ in 0..1_200 {
+            pair.step(&mut dice);
+        }
+        pair.finish();
+        removed += pair.removed;
+        reopened += pair.reopened;
+        deepest = deepest.max(pair.deepest);
+        too_old += pair.too_old;
+        tables += pair.tables_with_ranges;
+    }
+    assert!(removed >= 2_000, "{removed} ranges removed");
+    assert!(reopened >= 40 && too_old >= 20, "{reopened} times reopened, {too_old} snapshots refused");
+    assert!(tables >= 10_000, "{tables} tables with removed ranges were seen");
+    assert!(deepest >= 2, "{deepest} levels below level 0 held tables at once");
+}
+
+#[test]
 fn the_tree_equals_its_model_with_real_threads_and_files() {
     let mut deepest = 0;
     for seed in 100..104 {
         let folder = tempfile::tempdir().unwrap();
         let mut dice = Dice::new(seed);
         let mut pair = Pair::new(Env::real(), &folder.path().join("kv"), 3_000);
+        pair.ranges = seed % 2 == 0;
         for _ in 0..700 {
             pair.step(&mut dice);
         }

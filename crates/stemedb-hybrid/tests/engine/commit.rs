@@ -277,6 +277,43 @@ fn an_engine_without_claims_stores_plain_rows() {
 }
 
 #[test]
+fn removed_ranges_are_replayed_and_their_tables_repaired_from_the_journal() {
+    let (env, sim) = Env::sim(10);
+    let options = HybridOptions::tiny();
+    let engine = LsmEngine::create(&env, dir(), KeyValues, &options).unwrap();
+    for i in 0..60u32 {
+        let mut batch = WriteBatch::new();
+        (0..8).for_each(|n| batch.put(&(i * 8 + n).to_be_bytes(), &[n as u8; 20]));
+        if i % 6 == 5 {
+            batch.delete_range(&(i * 8 - 30).to_be_bytes(), &(i * 8 + 2).to_be_bytes());
+        }
+        engine.commit(batch).unwrap();
+    }
+    let left = |engine: &LsmEngine<KeyValues>| {
+        let snapshot = engine.snapshot().unwrap();
+        (0..480u32).filter(|n| snapshot.get(&n.to_be_bytes()).unwrap().is_some()).collect::<Vec<_>>()
+    };
+    let expected: Vec<u32> = (0..480).filter(|n| !(10..42).contains(&(n % 48))).collect();
+    assert_eq!(left(&engine), expected);
+    let root = engine.state_root().unwrap();
+    engine.close().unwrap();
+    let (engine, _) = LsmEngine::open(&env, dir(), KeyValues, &options).unwrap();
+    assert_eq!((left(&engine), engine.state_root().unwrap()), (expected.clone(), root));
+    engine.flush().unwrap();
+    let tables = engine.tables();
+    engine.close().unwrap();
+    assert!(!tables.is_empty());
+    for table in tables {
+        let (env, sim) = super::setup::machine(sim.fs.process_killed(), 3);
+        sim.fs.delete(&dir().join(format!("kv/{:06}.sst", table.file))).unwrap();
+        let (engine, report) = LsmEngine::open(&env, dir(), KeyValues, &options).unwrap();
+        assert_eq!(report.damaged_tables.len(), 1);
+        engine.repair_damaged().unwrap();
+        assert_eq!((left(&engine), engine.state_root().unwrap()), (expected.clone(), root));
+    }
+}
+
+#[test]
 fn many_commits_of_one_thread_under_way_share_syncs_and_are_readable_when_their_ticket_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let env = Env::real();

@@ -8,7 +8,8 @@ use crate::{Error, Result, error::EntryProblem};
 
 /// Journal entries that are batches of writes: each row is its own derivation.
 ///
-/// Entry: per operation one byte (1 put, 0 delete), key length and value length (u32, little-endian), key, value.
+/// Entry: per operation one byte (1 put, 0 delete, 2 delete of a range), key length and value length (u32, little-endian), key,
+/// value. Of a range the key is its start, and the value its end; an empty range is no operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeyValues;
 
@@ -29,6 +30,7 @@ impl Derive for KeyValues {
             match kind {
                 1 => rows.put(key, value),
                 0 => rows.delete(key),
+                2 => rows.delete_range(key, value),
                 other => return Err(Error::BadEntry { lsn, problem: EntryProblem::UnknownLayout(other) }),
             }
             rest = tail;
@@ -58,6 +60,7 @@ fn encode(batch: &WriteBatch) -> Vec<u8> {
         let (kind, key, value) = match op {
             Op::Put { key, value } => (1, key, value),
             Op::Delete { key } => (0, key, &[][..]),
+            Op::DeleteRange { start, end } => (2, start, end),
         };
         entry.push(kind);
         // The store refuses keys and values that would not fit 32 bits, long before this.
@@ -104,6 +107,8 @@ mod tests {
         batch.put(b"a", b"1");
         batch.delete(b"b");
         batch.put(b"", b"");
+        batch.delete_range(b"a", b"c");
+        batch.put(b"b", b"2");
         let mut rows = WriteBatch::new();
         KeyValues.derive(Lsn(1), &encode(&batch), &mut rows).unwrap();
         assert_eq!(rows.iter().collect::<Vec<_>>(), batch.iter().collect::<Vec<_>>());
@@ -113,9 +118,23 @@ mod tests {
     fn an_entry_cut_anywhere_is_refused() {
         let mut batch = WriteBatch::new();
         batch.put(b"key", b"value");
+        batch.delete_range(b"k", b"l");
         let entry = encode(&batch);
-        for len in 1..entry.len() {
+        let whole = OP_HEADER_BYTES + b"keyvalue".len();
+        for len in (1..entry.len()).filter(|len| *len != whole) {
             assert!(KeyValues.derive(Lsn(1), &entry[..len], &mut WriteBatch::new()).is_err(), "{len}");
         }
+    }
+
+    #[test]
+    fn an_entry_is_what_it_always_was() {
+        let mut batch = WriteBatch::new();
+        batch.put(b"k", b"v");
+        batch.delete(b"d");
+        batch.delete_range(b"a", b"bc");
+        let entry = b"\x01\x01\0\0\0\x01\0\0\0kv\0\x01\0\0\0\0\0\0\0d\x02\x01\0\0\0\x02\0\0\0abc";
+        assert_eq!(encode(&batch), entry);
+        let unknown = b"\x03\x01\0\0\0\0\0\0\0k";
+        assert!(KeyValues.derive(Lsn(1), unknown, &mut WriteBatch::new()).is_err());
     }
 }

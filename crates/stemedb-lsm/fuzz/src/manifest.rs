@@ -130,7 +130,7 @@ fn sane(edit: &page::Edit) -> bool {
         *level <= 6
             && table.smallest <= table.greatest
             && table.lsns.0 <= table.lsns.1
-            && table.rows > 0
+            && (table.rows > 0 || table.ranges > 0)
             && table.drops <= 1
     })
 }

@@ -54,6 +54,7 @@ pub struct Properties {
     pub rows: u64,
     pub keys: u64,
     pub removals: u64,
+    pub ranges: u64,
     pub data_bytes: u64,
     pub digest: u128,
     pub horizon: u64,
@@ -74,8 +75,12 @@ pub fn properties(front: &mut Front<'_>) -> Outcome<Properties> {
     let digest = u128::from(high) << 64 | u128::from(low);
     let horizon = number(8, "horizon")?;
     let derivation = number(4, "derivation version")?;
-    let drops = number(1, "dropped removals")?;
+    let flags = number(1, "flags")?;
+    same("other flags", flags & !3, 0)?;
+    let drops = flags & 1;
     let (smallest, greatest) = (front.text("smallest key")?, front.text("greatest key")?);
+    let ranges = if flags & 2 == 0 { 0 } else { front.number(8, "pieces of removed ranges")? };
+    same("pieces of removed ranges", flags & 2 != 0, ranges > 0)?;
     Ok(Properties {
         file,
         bytes,
@@ -83,6 +88,7 @@ pub fn properties(front: &mut Front<'_>) -> Outcome<Properties> {
         rows,
         keys,
         removals,
+        ranges,
         data_bytes,
         digest,
         horizon,
@@ -108,6 +114,9 @@ pub struct Seen {
     pub removals: u64,
 }
 
+/// Start and end of a span of removed keys, and the LSNs.
+pub type Range = (Vec<u8>, Vec<u8>, Vec<u64>);
+
 /// A whole table.
 #[derive(Debug)]
 pub struct Table {
@@ -115,6 +124,7 @@ pub struct Table {
     /// Rows per data block.
     pub blocks: Vec<Vec<Version>>,
     pub separators: Vec<Vec<u8>>,
+    pub ranges: Vec<Range>,
     pub key_filter: Vec<u8>,
     pub prefix_filter: Vec<u8>,
     pub properties: Properties,
@@ -362,7 +372,7 @@ fn index(payload: &[u8], data_end: usize) -> Outcome<(Vec<Vec<u8>>, Vec<Part>)> 
         .map(|_| front.number(4, "separator end").map(|end| end as usize))
         .collect::<Outcome<_>>()?;
     let suffixes = front.rest;
-    same("the separators' bytes", ends.last().copied(), Some(suffixes.len()))?;
+    same("the separators' bytes", ends.last().copied().unwrap_or(0), suffixes.len())?;
     let mut start = 0;
     let separators = ends
         .into_iter()
@@ -394,7 +404,7 @@ pub fn table(bytes: &[u8], database: [u8; 16], file: u64) -> Outcome<Table> {
     same("database id", front.take(16, "database id")?, &database[..])?;
     same("file number", front.number(8, "file number")?, file)?;
     same("format", front.number(4, "format")?, 0)?;
-    same("zero", front.number(4, "zero")?, 0)?;
+    let ranges_bytes = front.number(4, "length of the removed ranges")? as usize;
     same(
         "footer checksum",
         front.number(8, "checksum")?,
@@ -412,7 +422,16 @@ pub fn table(bytes: &[u8], database: [u8; 16], file: u64) -> Outcome<Table> {
         Ok(opened.payload.into_owned())
     };
     let (key_filter, prefix_filter) = (open(0, 3)?, open(1, 4)?);
-    let (separators, places) = index(&open(2, 2)?, handles[0].0)?;
+    let data_end = handles[0].0.checked_sub(ranges_bytes).ok_or("removed ranges longer than the file")?;
+    let (separators, places) = index(&open(2, 2)?, data_end)?;
+    let ranges = match ranges_bytes {
+        0 => Vec::new(),
+        n => {
+            let opened = sealed(bytes, data_end, n, &database, file)?;
+            same("tag", opened.tag, 6)?;
+            ranges(&opened.payload)?
+        }
+    };
     let stored = open(3, 5)?;
     let mut front = Front { rest: &stored };
     let properties = properties(&mut front)?;
@@ -431,8 +450,11 @@ pub fn table(bytes: &[u8], database: [u8; 16], file: u64) -> Outcome<Table> {
             blocks.push(block(&unfolded_block(&opened.payload)?, &mut seen)?);
         }
     }
-    let parts = [(0, 48)].into_iter().chain(places).chain(handles).chain([(at, 104)]).collect();
-    let table = Table { derivation, blocks, separators, key_filter, prefix_filter, properties, seen, parts };
+    let removed = (ranges_bytes > 0).then_some((data_end, ranges_bytes));
+    let parts =
+        [(0, 48)].into_iter().chain(places).chain(removed).chain(handles).chain([(at, 104)]).collect();
+    let table =
+        Table { derivation, blocks, ranges, separators, key_filter, prefix_filter, properties, seen, parts };
     table.adds_up(file)?;
     Ok(table)
 }
@@ -460,19 +482,69 @@ impl Table {
         let p = &self.properties;
         same("file number", p.file, file)?;
         same("length in the properties", p.bytes, 0)?;
-        let lsns = rows.iter().map(|row| row.1);
+        same("pieces of removed ranges", p.ranges, self.pieces().count() as u64)?;
+        let lsns = rows.iter().map(|row| row.1).chain(self.pieces().map(|(_, _, lsn)| lsn));
         same("LSNs", p.lsns, (lsns.clone().min().unwrap_or(0), lsns.max().unwrap_or(0)))?;
         same("rows", p.rows, rows.len() as u64)?;
         same("keys", p.keys, keys.len() as u64)?;
         same("removals", p.removals, rows.iter().filter(|row| row.2.is_none()).count() as u64)?;
         let bytes = |row: &&Version| row.0.len() + row.2.as_ref().map_or(0, Vec::len);
-        same("bytes of rows", p.data_bytes, rows.iter().map(bytes).sum::<usize>() as u64)?;
+        let borders = self.ranges.iter().map(|(start, end, _)| start.len() + end.len()).sum::<usize>();
+        same("bytes of rows", p.data_bytes, (rows.iter().map(bytes).sum::<usize>() + borders) as u64)?;
         let digest = rows.iter().fold(0u128, |sum, row| sum.wrapping_add(digest(row)));
+        let digest = self.pieces().fold(digest, |sum, piece| sum.wrapping_add(range_digest(piece)));
         same("digest", p.digest, digest)?;
         same("derivation version", p.derivation, self.derivation)?;
-        same("smallest key", Some(p.smallest.as_slice()), keys.first().copied())?;
-        same("greatest key", Some(p.greatest.as_slice()), keys.last().copied())
+        let first = self.ranges.first().map(|(start, ..)| start.as_slice());
+        let last = self.ranges.last().map(|(_, end, _)| end.strip_suffix(&[0]).unwrap_or(end));
+        same(
+            "smallest key",
+            Some(p.smallest.as_slice()),
+            keys.first().copied().into_iter().chain(first).min(),
+        )?;
+        same("greatest key", Some(p.greatest.as_slice()), keys.last().copied().into_iter().chain(last).max())
     }
+
+    /// Start, end, LSN.
+    pub fn pieces(&self) -> impl Iterator<Item = (&[u8], &[u8], u64)> + Clone {
+        self.ranges
+            .iter()
+            .flat_map(|(start, end, lsns)| lsns.iter().map(|lsn| (start.as_slice(), end.as_slice(), *lsn)))
+    }
+}
+
+/// Of one piece of a removed range.
+pub fn range_digest((start, end, lsn): (&[u8], &[u8], u64)) -> u128 {
+    let mut bytes = lsn.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&(start.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(start);
+    bytes.push(2);
+    bytes.extend_from_slice(end);
+    xxh3_128(&bytes)
+}
+
+/// The spans of removed ranges: start, end, LSNs.
+fn ranges(payload: &[u8]) -> Outcome<Vec<Range>> {
+    let mut front = Front { rest: payload };
+    let mut ranges: Vec<Range> = Vec::new();
+    for _ in 0..front.number(4, "spans")? {
+        let (start, end) = (front.text("start")?, front.text("end")?);
+        let lsns: Vec<u64> =
+            (0..front.number(4, "LSNs")?).map(|_| front.number(8, "LSN")).collect::<Outcome<_>>()?;
+        same("a span has keys and LSNs", start < end && !lsns.is_empty(), true)?;
+        same("LSNs descend", lsns.is_sorted_by(|a, b| a > b), true)?;
+        if let Some((_, before, theirs)) = ranges.last() {
+            same(
+                "spans are apart, or differ",
+                *before < start || (*before == start && *theirs != lsns),
+                true,
+            )?;
+        }
+        ranges.push((start, end, lsns));
+    }
+    front.end("removed ranges")?;
+    same("there are spans", ranges.is_empty(), false)?;
+    Ok(ranges)
 }
 
 /// Of one row.

@@ -62,8 +62,11 @@ impl Column {
     pub(crate) fn dead_rows(&self) -> (u64, u64) {
         self.tables.iter().fold((0, 0), |(dead, rows), (_, table)| {
             let meta = &table.meta;
-            // A removal is a dead row itself, and most hide one more.
-            (dead + 2 * meta.tombstones + (meta.rows - meta.keys.min(meta.rows)), rows + meta.rows)
+            // A removal is a dead row itself, and most hide one more. How much a range hides nobody knows: at least that.
+            (
+                dead + 2 * (meta.tombstones + meta.ranges) + (meta.rows - meta.keys.min(meta.rows)),
+                rows + meta.rows,
+            )
         })
     }
 }

@@ -13,10 +13,20 @@ use super::{
 use crate::{
     Direction, Result,
     iter::{Merge, Source},
+    ranges::{Cover, Fragments, successor},
     store::Core,
     table::{Bounds, Run, RunCursor, Table, TableBuilder, TableMeta, TableShape},
     version::LAST_LEVEL,
 };
+
+/// Where a table ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Behind its last row; another table of the same place follows.
+    LastRow,
+    /// Where its place ends.
+    Place,
+}
 
 /// A task that has begun.
 pub(crate) struct Running {
@@ -40,6 +50,17 @@ pub(crate) struct Running {
     /// The last key seen, if `is_dropped`: its row was dropped and the builder does not know it.
     dropped_key: Vec<u8>,
     is_dropped: bool,
+    ranges: Ranges,
+}
+
+/// The removed ranges of the inputs.
+#[derive(Default)]
+struct Ranges {
+    are_loaded: bool,
+    /// What no table has got yet, in key order.
+    left: Fragments,
+    /// What they hide at the horizon, and with that from whoever may ask for these tables.
+    cover: Cover,
 }
 
 impl Running {
@@ -87,6 +108,7 @@ impl Running {
             builder: None,
             dropped_key: Vec::new(),
             is_dropped: false,
+            ranges: Ranges::default(),
             task,
         };
         running.enter_place(core);
@@ -118,11 +140,19 @@ impl Running {
         if !self.task.rewrites() {
             return Ok(true);
         }
+        if !self.ranges.are_loaded {
+            self.load_ranges()?;
+        }
         let mut done = 0;
         let mut finished = false;
         while done < budget {
             if !self.merge.advance()? {
-                self.finish_table()?;
+                self.finish_table(core, End::Place)?;
+                while !self.ranges.left.is_empty() && self.place + 1 < self.task.places.len() {
+                    self.place += 1;
+                    self.enter_place(core);
+                    self.finish_table(core, End::Place)?;
+                }
                 core.sync_names()?;
                 finished = true;
                 break;
@@ -134,6 +164,14 @@ impl Running {
             request.note_bytes(done);
         }
         Ok(finished)
+    }
+
+    fn load_ranges(&mut self) -> Result<()> {
+        let with_ranges = self.task.inputs.iter().filter(|(_, table)| table.meta.ranges > 0);
+        let ranges = with_ranges.map(|(_, table)| table.ranges().cloned()).collect::<Result<Vec<_>>>()?;
+        let left = Fragments::merged(ranges).forgotten(self.horizon, false);
+        self.ranges = Ranges { are_loaded: true, cover: Cover::new(&left, self.horizon), left };
+        Ok(())
     }
 
     /// Keeps or drops the present row; returns its bytes.
@@ -149,7 +187,9 @@ impl Running {
         if is_new {
             self.begin_key(core)?;
         }
-        if !self.gc.keeps(is_new, lsn, is_tombstone) {
+        // Whoever sees the newest removal at or below the horizon does not see this row, and everybody does.
+        let is_hidden = !self.ranges.cover.is_empty() && lsn < self.ranges.cover.newest(self.merge.key());
+        if !self.gc.keeps(is_new, lsn, is_tombstone) || is_hidden {
             if is_new {
                 self.is_dropped = true;
                 self.dropped_key.clear();
@@ -171,29 +211,29 @@ impl Running {
     /// Ends the table before a key that belongs to another place, or that is a good one to begin a table with. All
     /// versions of a key stay in one table.
     fn begin_key(&mut self, core: &Core) -> Result<()> {
-        let key = self.merge.key();
         let place = self.place;
         while self
             .task
             .places
             .get(self.place)
             .and_then(|place| place.upto.as_deref())
-            .is_some_and(|upto| upto < key)
+            .is_some_and(|upto| upto < self.merge.key())
         {
+            self.finish_table(core, End::Place)?;
             self.place += 1;
         }
         let border = self.border;
+        let key = self.merge.key();
         while self.task.borders.get(self.border).is_some_and(|border| border.as_slice() < key) {
             self.border += 1;
         }
         if self.place > place {
-            self.finish_table_at(place)?;
             self.enter_place(core);
         } else if let Some(builder) = &self.builder {
             let bytes = builder.file_bytes();
             // A border of the next lower run is worth half a table: merging the table later then touches fewer.
             if bytes >= self.table_bytes || (self.border > border && bytes >= self.table_bytes / 2) {
-                self.finish_table_at(place)?;
+                self.finish_table(core, End::LastRow)?;
             }
         }
         Ok(())
@@ -218,13 +258,41 @@ impl Running {
         TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)
     }
 
-    fn finish_table(&mut self) -> Result<()> {
-        self.finish_table_at(self.place)
+    /// The removed ranges that belong into the table which ends now. They are cut where it ends, so that tables of a run do not
+    /// overlap; what lies behind is left for the next one.
+    fn take_ranges(&mut self, end: End) -> Fragments {
+        if self.ranges.left.is_empty() {
+            return Fragments::default();
+        }
+        let place = self.task.places.get(self.place);
+        let last = match (end, &self.builder) {
+            (End::LastRow, Some(builder)) => Some(builder.last_key()),
+            _ => place.and_then(|place| place.upto.as_deref()),
+        };
+        let behind = last.map(successor);
+        let taken = self.ranges.left.clipped(&[], behind.as_deref());
+        self.ranges.left =
+            behind.map_or_else(Fragments::default, |behind| self.ranges.left.clipped(&behind, None));
+        if planted(Bug::LsmRangeRemovalCutShort) && matches!(end, End::LastRow) {
+            self.ranges.left = Fragments::default();
+        }
+        // At the bottom there is nothing left that they could hide: the rows have passed them here.
+        let drops = place.is_some_and(|place| place.is_bottom);
+        taken.forgotten(self.horizon, drops)
     }
 
-    fn finish_table_at(&mut self, place: usize) -> Result<()> {
+    fn finish_table(&mut self, core: &Core, end: End) -> Result<()> {
+        let ranges = self.take_ranges(end);
+        if !ranges.is_empty() {
+            if self.builder.is_none() {
+                self.builder = Some(self.create(core)?);
+            }
+            if let Some(builder) = &mut self.builder {
+                builder.set_ranges(ranges);
+            }
+        }
         if let Some(builder) = self.builder.take() {
-            let level = self.task.places.get(place).map_or(0, |place| place.level);
+            let level = self.task.places.get(self.place).map_or(0, |place| place.level);
             self.outputs.push((level, builder.finish()?));
             if let Some(request) = &self.request {
                 request.note_table();

@@ -138,7 +138,7 @@ fn moves_from_l0(
             .chain(free.iter().filter(|other| !Arc::ptr_eq(other, table)))
             .any(|other| hit(&other.meta.smallest, &other.meta.largest))
             && !facts.busy_ranges.iter().any(|(smallest, largest)| hit(smallest, largest));
-        if !stands_alone || meta.tombstones > 0 {
+        if !stands_alone || meta.tombstones > 0 || meta.ranges > 0 {
             break;
         }
         moves.push((0, Arc::clone(table), LAST_LEVEL));

@@ -121,7 +121,7 @@ impl Requests {
 
 /// In the last run, and without anything that could be forgotten.
 fn is_settled(level: usize, table: &Table) -> bool {
-    level == LAST_LEVEL && table.meta.tombstones == 0 && table.meta.keys == table.meta.rows
+    level == LAST_LEVEL && table.meta.is_clean()
 }
 
 /// The next task of a request; `Ok(None)` when it is done, an error if it meets a damaged table.

@@ -66,8 +66,7 @@ impl Task {
 /// Tables below half of the target are rewritten even if they overlap nothing: they would pile up.
 fn may_stay(table: &Table, is_bottom: bool, target: u64) -> bool {
     let meta = &table.meta;
-    let is_clean = meta.tombstones == 0 && meta.keys == meta.rows;
-    meta.bytes.saturating_mul(2) >= target && (is_clean || !is_bottom)
+    meta.bytes.saturating_mul(2) >= target && (meta.is_clean() || !is_bottom)
 }
 
 /// Merges runs into one at `level`. Tables that overlap none of the others move there as they are.

@@ -7,6 +7,7 @@ use stemedb_env::Lsn;
 use super::Merge;
 use crate::{
     Direction, Error, KvIter, Result, Value,
+    ranges::Cover,
     store::{DEAD_ROWS_WORTH_NOTING, SnapshotInner},
 };
 
@@ -21,6 +22,8 @@ pub struct LsmIter {
     started: bool,
     /// No key comes twice: nothing has to be remembered of one row for the next.
     unique: bool,
+    /// Removed ranges.
+    cover: Option<Cover>,
     /// There is a current row.
     valid: bool,
     /// Backward only: the current row; its source has moved on already.
@@ -31,9 +34,18 @@ pub struct LsmIter {
 }
 
 impl LsmIter {
-    pub(crate) fn new(merge: Merge, direction: Direction, lsn: Lsn, snapshot: Arc<SnapshotInner>) -> LsmIter {
+    /// The visible rows of `merge` that `cover` does not hide, or the error that kept somebody from finding out what it is.
+    pub(crate) fn new(
+        merge: Merge,
+        direction: Direction,
+        lsn: Lsn,
+        cover: Option<Cover>,
+        failed: Option<Error>,
+        snapshot: Arc<SnapshotInner>,
+    ) -> LsmIter {
         LsmIter {
-            unique: merge.has_unique_keys() && direction == Direction::Forward,
+            unique: merge.has_unique_keys() && direction == Direction::Forward && cover.is_none(),
+            cover,
             merge,
             direction,
             lsn,
@@ -41,7 +53,7 @@ impl LsmIter {
             started: false,
             valid: false,
             held: None,
-            failed: None,
+            failed,
             snapshot,
         }
     }
@@ -71,13 +83,19 @@ impl LsmIter {
             self.key.clear();
             self.key.extend_from_slice(self.merge.key());
             decided = true;
-            if self.merge.value().is_some() {
+            if self.merge.value().is_some() && !self.is_hidden(self.merge.lsn()) {
                 return Ok(true);
             }
             dead += 1;
             self.note_dead(dead);
         }
         Ok(false)
+    }
+
+    /// True if a removed range hides the version `lsn` of the current key.
+    fn is_hidden(&mut self, lsn: Lsn) -> bool {
+        let LsmIter { cover, key, .. } = self;
+        cover.as_mut().is_some_and(|cover| lsn < cover.newest(key))
     }
 
     /// So many rows in a row were stepped over: once they are many, the tables that they are in should be merged.
@@ -105,9 +123,11 @@ impl LsmIter {
                 }
                 self.merge.advance()?;
             }
-            if self.held.is_some() {
+            let newest = self.held.as_ref().map(|(lsn, _)| *lsn);
+            if newest.is_some_and(|newest| !self.is_hidden(newest)) {
                 return Ok(true);
             }
+            self.held = None;
         }
         Ok(false)
     }

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::RwLock;
 use stemedb_env::Lsn;
 
-use super::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, Value, WriteBatch};
+use super::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, Op, Value, WriteBatch};
 use crate::{Error, Result};
 
 type Versions = BTreeMap<Lsn, Option<Arc<[u8]>>>;
@@ -47,7 +47,14 @@ impl KvStore for MemStore {
         }
         let mut rows = self.shared.rows.write();
         for op in batch.iter() {
-            rows.entry(op.key().to_vec()).or_default().insert(lsn, op.value().map(Arc::from));
+            match op {
+                // A removal of every key that there is: those that come later are not concerned.
+                Op::DeleteRange { start, end } => {
+                    let range = (Bound::Included(start), Bound::Excluded(end));
+                    rows.range_mut::<[u8], _>(range).for_each(|(_, versions)| _ = versions.insert(lsn, None));
+                }
+                _ => _ = rows.entry(op.key().to_vec()).or_default().insert(lsn, op.value().map(Arc::from)),
+            }
         }
         Ok(())
     }

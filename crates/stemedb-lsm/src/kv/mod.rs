@@ -3,7 +3,7 @@
 mod batch;
 mod mem;
 
-use std::{ops::Deref, sync::Arc};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 pub use batch::{Op, WriteBatch};
 pub use mem::{MemIter, MemSnapshot, MemStore};
@@ -148,7 +148,8 @@ pub trait KvStore: Send + Sync + 'static {
     type Snapshot: KvSnapshot;
 
     /// Inserts a batch. Invisible until published. May wait while flushing is behind; `lsn` must be greater than that
-    /// of every batch before. Within a batch a later operation on the same key wins.
+    /// of every batch before. Within a batch a later operation on the same key wins; a removed range hides what older
+    /// batches and earlier operations have written in it, and nothing that comes later.
     fn apply(&self, batch: &WriteBatch, lsn: Lsn) -> Result<()>;
     /// Makes every batch up to `lsn` visible. Never goes back.
     fn publish(&self, lsn: Lsn);
@@ -230,10 +231,14 @@ pub struct TableInfo {
     pub max_lsn: Lsn,
     /// Number of rows.
     pub rows: u64,
+    /// Number of pieces of removed ranges.
+    pub range_removals: u64,
     /// Length of the file.
     pub bytes: u64,
-    /// Order-independent digest over its rows: see [`row_digest`].
+    /// Order-independent digest over its rows, see [`row_digest`], and pieces of removed ranges.
     pub digest: u128,
+    /// When it was built, of each key only the newest version at or below this LSN was kept.
+    pub horizon: Lsn,
 }
 
 /// Digest of one row; a table's digest is the wrapping sum over its rows, so it does not depend on their order.
@@ -258,6 +263,17 @@ impl RowDigester {
         self.row.extend_from_slice(value.unwrap_or_default());
         xxhash_rust::xxh3::xxh3_128(&self.row)
     }
+
+    /// Of the removal of a range, cut as its table has it.
+    pub(crate) fn range_digest(&mut self, start: &[u8], end: &[u8], lsn: Lsn) -> u128 {
+        self.row.clear();
+        self.row.extend_from_slice(&lsn.0.to_le_bytes());
+        self.row.extend_from_slice(&(start.len() as u64).to_le_bytes());
+        self.row.extend_from_slice(start);
+        self.row.push(2);
+        self.row.extend_from_slice(end);
+        xxhash_rust::xxh3::xxh3_128(&self.row)
+    }
 }
 
 /// One write, as it is derived again from the journal.
@@ -271,14 +287,76 @@ pub struct Row {
     pub value: Option<Vec<u8>>,
 }
 
+/// The removal of a range of keys, as it is derived again from the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeRemoval {
+    /// First key.
+    pub start: Vec<u8>,
+    /// First key behind the range.
+    pub end: Vec<u8>,
+    /// LSN of its batch.
+    pub lsn: Lsn,
+}
+
+/// What a batch has written, as it is derived again from the journal: of each key its last operation, unless that comes before
+/// the removal of a range with this key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DerivedWrite {
+    /// A key was set or removed.
+    Row(Row),
+    /// A range was removed.
+    Range(RangeRemoval),
+}
+
+impl DerivedWrite {
+    /// All of a batch: rows by key, then ranges.
+    pub fn of_batch(batch: &WriteBatch, lsn: Lsn) -> Vec<DerivedWrite> {
+        let split;
+        let (rows, ranges) = match batch.has_ranges() {
+            true => {
+                split = batch.without_ranges(lsn);
+                (&split.0, split.1.spans())
+            }
+            false => (batch, &[][..]),
+        };
+        let last: BTreeMap<&[u8], Option<&[u8]>> = rows.iter().map(|op| (op.key(), op.value())).collect();
+        let rows = last.into_iter().map(|(key, value)| {
+            DerivedWrite::Row(Row { key: key.to_vec(), lsn, value: value.map(<[u8]>::to_vec) })
+        });
+        let ranges = ranges.iter().map(|span| {
+            DerivedWrite::Range(RangeRemoval { start: span.start.to_vec(), end: span.end.to_vec(), lsn })
+        });
+        rows.chain(ranges).collect()
+    }
+
+    /// True if it touches a key from `smallest` to `largest`.
+    pub fn meets(&self, smallest: &[u8], largest: &[u8]) -> bool {
+        match self {
+            DerivedWrite::Row(row) => (smallest..=largest).contains(&row.key.as_slice()),
+            DerivedWrite::Range(range) => {
+                range.start.as_slice() <= largest && range.end.as_slice() > smallest
+            }
+        }
+    }
+}
+
+impl From<Row> for DerivedWrite {
+    fn from(row: Row) -> DerivedWrite {
+        DerivedWrite::Row(row)
+    }
+}
+
 /// A store whose tables can be rebuilt from rows that somebody else can derive again.
 pub trait TableRepair: KvStore {
     /// Every live table.
     fn tables(&self) -> Vec<TableInfo>;
 
-    /// Replaces a table by one built from `rows`: every write in the table's key range with an LSN in its LSN range, in
-    /// LSN order. Rows that other live tables or the memtable hold are left out; what remains
+    /// Replaces a table by one built from `writes`: every write that meets the table's key range with an LSN in its LSN range, in
+    /// LSN order. What other live tables or the memtable hold is left out; what remains
     /// must have the table's digest, else [`crate::Error::RepairMismatch`] and nothing changes. The old file, if any,
     /// is moved to `quarantine/`. Reads go on.
-    fn repair_table(&self, file: u64, rows: &mut dyn Iterator<Item = Result<Row>>) -> Result<()>;
+    ///
+    /// A removal that was the newest write of its keys may have been forgotten with all that it hid. So a table may need writes
+    /// behind its LSN range, up to its horizon, to be understood: what it refuses without them is worth another try with them.
+    fn repair_table(&self, file: u64, writes: &mut dyn Iterator<Item = Result<DerivedWrite>>) -> Result<()>;
 }

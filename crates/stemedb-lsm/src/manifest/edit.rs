@@ -127,6 +127,7 @@ mod tests {
             rows: 4,
             keys: 3,
             tombstones: 1,
+            ranges: 6,
             data_bytes: 99,
             digest: 1 << 100,
             derivation_version: 2,

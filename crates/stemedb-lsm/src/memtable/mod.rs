@@ -32,7 +32,11 @@ pub(crate) use sorted::{RunBuilder, SortedRun};
 use stemedb_env::Lsn;
 pub(crate) use value::MemValue;
 
-use crate::{LsmOptions, PrefixExtractor, Value, WriteBatch, table::Found};
+use crate::{
+    LsmOptions, PrefixExtractor, Value, WriteBatch,
+    ranges::{Fragments, GrowingRanges},
+    table::Found,
+};
 
 /// What a row costs beside its bytes, about: header, a tower of 4/3 links, alignment, its share of the filter.
 const ROW_OVERHEAD_BYTES: usize = 32;
@@ -72,6 +76,7 @@ enum Rows {
 #[derive(Debug)]
 pub(crate) struct Memtable {
     rows: Rows,
+    ranges: GrowingRanges,
     shape: MemtableShape,
     count: AtomicUsize,
     bytes: AtomicUsize,
@@ -92,6 +97,7 @@ impl Memtable {
     fn over(rows: Rows, shape: &MemtableShape) -> Memtable {
         Memtable {
             rows,
+            ranges: GrowingRanges::default(),
             shape: shape.clone(),
             count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -103,9 +109,11 @@ impl Memtable {
     }
 
     /// A memtable of rows that were sorted elsewhere. Takes no further rows.
-    pub(crate) fn sorted(run: SortedRun, shape: &MemtableShape) -> Memtable {
+    pub(crate) fn sorted(mut run: SortedRun, shape: &MemtableShape) -> Memtable {
         let (rows, bytes, lsns) = (run.len(), run.memory_bytes(), run.lsns());
+        let ranges = run.take_ranges();
         let memtable = Memtable::over(Rows::Sorted(Arc::new(run)), shape);
+        memtable.ranges.add(ranges);
         memtable.bytes.store(bytes, Ordering::Relaxed);
         memtable.count.store(rows, Ordering::Release);
         if let Some((first, last)) = lsns {
@@ -117,6 +125,11 @@ impl Memtable {
 
     /// Inserts the rows of a batch; of several operations on one key the last wins. `sorter` is scratch space.
     pub(crate) fn insert_batch(&self, batch: &WriteBatch, lsn: Lsn, sorter: &mut Sorter) {
+        if batch.has_ranges() {
+            let (rows, ranges) = batch.without_ranges(lsn);
+            self.insert_ranges(ranges);
+            return self.insert_batch(&rows, lsn, sorter);
+        }
         let (bytes, spans) = batch.raw();
         let row = |at: u32| {
             let at = at as usize;
@@ -136,6 +149,15 @@ impl Memtable {
         self.insert_sorted(rows.filter(|row| before.replace(row.key) != Some(row.key)));
     }
 
+    /// Inserts removals of ranges.
+    fn insert_ranges(&self, ranges: Fragments) {
+        if let Some((smallest, greatest)) = ranges.lsns() {
+            self.note_lsn(smallest);
+            self.note_lsn(greatest);
+            self.ranges.add(ranges);
+        }
+    }
+
     /// Inserts rows in the order of the list.
     fn insert_sorted<'r>(&self, mut rows: impl Iterator<Item = NewRow<'r>>) {
         let Rows::List(list, filter) = &self.rows else {
@@ -143,7 +165,7 @@ impl Memtable {
             return;
         };
         let mut writer = list.writer();
-        let (mut count, mut bytes) = (self.rows(), self.bytes());
+        let (mut count, mut bytes) = (self.rows(), self.bytes.load(Ordering::Relaxed));
         loop {
             let mut group = [NewRow::NOTHING; GROUP];
             let mut filled = 0;
@@ -169,6 +191,7 @@ impl Memtable {
     pub(crate) fn insert_run(&self, run: &SortedRun) {
         let row = |at| NewRow { key: run.key(at), lsn: run.lsn(at), value: run.value(at) };
         self.insert_sorted((0..run.len()).map(row));
+        self.insert_ranges(run.ranges().clone());
     }
 
     /// A new memtable with the rows whose LSN is wanted.
@@ -176,6 +199,10 @@ impl Memtable {
         let copy = Memtable::new(&self.shape);
         let kept = self.kept();
         let is_wanted = |lsn: Lsn| lsn <= kept && wanted(lsn);
+        if self.has_ranges() {
+            let wanted = |lsns: &[Lsn]| lsns.iter().copied().filter(|lsn| is_wanted(*lsn)).collect();
+            copy.insert_ranges(self.ranges.upto(kept).with_lsns(wanted));
+        }
         match &self.rows {
             Rows::List(list, _) => {
                 let rows = list.rows().filter(|row| is_wanted(row.lsn()));
@@ -237,25 +264,42 @@ impl Memtable {
         Lsn(self.kept.load(Ordering::Acquire))
     }
 
-    /// Bytes of its rows with what they cost beside. Abandoned rows of a sealed memtable count until it is gone.
+    /// Bytes of its rows with what they cost beside, and of its ranges. Abandoned ones of a sealed memtable count until it is
+    /// gone.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed) + self.ranges.bytes()
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
+    /// True without rows; there may be removed ranges.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows() == 0
     }
 
-    /// Smallest LSN of a row; [`Lsn::MAX`] without rows.
+    /// True if ranges were removed, visibly or not.
+    pub(crate) fn has_ranges(&self) -> bool {
+        self.ranges.has_any()
+    }
+
+    /// The removed ranges as of an LSN.
+    pub(crate) fn ranges_upto(&self, lsn: Lsn) -> Fragments {
+        self.ranges.upto(lsn.min(self.kept()))
+    }
+
+    /// Hands over what hides keys from `start` on and before `end` as of an LSN.
+    pub(crate) fn each_range(&self, start: &[u8], end: Option<&[u8]>, lsn: Lsn, take: impl FnMut(Fragments)) {
+        self.ranges.each_as_of(start, end, lsn.min(self.kept()), take);
+    }
+
+    /// Smallest LSN of a row or removed range; [`Lsn::MAX`] without.
     pub(crate) fn min_lsn(&self) -> Lsn {
         Lsn(self.min_lsn.load(Ordering::Acquire))
     }
 
-    /// Greatest LSN of a row; 0 without rows.
+    /// Greatest LSN of a row or removed range; 0 without.
     pub(crate) fn max_lsn(&self) -> Lsn {
         Lsn(self.max_lsn.load(Ordering::Acquire))
     }
@@ -289,9 +333,23 @@ impl Memtable {
         }
     }
 
+    /// True if a removed range is what decides about `key` at `lsn`.
+    #[cold]
+    fn is_removed(&self, key: &[u8], lsn: Lsn) -> bool {
+        let lsn = lsn.min(self.kept());
+        let removed = self.ranges.newest(key, lsn);
+        removed > Lsn::ZERO && self.version_at(key, lsn).is_none_or(|version| version < removed)
+    }
+
     /// The newest version of `key`, whose filter hash is `hash`, at or below `lsn`.
     pub(crate) fn get(&self, key: &[u8], hash: u64, lsn: Lsn) -> Found {
-        if self.min_lsn() > lsn || !self.may_contain(hash) {
+        if self.min_lsn() > lsn {
+            return Found::Nothing;
+        }
+        if self.has_ranges() && self.is_removed(key, lsn) {
+            return Found::Removed;
+        }
+        if !self.may_contain(hash) {
             return Found::Nothing;
         }
         let lsn = lsn.min(self.kept());

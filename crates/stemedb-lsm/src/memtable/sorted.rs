@@ -13,7 +13,7 @@ use super::{
     filter::GrowingFilter,
     order::Sorter,
 };
-use crate::WriteBatch;
+use crate::{WriteBatch, ranges::Fragments};
 
 /// Where a row lies.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,10 @@ pub(crate) struct RunBuilder {
     /// Filled as rows come, while their keys are in the cache.
     filter: GrowingFilter,
     bytes: usize,
+    /// Removed ranges, each batch's by itself.
+    ranges: Vec<Fragments>,
+    range_bytes: usize,
+    lsns: Option<(Lsn, Lsn)>,
 }
 
 impl RunBuilder {
@@ -61,11 +65,24 @@ impl RunBuilder {
             entries: Vec::new(),
             filter: GrowingFilter::new(shape.prefix_extractor),
             bytes: 0,
+            ranges: Vec::new(),
+            range_bytes: 0,
+            lsns: None,
         }
     }
 
     /// Adds the rows of a batch whose LSN is greater than that of every batch before.
     pub(crate) fn add(&mut self, batch: &WriteBatch, lsn: Lsn) {
+        if batch.is_empty() {
+            return;
+        }
+        self.lsns = Some((self.lsns.map_or(lsn, |(first, _)| first), lsn));
+        if batch.has_ranges() {
+            let (rows, ranges) = batch.without_ranges(lsn);
+            self.range_bytes += ranges.memory_bytes();
+            self.ranges.push(ranges);
+            return self.add(&rows, lsn);
+        }
         let (bytes, spans) = batch.raw();
         let mut start = 0;
         for span in spans {
@@ -102,12 +119,12 @@ impl RunBuilder {
 
     /// Bytes of the rows gathered, as memtables count them.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.range_bytes
     }
 
     /// Sorts what has been gathered. Of several writes of one key at one LSN the last stays.
     pub(crate) fn finish(self, sorter: &mut Sorter) -> SortedRun {
-        let RunBuilder { pieces, entries, filter, .. } = self;
+        let RunBuilder { pieces, entries, filter, ranges, lsns, .. } = self;
         let key = |at: u32| {
             let entry = &entries[at as usize];
             pieces[entry.piece as usize].bytes().get(entry.key_range()).unwrap_or_default()
@@ -127,7 +144,8 @@ impl RunBuilder {
         SortedRun {
             pieces: pieces.into_iter().map(Arc::new).collect(),
             bytes: rows.iter().map(Entry::row_bytes).sum(),
-            lsns: entries.first().zip(entries.last()).map(|(first, last)| (first.lsn, last.lsn)),
+            ranges: Fragments::merged(ranges),
+            lsns,
             rows: rows.into_boxed_slice(),
             filter,
         }
@@ -141,6 +159,7 @@ pub(crate) struct SortedRun {
     rows: Box<[Entry]>,
     filter: GrowingFilter,
     bytes: usize,
+    ranges: Fragments,
     lsns: Option<(Lsn, Lsn)>,
 }
 
@@ -154,9 +173,18 @@ impl SortedRun {
         self.bytes
     }
 
-    /// The LSNs of the first and the last row added.
+    /// The LSNs of the first and the last batch added.
     pub(super) fn lsns(&self) -> Option<(Lsn, Lsn)> {
         self.lsns
+    }
+
+    /// The removed ranges.
+    pub(super) fn ranges(&self) -> &Fragments {
+        &self.ranges
+    }
+
+    pub(super) fn take_ranges(&mut self) -> Fragments {
+        std::mem::take(&mut self.ranges)
     }
 
     /// False means that no row has a key or declared prefix with this filter hash.

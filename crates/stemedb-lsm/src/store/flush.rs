@@ -12,6 +12,7 @@ use crate::{
     Direction, Error, Result,
     compaction::Gc,
     memtable::{MemCursor, Memtable},
+    ranges::{Cover, Fragments},
     table::{Bounds, TableBuilder, TableShape},
 };
 
@@ -30,6 +31,10 @@ struct Running {
     horizon: Lsn,
     cursor: MemCursor,
     gc: Gc,
+    /// What removed ranges hide at the horizon.
+    cover: Cover,
+    /// Removed ranges of the table, from the first step on: gathering them takes no lock.
+    ranges: Option<Fragments>,
     /// With its file number; made at the first row.
     builder: Option<(u64, TableBuilder)>,
     started: Duration,
@@ -55,6 +60,8 @@ impl FlushJob {
         let horizon = core.begin_gc();
         let bounds = Arc::new(Bounds::default());
         Some(Running {
+            cover: Cover::default(),
+            ranges: None,
             cursor: MemCursor::new(&memtable, bounds, Direction::Forward, upto),
             memtable,
             upto,
@@ -100,6 +107,14 @@ impl FlushJob {
 impl Running {
     /// Writes about `budget` bytes; true when all rows are in the table.
     fn work(&mut self, core: &Core, budget: Budget) -> Result<bool> {
+        if self.ranges.is_none() {
+            let ranges = match self.memtable.has_ranges() {
+                true => self.memtable.ranges_upto(self.upto).forgotten(self.horizon, false),
+                false => Fragments::default(),
+            };
+            self.cover = Cover::new(&ranges, self.horizon);
+            self.ranges = Some(ranges);
+        }
         let mut done = 0;
         while done < budget.bytes {
             if !self.cursor.advance() {
@@ -107,22 +122,41 @@ impl Running {
             }
             let (key, lsn, value) = (self.cursor.key(), self.cursor.lsn(), self.cursor.value());
             done += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-            // Of each key the first row is kept, so the builder knows the last key.
+            // Of each key the first row is kept, so the builder knows the last key; or a removed range hides it, and all older
+            // ones too.
             let is_new = self.builder.as_ref().is_none_or(|(_, builder)| builder.last_key() != key);
-            if !self.gc.keeps(is_new, lsn, value.is_none()) {
+            let is_hidden = !self.cover.is_empty() && lsn < self.cover.newest(key);
+            if !self.gc.keeps(is_new, lsn, value.is_none()) || is_hidden {
                 continue;
             }
-            if self.builder.is_none() {
-                let shape = TableShape::new(&core.options, false, self.horizon, false);
-                let file = core.next_file_number();
-                let builder = TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)?;
-                self.builder = Some((file, builder));
-            }
-            if let Some((_, builder)) = &mut self.builder {
-                builder.add(key, lsn, value)?;
-            }
+            builder_of(&mut self.builder, core, self.horizon)?.add(key, lsn, value)?;
         }
         Ok(false)
+    }
+
+    /// Gives the removed ranges to the table, when all rows are in it.
+    fn add_ranges(&mut self, core: &Core) -> Result<()> {
+        if let Some(ranges) = self.ranges.take().filter(|ranges| !ranges.is_empty()) {
+            builder_of(&mut self.builder, core, self.horizon)?.set_ranges(ranges);
+        }
+        Ok(())
+    }
+}
+
+/// The builder of the table; made at the first call.
+fn builder_of<'a>(
+    builder: &'a mut Option<(u64, TableBuilder)>,
+    core: &Core,
+    horizon: Lsn,
+) -> Result<&'a mut TableBuilder> {
+    match builder {
+        Some((_, builder)) => Ok(builder),
+        None => {
+            let shape = TableShape::new(&core.options, false, horizon, false);
+            let file = core.next_file_number();
+            let made = TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)?;
+            Ok(&mut builder.insert((file, made)).1)
+        }
     }
 }
 
@@ -136,7 +170,13 @@ impl Job for FlushJob {
         let Some(mut running) = self.running.take().or_else(|| self.choose()) else {
             return self.after_failure();
         };
-        match running.work(&core, budget) {
+        let worked = running.work(&core, budget).and_then(|done| {
+            if done {
+                running.add_ranges(&core)?;
+            }
+            Ok(done)
+        });
+        match worked {
             Ok(false) => {
                 self.running = Some(running);
                 return Step::Again;

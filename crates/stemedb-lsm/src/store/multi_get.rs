@@ -98,6 +98,13 @@ fn look_into<'a>(
             }
         }
         for (key, table) in group.drain(..) {
+            if table.is_covered(key.key, lsn)? {
+                match table.get(key.key, lsn, key.hash)? {
+                    Found::Nothing => left.push(key),
+                    found => put(answers, key.at, found.into_value()),
+                }
+                continue;
+            }
             match table.candidate(key.key, lsn, key.hash)? {
                 None => left.push(key),
                 Some(at) => match table.cached_block(at) {

@@ -6,6 +6,9 @@
 //! newer version of a key passed above the table, a removal was dropped on an earlier way to the bottom) the few possible
 //! readings are tried in turn. The recorded digest decides: a reading that does not add up to it is never installed.
 //! Keys that are written once leave no room at all.
+//!
+//! Removed ranges are derived the same way. How they are cut into pieces follows from the keys alone (see `ranges`), so
+//! their digest can be proven too.
 
 use std::sync::Arc;
 
@@ -17,9 +20,10 @@ use super::{
     files::quarantine_link,
 };
 use crate::{
-    Error, Result, Row, TableInfo, TableRepair,
+    DerivedWrite, Error, RangeRemoval, Result, Row, TableInfo, TableRepair,
     compaction::Gc,
     kv::RowDigester,
+    ranges::{Cover, Fragments, successor},
     table::{Table, TableBuilder, TableMeta, TableShape, filter::filter_hash},
     version::LAST_LEVEL,
 };
@@ -32,11 +36,20 @@ struct Candidate {
     passed: bool,
 }
 
+/// What may have been in the table.
+struct Evidence {
+    /// In table order.
+    rows: Vec<Candidate>,
+    ranges: Fragments,
+}
+
 /// One way to read what compaction has forgotten.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     drop_tombstones: bool,
     drop_passed: bool,
+    /// Writes behind the table's LSN range had their say when it was built, and were forgotten.
+    upto: Lsn,
 }
 
 impl Core {
@@ -62,24 +75,53 @@ impl Core {
         Ok(newest)
     }
 
-    fn candidates(
+    /// The removed ranges that memtables and other tables hold.
+    fn ranges_elsewhere(&self, state: &State, meta: &TableMeta) -> Result<Fragments> {
+        let mut held: Vec<Fragments> = Vec::new();
+        for memtable in state.memtables().filter(|memtable| memtable.has_ranges()) {
+            held.push(memtable.ranges_upto(Lsn::MAX));
+        }
+        for (_, table) in state.version.tables() {
+            let other = &table.meta;
+            if other.file != meta.file && other.ranges > 0 && other.overlaps(&meta.smallest, &meta.largest) {
+                held.push(table.ranges()?.clone());
+            }
+        }
+        Ok(Fragments::merged(held))
+    }
+
+    fn evidence(
         &self,
         state: &State,
         meta: &TableMeta,
-        rows: &mut dyn Iterator<Item = Result<Row>>,
-    ) -> Result<Vec<Candidate>> {
+        writes: &mut dyn Iterator<Item = Result<DerivedWrite>>,
+    ) -> Result<Evidence> {
         let merged = self.merged_lsn();
+        let upto = meta.max_lsn.max(meta.horizon);
+        let behind = successor(&meta.largest);
+        let held = self.ranges_elsewhere(state, meta)?;
         let mut digester = RowDigester::default();
         let mut found = Vec::new();
-        for row in rows {
-            let row = row?;
+        let mut ranges = Vec::new();
+        for write in writes {
+            let row = match write? {
+                DerivedWrite::Row(row) => row,
+                DerivedWrite::Range(RangeRemoval { start, end, lsn }) => {
+                    if (meta.min_lsn..=upto).contains(&lsn) {
+                        let whole = Fragments::one(&start, &end, lsn);
+                        ranges.push(whole.clipped(&meta.smallest, Some(&behind)));
+                    }
+                    continue;
+                }
+            };
             let inside = row.key >= meta.smallest
                 && row.key <= meta.largest
-                && (meta.min_lsn..=meta.max_lsn).contains(&row.lsn);
+                && (meta.min_lsn..=upto).contains(&row.lsn);
             if !inside || self.holds_elsewhere(state, meta.file, &row.key, row.lsn)? {
                 continue;
             }
             let newest = self.version_in_tables(state, meta.file, &row.key, merged)?;
+            let newest = newest.max(Some(held.newest(&row.key, merged)));
             found.push(Candidate {
                 digest: digester.digest(&row.key, row.lsn, row.value.as_deref()),
                 passed: newest.is_some_and(|newest| newest > row.lsn),
@@ -88,18 +130,19 @@ impl Core {
         }
         found.sort_by(|a, b| a.row.key.cmp(&b.row.key).then(b.row.lsn.cmp(&a.row.lsn)));
         found.dedup_by(|b, a| a.row.key == b.row.key && a.row.lsn == b.row.lsn);
-        Ok(found)
+        Ok(Evidence { rows: found, ranges: Fragments::merged(ranges).without(&held) })
     }
 
-    fn rebuild(&self, level: usize, meta: &TableMeta, rows: &[&Candidate]) -> Result<TableMeta> {
+    fn rebuild(&self, level: usize, meta: &TableMeta, content: Content<'_>) -> Result<TableMeta> {
         let shape = TableShape::new(&self.options, level == LAST_LEVEL, meta.horizon, meta.drops_tombstones);
         let shape = TableShape { derivation_version: meta.derivation_version, ..shape };
         let file = self.next_file_number();
         let mut builder = TableBuilder::create(&self.env, &self.dir, self.context.database, file, shape)?;
-        let mut write = || {
-            for Candidate { row, .. } in rows {
+        let write = || {
+            for Candidate { row, .. } in &content.rows {
                 builder.add(&row.key, row.lsn, row.value.as_deref())?;
             }
+            builder.set_ranges(content.ranges);
             Ok(())
         };
         let written = write().and_then(|()| builder.finish()).and_then(|meta| {
@@ -113,23 +156,39 @@ impl Core {
     }
 }
 
-/// The rows that one reading leaves.
-fn read<'a>(candidates: &'a [Candidate], meta: &TableMeta, reading: Reading) -> Vec<&'a Candidate> {
+/// What one reading leaves.
+struct Content<'a> {
+    rows: Vec<&'a Candidate>,
+    ranges: Fragments,
+}
+
+fn read<'a>(evidence: &'a Evidence, meta: &TableMeta, reading: Reading) -> Content<'a> {
+    let upto = |lsns: &[Lsn]| lsns.iter().copied().filter(|lsn| *lsn <= reading.upto).collect();
+    let ranges = evidence.ranges.with_lsns(upto);
+    let mut cover = Cover::new(&ranges, meta.horizon);
     let mut gc = Gc::new(meta.horizon, reading.drop_tombstones);
     let mut last: Option<&[u8]> = None;
-    candidates
+    let rows = evidence
+        .rows
         .iter()
+        .filter(|candidate| candidate.row.lsn <= reading.upto)
         .filter(|candidate| !(reading.drop_passed && candidate.passed))
         .filter(|Candidate { row, .. }| {
             let is_new = last.replace(&row.key) != Some(&row.key);
-            gc.keeps(is_new, row.lsn, row.value.is_none())
+            gc.keeps(is_new, row.lsn, row.value.is_none()) && cover.newest(&row.key) <= row.lsn
         })
-        .collect()
+        .collect();
+    Content { rows, ranges: ranges.forgotten(meta.horizon, reading.drop_tombstones) }
 }
 
-fn matches(rows: &[&Candidate], meta: &TableMeta) -> bool {
-    let digest = rows.iter().fold(0u128, |sum, candidate| sum.wrapping_add(candidate.digest));
-    rows.len() as u64 == meta.rows && digest == meta.digest
+impl Content<'_> {
+    fn matches(&self, meta: &TableMeta) -> bool {
+        let rows = self.rows.iter().fold(0u128, |sum, candidate| sum.wrapping_add(candidate.digest));
+        let digest = rows.wrapping_add(self.ranges.digest(&mut RowDigester::default()));
+        self.rows.len() as u64 == meta.rows
+            && self.ranges.len() as u64 == meta.ranges
+            && digest == meta.digest
+    }
 }
 
 impl TableRepair for LsmStore {
@@ -137,7 +196,7 @@ impl TableRepair for LsmStore {
         self.core.state().version.tables().map(|(level, table)| table.meta.info(level)).collect()
     }
 
-    fn repair_table(&self, file: u64, rows: &mut dyn Iterator<Item = Result<Row>>) -> Result<()> {
+    fn repair_table(&self, file: u64, writes: &mut dyn Iterator<Item = Result<DerivedWrite>>) -> Result<()> {
         let core = &self.core;
         let _one_at_a_time = self.repairing.lock();
         // One state throughout: in it every version lies in exactly one place.
@@ -153,28 +212,37 @@ impl TableRepair for LsmStore {
             return Err(mismatch(0, 0));
         };
         let meta = &table.meta;
-        let candidates = core.candidates(&state, meta, rows)?;
+        let evidence = core.evidence(&state, meta, writes)?;
+        let mut uptos = vec![meta.max_lsn];
+        let is_behind = |lsn: Lsn| lsn > meta.max_lsn;
+        if evidence.rows.iter().any(|candidate| is_behind(candidate.row.lsn))
+            || evidence.ranges.lsns().is_some_and(|(_, newest)| is_behind(newest))
+        {
+            uptos.push(Lsn::MAX);
+        }
         let readings =
-            [(false, false), (false, true), (true, false), (true, true)].map(|(flip, drop_passed)| Reading {
-                drop_tombstones: meta.drops_tombstones != flip,
-                drop_passed,
+            uptos.into_iter().flat_map(|upto| {
+                [(false, false), (false, true), (true, false), (true, true)].map(|(flip, drop_passed)| {
+                    Reading { drop_tombstones: meta.drops_tombstones != flip, drop_passed, upto }
+                })
             });
-        let mut found = candidates.len();
-        let Some(rows) = readings.into_iter().find_map(|reading| {
-            let rows = read(&candidates, meta, reading);
-            found = rows.len();
-            matches(&rows, meta).then_some(rows)
+        let mut found = evidence.rows.len();
+        let Some(content) = readings.into_iter().find_map(|reading| {
+            let content = read(&evidence, meta, reading);
+            found = content.rows.len();
+            content.matches(meta).then_some(content)
         }) else {
             return Err(mismatch(meta.rows, found));
         };
-        let rebuilt = core.rebuild(level, meta, &rows)?;
+        let rows = content.rows.len();
+        let rebuilt = core.rebuild(level, meta, content)?;
         let rebuilt_file = rebuilt.file;
         if rebuilt.digest != meta.digest {
             core.remove_table_file(rebuilt_file);
-            return Err(mismatch(meta.rows, rows.len()));
+            return Err(mismatch(meta.rows, rows));
         }
         self.swap(level, &table, rebuilt)?;
-        tracing::info!(file, rebuilt_file, rows = rows.len(), "table repaired");
+        tracing::info!(file, rebuilt_file, rows, "table repaired");
         Ok(())
     }
 }

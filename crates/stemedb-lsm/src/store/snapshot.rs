@@ -12,6 +12,7 @@ use crate::{
     Direction, KeyRange, KvSnapshot, LsmIter, Result, Value,
     iter::{Merge, Source},
     memtable::MemCursor,
+    ranges::{Cover, Fragments},
     table::{Bounds, Found, RunCursor, Table, filter::filter_hash},
 };
 
@@ -86,6 +87,26 @@ pub(super) fn find(state: &State, key: &[u8], lsn: Lsn) -> Result<Found> {
     }
 }
 
+/// What removed ranges hide from a scan; `None` if nothing, as nearly always. Neither filters nor the rows of a table say
+/// anything about its removed ranges: every table within the bounds is asked.
+fn cover(state: &State, bounds: &Bounds, lsn: Lsn) -> Result<Option<Cover>> {
+    let in_memory = || state.memtables().filter(|memtable| memtable.has_ranges());
+    if !state.version.has_ranges() && in_memory().next().is_none() {
+        return Ok(None);
+    }
+    let (start, end) = (bounds.start.as_slice(), bounds.end.as_deref());
+    let mut sources: Vec<Fragments> = Vec::new();
+    in_memory().for_each(|memtable| memtable.each_range(start, end, lsn, |ranges| sources.push(ranges)));
+    for run in state.version.runs() {
+        let within = run.get(bounds.tables(run)).unwrap_or_default();
+        for table in within.iter().filter(|table| table.meta.ranges > 0 && table.meta.min_lsn <= lsn) {
+            sources.push(table.ranges()?.as_of(start, end, lsn));
+        }
+    }
+    let cover = Cover::new(&Fragments::merged(sources), lsn);
+    Ok((!cover.is_empty()).then_some(cover))
+}
+
 impl Found {
     /// The value, if there is one.
     pub(super) fn into_value(self) -> Option<Value> {
@@ -123,6 +144,10 @@ impl KvSnapshot for LsmSnapshot {
     fn scan(&self, range: &KeyRange, direction: Direction) -> LsmIter {
         let SnapshotInner { state, core, lsn } = &*self.inner;
         let bounds = Arc::new(Bounds::of(range, core.options.prefix_extractor));
+        let (cover, failed) = match cover(state, &bounds, *lsn) {
+            Ok(cover) => (cover, None),
+            Err(error) => (None, Some(error)),
+        };
         let mut sources = Vec::new();
         for memtable in state.memtables().filter(|memtable| !memtable.is_empty()) {
             let cursor = MemCursor::new(memtable, Arc::clone(&bounds), direction, *lsn);
@@ -130,9 +155,10 @@ impl KvSnapshot for LsmSnapshot {
         }
         for run in state.version.runs().filter(|run| !bounds.tables(run).is_empty()) {
             let cursor = RunCursor::new(run.clone(), Arc::clone(&bounds), direction, true);
+            let cursor = cursor.beneath(cover.as_ref());
             sources.push(Source::Run(Box::new(cursor)));
         }
         let merge = Merge::new(sources, direction, bounds.shared_bytes());
-        LsmIter::new(merge, direction, *lsn, Arc::clone(&self.inner))
+        LsmIter::new(merge, direction, *lsn, cover, failed, Arc::clone(&self.inner))
     }
 }

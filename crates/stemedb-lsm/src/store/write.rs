@@ -9,7 +9,7 @@ use super::{
     core::{Core, State},
 };
 use crate::{
-    Error, Result, WriteBatch,
+    Error, Op, Result, WriteBatch,
     kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
     memtable::{Memtable, RunBuilder, SortedRun, Sorter},
 };
@@ -34,8 +34,12 @@ pub(super) fn check_sizes(batch: &WriteBatch) -> Result<()> {
     }
     for op in batch.iter() {
         let value_bytes = op.value().map_or(0, <[u8]>::len);
-        if op.key().len() > MAX_KEY_BYTES {
-            return Err(Error::TooLarge { what: "key", bytes: op.key().len(), limit_bytes: MAX_KEY_BYTES });
+        let key_bytes = match op {
+            Op::DeleteRange { start, end } => start.len().max(end.len()),
+            _ => op.key().len(),
+        };
+        if key_bytes > MAX_KEY_BYTES {
+            return Err(Error::TooLarge { what: "key", bytes: key_bytes, limit_bytes: MAX_KEY_BYTES });
         }
         if value_bytes > MAX_VALUE_BYTES {
             return Err(Error::TooLarge { what: "value", bytes: value_bytes, limit_bytes: MAX_VALUE_BYTES });

@@ -9,14 +9,16 @@ use super::{
     encode_meta,
     filter::{Bloom, filter_hash},
     format::{
-        BlockHandle, BlockKind, Footer, HEADER_BYTES, Packing, TableIdentity, encode_header, seal_block,
+        BlockHandle, BlockKind, Footer, HEADER_BYTES, Packing, TRAILER_BYTES, TableIdentity, encode_header,
+        seal_block,
     },
     index::{IndexBuilder, shortest_separator},
     meta::TableMeta,
+    meta_sum::add_ranges,
     pack::Packer,
     table_path,
 };
-use crate::{Compression, LsmOptions, PrefixExtractor, Result, kv::RowDigester};
+use crate::{Compression, Error, LsmOptions, PrefixExtractor, Result, kv::RowDigester, ranges::Fragments};
 
 /// Bytes gathered before a write call.
 const WRITE_BYTES: usize = 256 << 10;
@@ -76,6 +78,7 @@ pub(crate) struct TableBuilder {
     key_hashes: Vec<u64>,
     prefix_hashes: Vec<u64>,
     digester: RowDigester,
+    ranges: Fragments,
     meta: TableMeta,
 }
 
@@ -109,6 +112,7 @@ impl TableBuilder {
             key_hashes: Vec::new(),
             prefix_hashes: Vec::new(),
             digester: RowDigester::default(),
+            ranges: Fragments::default(),
             meta: TableMeta {
                 file,
                 min_lsn: Lsn::MAX,
@@ -125,9 +129,15 @@ impl TableBuilder {
         self.written + (self.buffer.len() + self.block.estimated_bytes()) as u64
     }
 
-    /// The key of the row added last.
+    /// The key of the row added last; empty before the first.
     pub(crate) fn last_key(&self) -> &[u8] {
         &self.last_key
+    }
+
+    /// The removed ranges of the table, once.
+    pub(crate) fn set_ranges(&mut self, ranges: Fragments) {
+        debug_assert!(self.ranges.is_empty());
+        self.ranges = ranges;
     }
 
     /// Adds the next row; rows must come in table order.
@@ -221,14 +231,24 @@ impl TableBuilder {
         BlockHandle { offset, bytes: u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX) }
     }
 
-    /// Writes what is left and makes the file's content durable. At least one row must have been added.
+    /// Writes what is left and makes the file's content durable. There must be a row or a removed range.
     pub(crate) fn finish(mut self) -> Result<TableMeta> {
-        debug_assert!(self.meta.rows > 0);
+        debug_assert!(self.meta.rows > 0 || !self.ranges.is_empty());
         if !self.block.is_empty() {
             self.finish_block()?;
         }
         if let Some(block_bytes) = self.pending.take() {
             self.index.add(&self.last_key, block_bytes);
+        }
+        let mut ranges_bytes = 0;
+        if !self.ranges.is_empty() {
+            add_ranges(&mut self.meta, &mut self.last_key, &self.ranges, &mut self.digester);
+            let payload = self.ranges.encode();
+            let limit_bytes = u32::MAX as usize - TRAILER_BYTES;
+            if payload.len() > limit_bytes {
+                return Err(Error::TooLarge { what: "removed ranges", bytes: payload.len(), limit_bytes });
+            }
+            ranges_bytes = self.append_block(BlockKind::RangeRemovals, &payload).bytes;
         }
         self.meta.largest = std::mem::take(&mut self.last_key);
         let bits = self.shape.bits_per_key;
@@ -246,6 +266,7 @@ impl TableBuilder {
             prefix_filter: self.append_block(BlockKind::PrefixFilter, &prefix_filter),
             index: self.append_block(BlockKind::Index, &index),
             properties: self.append_block(BlockKind::Properties, &properties),
+            ranges_bytes,
             file_bytes: 0,
         };
         footer.file_bytes = self.position() + super::format::FOOTER_BYTES as u64;

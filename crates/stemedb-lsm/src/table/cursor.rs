@@ -10,7 +10,7 @@ use super::{
     filter::filter_hash,
     read_ahead::ReadAhead,
 };
-use crate::{Direction, KeyRange, PrefixExtractor, Result, Value, codec::common_prefix};
+use crate::{Direction, KeyRange, PrefixExtractor, Result, Value, codec::common_prefix, ranges::Cover};
 
 /// Values are asked for this far ahead of the row that is shown: the memory answers in the time of a few rows.
 const AHEAD_BYTES: u32 = 2048;
@@ -78,6 +78,8 @@ pub(crate) struct RunCursor {
     direction: Direction,
     /// Whether blocks read from disk go into the cache.
     fill: bool,
+    /// Removed ranges that hide whole tables.
+    cover: Option<Cover>,
     ahead: ReadAhead,
     /// Tables not yet entered.
     tables: std::ops::Range<usize>,
@@ -101,6 +103,7 @@ impl RunCursor {
             bounds,
             direction,
             fill,
+            cover: None,
             // Whoever does not fill the cache is a background job that reads everything.
             ahead: if fill { ReadAhead::default() } else { ReadAhead::eager() },
             tables,
@@ -113,6 +116,12 @@ impl RunCursor {
             key: Vec::new(),
             prefix_bytes: 0,
         }
+    }
+
+    /// Leaves out tables of which `cover` hides every row.
+    pub(crate) fn beneath(mut self, cover: Option<&Cover>) -> RunCursor {
+        self.cover = cover.cloned();
+        self
     }
 
     /// Moves to the next row; false at the end.
@@ -225,6 +234,11 @@ impl RunCursor {
                 Direction::Backward => self.tables.next_back(),
             };
             let Some(table) = at.and_then(|at| self.run.get(at)) else { return Ok(None) };
+            if let Some(cover) = &self.cover
+                && cover.hides_all(&table.meta.smallest, &table.meta.largest, table.meta.max_lsn)
+            {
+                continue;
+            }
             match self.bounds.prefix_hash {
                 Some(hash) if !table.may_contain_prefix(hash)? => table.count_filtered(),
                 _ => return Ok(Some(Arc::clone(table))),

@@ -39,6 +39,7 @@ pub(crate) enum BlockKind {
     KeyFilter = 3,
     PrefixFilter = 4,
     Properties = 5,
+    RangeRemovals = 6,
 }
 
 /// How a block's payload is compressed; the bit that says so in its tag.
@@ -252,6 +253,8 @@ pub(crate) struct Footer {
     pub(crate) prefix_filter: BlockHandle,
     pub(crate) index: BlockHandle,
     pub(crate) properties: BlockHandle,
+    /// Length of the block of removed ranges, which ends where the key filter begins; 0 without one.
+    pub(crate) ranges_bytes: u32,
     /// Length of the whole file.
     pub(crate) file_bytes: u64,
 }
@@ -259,6 +262,17 @@ pub(crate) struct Footer {
 impl Footer {
     fn handles(&self) -> [BlockHandle; 4] {
         [self.key_filter, self.prefix_filter, self.index, self.properties]
+    }
+
+    /// Where the data blocks end.
+    pub(crate) fn data_end(&self) -> u64 {
+        self.key_filter.offset - u64::from(self.ranges_bytes)
+    }
+
+    /// The block of removed ranges, if there is one.
+    pub(crate) fn ranges(&self) -> Option<BlockHandle> {
+        let handle = BlockHandle { offset: self.data_end(), bytes: self.ranges_bytes };
+        (self.ranges_bytes > 0).then_some(handle)
     }
 
     pub(crate) fn encode(&self, identity: &TableIdentity) -> Vec<u8> {
@@ -271,7 +285,7 @@ impl Footer {
         out.extend_from_slice(&identity.database.0);
         out.extend_from_slice(&identity.file.to_le_bytes());
         out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.ranges_bytes.to_le_bytes());
         let offset = self.file_bytes - FOOTER_BYTES as u64;
         out.extend_from_slice(&identity.checksum(offset, &out).to_le_bytes());
         out.extend_from_slice(&FOOTER_MAGIC);
@@ -290,9 +304,12 @@ impl Footer {
             prefix_filter: handle().ok()?,
             index: handle().ok()?,
             properties: handle().ok()?,
+            ranges_bytes: 0,
             file_bytes: 0,
         };
         footer.file_bytes = fields.u64().ok()?;
+        fields.take(28).ok()?;
+        footer.ranges_bytes = fields.u32().ok()?;
         let tiled = footer
             .handles()
             .windows(2)
@@ -300,7 +317,7 @@ impl Footer {
         let end = footer.properties.offset.checked_add(u64::from(footer.properties.bytes))?;
         let whole = footer.file_bytes == file_bytes
             && file_bytes.checked_sub(FOOTER_BYTES as u64) == Some(end)
-            && footer.key_filter.offset >= HEADER_BYTES as u64;
+            && footer.key_filter.offset >= HEADER_BYTES as u64 + u64::from(footer.ranges_bytes);
         // Comparing with its own encoding covers every remaining byte, the checksum included.
         (tiled && whole && footer.encode(identity) == bytes).then_some(footer)
     }
@@ -376,6 +393,7 @@ mod tests {
             prefix_filter: handle(1100),
             index: handle(1200),
             properties: handle(1300),
+            ranges_bytes: 70,
             file_bytes: 1400 + FOOTER_BYTES as u64,
         };
         let encoded = footer.encode(&HOME);

@@ -84,7 +84,7 @@ impl Index {
         let blocks = fields.u32()? as usize;
         let prefix = fields.bytes()?;
         // Eight bytes per block must follow: a wild count ends here, before anything is allocated.
-        if blocks == 0 || blocks.checked_mul(8).is_none_or(|n| n > bytes.len()) {
+        if blocks.checked_mul(8).is_none_or(|n| n > bytes.len()) {
             return Err(Malformed);
         }
         let mut offsets = Vec::with_capacity(blocks + 1);
@@ -124,7 +124,7 @@ impl Index {
         Ok(index)
     }
 
-    /// Number of blocks, at least one.
+    /// Number of blocks. None if the table has removed ranges alone.
     pub(crate) fn blocks(&self) -> usize {
         self.ends.len()
     }

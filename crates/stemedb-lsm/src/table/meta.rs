@@ -21,9 +21,11 @@ pub(crate) struct TableMeta {
     /// Distinct keys.
     pub(crate) keys: u64,
     pub(crate) tombstones: u64,
-    /// Bytes of all keys and values.
+    /// Pieces of removed ranges: one per span and LSN.
+    pub(crate) ranges: u64,
+    /// Bytes of all keys and values, and of the borders of the removed ranges.
     pub(crate) data_bytes: u64,
-    /// Wrapping sum of [`crate::kv::row_digest`] over all rows.
+    /// Wrapping sum of [`crate::kv::row_digest`] over all rows, and of the digests of removed ranges.
     pub(crate) digest: u128,
     pub(crate) derivation_version: u32,
     /// When it was built, of each key only the newest version at or below this LSN was kept.
@@ -37,6 +39,11 @@ impl TableMeta {
         self.smallest.as_slice() <= largest && self.largest.as_slice() >= smallest
     }
 
+    /// True if nothing in it hides or may be hidden: no removals, and one version of each key.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.tombstones == 0 && self.ranges == 0 && self.keys == self.rows
+    }
+
     pub(crate) fn info(&self, level: usize) -> TableInfo {
         TableInfo {
             file: self.file,
@@ -46,8 +53,10 @@ impl TableMeta {
             min_lsn: self.min_lsn,
             max_lsn: self.max_lsn,
             rows: self.rows,
+            range_removals: self.ranges,
             bytes: self.bytes,
             digest: self.digest,
+            horizon: self.horizon,
         }
     }
 }
@@ -61,10 +70,17 @@ pub(crate) fn encode_meta(meta: &TableMeta, out: &mut Vec<u8>) {
     out.extend_from_slice(&meta.digest.to_le_bytes());
     out.extend_from_slice(&meta.horizon.0.to_le_bytes());
     out.extend_from_slice(&meta.derivation_version.to_le_bytes());
-    out.push(u8::from(meta.drops_tombstones));
+    out.push((u8::from(meta.drops_tombstones) * DROPS) | (u8::from(meta.ranges > 0) * HAS_RANGES));
     put_bytes(out, &meta.smallest);
     put_bytes(out, &meta.largest);
+    if meta.ranges > 0 {
+        out.extend_from_slice(&meta.ranges.to_le_bytes());
+    }
 }
+
+/// Bits of the flags.
+const DROPS: u8 = 1;
+const HAS_RANGES: u8 = 2;
 
 pub(crate) fn decode_meta(fields: &mut Fields<'_>) -> Result<TableMeta, Malformed> {
     let mut meta = TableMeta { file: fields.u64()?, bytes: fields.u64()?, ..TableMeta::default() };
@@ -77,10 +93,19 @@ pub(crate) fn decode_meta(fields: &mut Fields<'_>) -> Result<TableMeta, Malforme
     meta.digest = fields.u128()?;
     meta.horizon = Lsn(fields.u64()?);
     meta.derivation_version = fields.u32()?;
-    meta.drops_tombstones = fields.flag()?;
+    let flags = fields.u8()?;
+    meta.drops_tombstones = flags & DROPS != 0;
     meta.smallest = fields.bytes()?.to_vec();
     meta.largest = fields.bytes()?.to_vec();
-    if meta.smallest > meta.largest || meta.min_lsn > meta.max_lsn || meta.rows == 0 {
+    if flags & HAS_RANGES != 0 {
+        meta.ranges = Some(fields.u64()?).filter(|ranges| *ranges > 0).ok_or(Malformed)?;
+    }
+    let is_empty = meta.rows == 0 && meta.ranges == 0;
+    if meta.smallest > meta.largest
+        || meta.min_lsn > meta.max_lsn
+        || is_empty
+        || flags & !(DROPS | HAS_RANGES) != 0
+    {
         return Err(Malformed);
     }
     Ok(meta)

@@ -3,7 +3,32 @@
 use stemedb_env::Lsn;
 
 use super::{block::Block, filter::filter_hash, meta::TableMeta};
-use crate::kv::RowDigester;
+use crate::{kv::RowDigester, ranges::Fragments};
+
+/// Adds removed ranges to the description of a table that has all of its rows; `last` is the last row's key, and the
+/// table's greatest key then.
+pub(crate) fn add_ranges(
+    meta: &mut TableMeta,
+    last: &mut Vec<u8>,
+    ranges: &Fragments,
+    digester: &mut RowDigester,
+) {
+    let (Some((smallest, greatest)), Some((first, newest))) = (ranges.bounds(), ranges.lsns()) else {
+        return;
+    };
+    let has_rows = meta.rows > 0;
+    if !has_rows || smallest < meta.smallest.as_slice() {
+        meta.smallest = smallest.to_vec();
+    }
+    if !has_rows || greatest > last.as_slice() {
+        *last = greatest.to_vec();
+    }
+    meta.min_lsn = if has_rows { meta.min_lsn.min(first) } else { first };
+    meta.max_lsn = meta.max_lsn.max(newest);
+    meta.ranges = ranges.len() as u64;
+    meta.data_bytes += ranges.data_bytes();
+    meta.digest = meta.digest.wrapping_add(ranges.digest(digester));
+}
 
 /// What has been seen so far.
 #[derive(Debug, Default)]
@@ -49,6 +74,11 @@ impl MetaSum {
         true
     }
 
+    /// Adds the removed ranges, when all blocks have been added.
+    pub(crate) fn add_ranges(&mut self, ranges: &Fragments) {
+        add_ranges(&mut self.meta, &mut self.last, ranges, &mut self.digester);
+    }
+
     /// The last key added.
     pub(crate) fn last_key(&self) -> &[u8] {
         &self.last
@@ -65,6 +95,7 @@ impl MetaSum {
         sum.rows == meta.rows
             && sum.keys == meta.keys
             && sum.tombstones == meta.tombstones
+            && sum.ranges == meta.ranges
             && sum.data_bytes == meta.data_bytes
             && sum.digest == meta.digest
             && sum.min_lsn == meta.min_lsn

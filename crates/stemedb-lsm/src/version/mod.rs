@@ -14,6 +14,8 @@ pub(crate) struct Version {
     pub(crate) l0: Vec<Run>,
     /// One run per level, from level 1.
     levels: Vec<Run>,
+    /// A table has removed ranges.
+    has_ranges: bool,
 }
 
 impl Version {
@@ -36,10 +38,17 @@ impl Version {
             );
             Run::new(run)
         };
+        let has_ranges = levels.as_slice().iter().flatten().chain(&newest).any(|table| table.meta.ranges > 0);
         Version {
+            has_ranges,
             l0: newest.into_iter().map(|table| Run::new([table])).collect(),
             levels: levels.map(sorted).collect(),
         }
+    }
+
+    /// True if a table has removed ranges.
+    pub(crate) fn has_ranges(&self) -> bool {
+        self.has_ranges
     }
 
     /// The run of a level below 0.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use stemedb_env::{Env, frame::DatabaseId};
 use stemedb_lsm::{
-    Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmOptions, LsmStore, Lsn, MemStore, Op, Result, Row,
-    WriteBatch,
+    DerivedWrite, Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmOptions, LsmStore, Lsn, MemStore,
+    Result, WriteBatch,
 };
 
 pub const DATABASE: DatabaseId = DatabaseId([0xDB; 16]);
@@ -104,20 +104,15 @@ impl Journal {
     }
 
     /// Every write in a key and LSN range, as the layer above derives them for a repair.
-    pub fn rows(&self, smallest: &[u8], largest: &[u8], lsns: std::ops::RangeInclusive<Lsn>) -> Vec<Row> {
-        let mut rows = Vec::new();
-        for (lsn, batch) in self.batches.iter().filter(|(lsn, _)| lsns.contains(lsn)) {
-            let last = |key: &[u8]| {
-                batch.iter().filter(|op| op.key() == key).last().and_then(|op| op.value().map(<[u8]>::to_vec))
-            };
-            let mut keys: Vec<&[u8]> = batch.iter().map(|op: Op<'_>| op.key()).collect();
-            keys.sort();
-            keys.dedup();
-            for key in keys.into_iter().filter(|key| *key >= smallest && *key <= largest) {
-                rows.push(Row { key: key.to_vec(), lsn: *lsn, value: last(key) });
-            }
-        }
-        rows
+    pub fn rows(
+        &self,
+        smallest: &[u8],
+        largest: &[u8],
+        lsns: std::ops::RangeInclusive<Lsn>,
+    ) -> Vec<DerivedWrite> {
+        let batches = self.batches.iter().filter(|(lsn, _)| lsns.contains(lsn));
+        let writes = batches.flat_map(|(lsn, batch)| DerivedWrite::of_batch(batch, *lsn));
+        writes.filter(|write| write.meets(smallest, largest)).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use stemedb_lsm::{Direction, Error, KeyRange, KvStore, LsmOptions, LsmStore, Lsn
 
 use super::{
     create,
-    model::{Batch, Model},
+    model::{Batch, Model, Write},
     open, shape, timed,
     view::{self, Trouble},
 };
@@ -72,8 +72,11 @@ fn scene() -> stemedb_lsm::Result<Scene> {
             .filter(|n| round == 0 || n % 5 == round || n % 7 == round)
             .map(|n| {
                 let value = format!("value {round} {}", "na".repeat(20));
-                (shape::key(n), ((n + round) % 6 != 3).then(|| value.into_bytes()))
+                Write::Row(shape::key(n), ((n + round) % 6 != 3).then(|| value.into_bytes()))
             })
+            // Not all tables have removed ranges; what they hide lies in older ones.
+            .chain((round == 2).then(|| Write::Range(shape::key(9), shape::key(14))))
+            .chain((round == 3).then(|| Write::Range(shape::key(12), shape::key(17))))
             .collect();
         last = last.next();
         let batch = Batch { lsn: last, writes };
@@ -110,9 +113,13 @@ fn places(path: &Path, bytes: &[u8], options: &Options) -> Vec<(usize, &'static 
             bytes.get(footer + nth * 12..footer + nth * 12 + 8).and_then(|field| field.try_into().ok());
         field.map_or(footer, |field| usize::try_from(u64::from_le_bytes(field)).unwrap_or(footer))
     };
+    // In front of the key filter, if there are any.
+    let ranges = bytes.get(footer + 84..footer + 88).and_then(|field| field.try_into().ok());
+    let ranges = ranges.map_or(0, |field| u32::from_le_bytes(field) as usize);
     let parts = [
         (0, HEADER_BYTES, "header", every),
-        (HEADER_BYTES, start(0), "data", options.data_every.max(1)),
+        (HEADER_BYTES, start(0) - ranges, "data", options.data_every.max(1)),
+        (start(0) - ranges, start(0), "removed_ranges", every),
         (start(0), start(1), "key_filter", every),
         (start(1), start(2), "prefix_filter", every),
         (start(2), start(3), "index", every),
@@ -251,6 +258,7 @@ pub fn run(tier: &str, options: &Options) -> Result<Report, String> {
             let parts = [
                 "header",
                 "data",
+                "removed_ranges",
                 "key_filter",
                 "prefix_filter",
                 "index",

@@ -13,7 +13,7 @@ use stemedb_lsm::{Direction, Error, KeyRange, KvStore, LsmOptions, LsmStore, Lsn
 
 use super::{
     create,
-    model::{Batch, Model},
+    model::{Batch, Model, Write},
     open, shape, timed,
     view::{self, Trouble},
 };
@@ -143,12 +143,18 @@ impl Trial {
         let outcome = match step {
             Step::Small | Step::Big => {
                 let size = if matches!(step, Step::Small) { 3 } else { 45 };
+                // Small batches end with the removal of a few keys.
+                let range = matches!(step, Step::Small).then(|| {
+                    let first = self.dice.below(KEYS);
+                    Write::Range(shape::key(first), shape::key(first + 2 * 53))
+                });
                 let writes = (0..size)
                     .map(|_| {
                         let key = shape::key(self.dice.below(KEYS));
                         let value = vec![b'a' + self.dice.below(26) as u8; self.dice.size(60)];
-                        (key, (!self.dice.one_in(5)).then_some(value))
+                        Write::Row(key, (!self.dice.one_in(5)).then_some(value))
                     })
+                    .chain(range)
                     .collect();
                 let batch = Batch { lsn: self.last().next(), writes };
                 let applied = store.apply(&batch.encoded(), batch.lsn);

@@ -4,8 +4,14 @@ use std::collections::BTreeMap;
 
 use stemedb_lsm::{Direction, KeyRange, Lsn, WriteBatch};
 
-/// Key, and value; `None` is a removal.
-pub(super) type Write = (Vec<u8>, Option<Vec<u8>>);
+/// One operation.
+#[derive(Clone, Debug)]
+pub(super) enum Write {
+    /// Key, and value; `None` is a removal.
+    Row(Vec<u8>, Option<Vec<u8>>),
+    /// Everything from the first key on and before the second is removed.
+    Range(Vec<u8>, Vec<u8>),
+}
 
 /// One batch, as the journal would hold it.
 #[derive(Clone, Debug)]
@@ -17,10 +23,11 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn encoded(&self) -> WriteBatch {
         let mut batch = WriteBatch::new();
-        for (key, value) in &self.writes {
-            match value {
-                Some(value) => batch.put(key, value),
-                None => batch.delete(key),
+        for write in &self.writes {
+            match write {
+                Write::Row(key, Some(value)) => batch.put(key, value),
+                Write::Row(key, None) => batch.delete(key),
+                Write::Range(start, end) => batch.delete_range(start, end),
             }
         }
         batch
@@ -47,12 +54,22 @@ fn visible(versions: &[(Lsn, Option<Vec<u8>>)], lsn: Lsn) -> Option<(Lsn, &Vec<u
 impl Model {
     /// Adds a batch; batches come in LSN order, and of several writes to one key the last counts.
     pub(super) fn apply(&mut self, batch: &Batch) {
-        for (key, value) in &batch.writes {
-            let versions = self.rows.entry(key.clone()).or_default();
+        let push = |versions: &mut Versions, value: Option<Vec<u8>>| {
             if versions.last().is_some_and(|(lsn, _)| *lsn == batch.lsn) {
                 versions.pop();
             }
-            versions.push((batch.lsn, value.clone()));
+            versions.push((batch.lsn, value));
+        };
+        for write in &batch.writes {
+            match write {
+                Write::Row(key, value) => push(self.rows.entry(key.clone()).or_default(), value.clone()),
+                // Of every key that there is; one that never was needs no removal.
+                Write::Range(start, end) if start < end => {
+                    let inside = self.rows.range_mut::<Vec<u8>, _>(start..end);
+                    inside.for_each(|(_, versions)| push(versions, None));
+                }
+                Write::Range(..) => {}
+            }
         }
     }
 

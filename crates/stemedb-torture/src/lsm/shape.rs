@@ -42,11 +42,34 @@ pub(super) fn writes(dice: &mut Dice, keys: u64) -> Vec<Write> {
     let size = if dice.one_in(100) { 120 } else { dice.below(8) };
     (0..size)
         .map(|_| {
+            if dice.one_in(40) {
+                return removed_range(dice, keys);
+            }
             let key = key(dice.below(keys));
             let removal = dice.one_in(5);
-            (key, (!removal).then(|| value(dice)))
+            Write::Row(key, (!removal).then(|| value(dice)))
         })
         .collect()
+}
+
+/// A key, a subject, a part of one, a few subjects, or nearly everything; also none at all.
+fn removed_range(dice: &mut Dice, keys: u64) -> Write {
+    let start = key(dice.below(keys));
+    match dice.below(8) {
+        0 | 1 => {
+            let end = [start.as_slice(), &[0]].concat();
+            Write::Range(start, end)
+        }
+        2 | 3 => {
+            let range = KeyRange::prefix(format!("claim/subject-{:03}/", dice.below(53)));
+            Write::Range(range.start, range.end.unwrap_or_default())
+        }
+        // A key that was never written, and a bound that nobody has.
+        4 => Write::Range(absent_key(dice.below(keys)), [start.as_slice(), b"~"].concat()),
+        5 => Write::Range(start, b"claim/subject-9".to_vec()),
+        6 if dice.one_in(6) => Write::Range(Vec::new(), vec![0xFF]),
+        _ => Write::Range(start, key(dice.below(keys))),
+    }
 }
 
 /// Some keys, a few of them never written.

@@ -17,6 +17,11 @@ use crate::{
 };
 
 impl Table {
+    /// True if a removed range of this table hides older rows of `key`: then only [`Table::get`] knows what to say.
+    pub(crate) fn is_covered(&self, key: &[u8], lsn: Lsn) -> Result<bool> {
+        Ok(self.meta.ranges > 0 && self.meta.min_lsn <= lsn && self.ranges()?.newest(key, lsn) > Lsn::ZERO)
+    }
+
     /// The block where `key` must be if it is in this table.
     pub(crate) fn candidate(&self, key: &[u8], lsn: Lsn, hash: u64) -> Result<Option<usize>> {
         if self.meta.min_lsn > lsn {

@@ -13,7 +13,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use stemedb_env::{File, Fs, Lsn, OpenMode, frame::DatabaseId, fs::Access};
+use stemedb_env::{
+    File, Fs, Lsn, OpenMode,
+    frame::DatabaseId,
+    fs::Access,
+    planted::{Bug, planted},
+};
 
 use super::{
     block::{Block, FoundBlock, Lookup},
@@ -30,6 +35,7 @@ use super::{
 use crate::{
     CorruptionKind, Error, PrefixExtractor, Result, Value,
     cache::{BlockCache, Slots},
+    ranges::Fragments,
     stats::Counters,
     store::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
 };
@@ -90,6 +96,8 @@ struct Loaded {
     /// `None` when unreadable: then every key may be there.
     key_filter: Option<Bloom>,
     prefix_filter: Option<Bloom>,
+    /// Empty in most tables; never guessed at: without them the table cannot be read.
+    ranges: Fragments,
     footer: Footer,
     slots: Arc<Slots>,
 }
@@ -98,7 +106,7 @@ impl Loaded {
     fn memory_bytes(&self) -> u64 {
         let filters = [&self.key_filter, &self.prefix_filter];
         let filters: u64 = filters.into_iter().flatten().map(Bloom::memory_bytes).sum();
-        self.index.memory_bytes() + filters + self.slots.memory_bytes()
+        self.index.memory_bytes() + filters + self.slots.memory_bytes() + self.ranges.memory_bytes() as u64
     }
 }
 
@@ -179,7 +187,7 @@ impl Table {
             return Err(self.corrupt(CorruptionKind::SstHeader, footer_at));
         };
         let index = self.read_raw(&*file, BlockKind::Index, footer.index, |bytes| {
-            Index::decode(bytes, footer.key_filter.offset)
+            Index::decode(bytes, footer.data_end())
                 .map_err(|_| self.corrupt(CorruptionKind::BlockFormat, footer.index.offset))
         })?;
         let key_filter = self.load_filter(&*file, BlockKind::KeyFilter, footer.key_filter)?;
@@ -187,10 +195,11 @@ impl Table {
             Some(_) => self.load_filter(&*file, BlockKind::PrefixFilter, footer.prefix_filter)?,
             None => None,
         };
+        let ranges = self.load_ranges(&*file, &footer)?;
         // Whoever reads in order reads ahead himself.
         file.advise(Access::Random);
         let slots = self.context.cache.slots(index.blocks());
-        let loaded = Loaded { file, index, key_filter, prefix_filter, footer, slots };
+        let loaded = Loaded { file, index, key_filter, prefix_filter, ranges, footer, slots };
         self.context.counters.index_memory_bytes.add(loaded.memory_bytes());
         Ok(loaded)
     }
@@ -236,6 +245,33 @@ impl Table {
         }
     }
 
+    fn load_ranges(&self, file: &dyn File, footer: &Footer) -> Result<Fragments> {
+        let Some(handle) = footer.ranges() else {
+            return match self.meta.ranges {
+                0 => Ok(Fragments::default()),
+                _ => Err(self.corrupt(CorruptionKind::TableMismatch, footer.key_filter.offset)),
+            };
+        };
+        let ranges = self.read_raw(file, BlockKind::RangeRemovals, handle, |bytes| {
+            Fragments::decode(bytes).map_err(|_| self.corrupt(CorruptionKind::BlockFormat, handle.offset))
+        })?;
+        match ranges.len() as u64 == self.meta.ranges {
+            true => Ok(ranges),
+            false => Err(self.corrupt(CorruptionKind::TableMismatch, handle.offset)),
+        }
+    }
+
+    /// The removed ranges; reads them at the first use. Ask only tables that say they have some.
+    pub(crate) fn ranges(&self) -> Result<&Fragments> {
+        Ok(&self.loaded()?.ranges)
+    }
+
+    /// The newest removal of a range with `key` at or below `lsn`; 0 without one.
+    #[cold]
+    fn removed_at(&self, loaded: &Loaded, key: &[u8], lsn: Lsn) -> Lsn {
+        loaded.ranges.newest(key, lsn)
+    }
+
     /// The index; reads it at the first use.
     pub(crate) fn index(&self) -> Result<&Index> {
         Ok(&self.loaded()?.index)
@@ -270,7 +306,7 @@ impl Table {
             return self.read_block_of(loaded, at, fill);
         }
         let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
-        let data_end = loaded.footer.key_filter.offset;
+        let data_end = loaded.footer.data_end();
         let fill = fill && !ahead.is_long();
         let block =
             ahead.sealed(&*loaded.file, self.meta.file, handle, data_end).ok().and_then(|(sealed, room)| {
@@ -346,19 +382,24 @@ impl Table {
         }
         let counters = &self.context.counters;
         let loaded = self.loaded()?;
+        // What filter and rows do not know.
+        let removed = if self.meta.ranges == 0 { Lsn::ZERO } else { self.removed_at(loaded, key, lsn) };
+        let without_row = |removed: Lsn| if removed == Lsn::ZERO { Found::Nothing } else { Found::Removed };
         if let Some(filter) = &loaded.key_filter
             && !filter.may_contain(hash)
         {
             counters.filter_useful.add(1);
-            return Ok(Found::Nothing);
+            let believed = planted(Bug::LsmFilterHidesRangeRemoval);
+            return Ok(without_row(if believed { Lsn::ZERO } else { removed }));
         }
         match self.locate(loaded, key, lsn, hash)? {
+            Some((block, row)) if removed > Lsn::ZERO && block.lsn(row) < removed => Ok(Found::Removed),
             Some((block, row)) => Ok(block.pinned(row).map_or(Found::Removed, Found::Value)),
             None => {
                 if loaded.key_filter.is_some() {
                     counters.filter_false_positives.add(1);
                 }
-                Ok(Found::Nothing)
+                Ok(without_row(removed))
             }
         }
     }

@@ -54,6 +54,7 @@ impl Table {
                 return Err(self.corrupt(CorruptionKind::TableMismatch, loaded.footer.key_filter.offset));
             }
         }
+        sum.add_ranges(&loaded.ranges);
         if !sum.matches(&self.meta) {
             return Err(self.corrupt(CorruptionKind::TableMismatch, 0));
         }
