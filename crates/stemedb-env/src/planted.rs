@@ -72,6 +72,8 @@ pub enum Bug {
     LsmFlushesUnpublished,
     /// The manifest does not say which snapshots merges have made impossible: they are served again after a reopen.
     LsmHorizonForgotten,
+    /// Rows that are ingested are put below older ones that still lie in level 0.
+    LsmIngestBelowLevel0,
 }
 
 /// A part of the engine that has suites of its own.
@@ -94,7 +96,7 @@ impl Part {
 }
 
 /// Every defect, for a driver that goes through them.
-pub const ALL: [Bug; 32] = [
+pub const ALL: [Bug; 33] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -127,6 +129,7 @@ pub const ALL: [Bug; 32] = [
     Bug::LsmEditNotSynced,
     Bug::LsmFlushesUnpublished,
     Bug::LsmHorizonForgotten,
+    Bug::LsmIngestBelowLevel0,
 ];
 
 impl Bug {

@@ -38,13 +38,13 @@ pub use compaction::{CompactionProgress, Pressure};
 pub use error::{CorruptionKind, Error, Result};
 pub use iter::LsmIter;
 pub use kv::{
-    Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, Row, TableInfo, TableRepair, Value,
+    Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, Row, SortedRows, TableInfo, TableRepair, Value,
     WriteBatch,
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use stats::{ApplyDelays, LevelStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
-pub use store::{Damage, DelayCause, LsmSnapshot, LsmStore, Replay};
+pub use store::{Damage, DelayCause, Ingested, LsmSnapshot, LsmStore, Replay, RowIter, Versions};
 
 /// The example of the README must compile and hold.
 #[cfg(doctest)]

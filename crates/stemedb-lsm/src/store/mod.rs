@@ -11,8 +11,10 @@ mod checkpoint;
 mod core;
 mod files;
 mod flush;
+mod ingest;
 mod multi_get;
 mod open;
+mod place;
 mod repair;
 mod replay;
 mod snapshot;
@@ -20,7 +22,10 @@ mod write;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-pub use self::replay::Replay;
+pub use self::{
+    ingest::{Ingested, RowIter, Versions},
+    replay::Replay,
+};
 pub use self::{admission::DelayCause, files::Damage, snapshot::LsmSnapshot};
 pub(crate) use self::{
     core::{Change, Core},
