@@ -112,7 +112,9 @@ pub enum Error {
         upto: Lsn,
     },
     /// Batches that are neither published nor abandoned stand before an ingest.
-    #[error("batches up to {applied} are applied and those up to {published} published: publish or abandon the others first")]
+    #[error(
+        "batches up to {applied} are applied and those up to {published} published: publish or abandon the others first"
+    )]
     Unpublished {
         /// The newest applied.
         applied: Lsn,

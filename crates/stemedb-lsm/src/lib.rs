@@ -13,9 +13,11 @@
 //! - `iter`: many sources as one.
 //! - `cache`: decompressed blocks.
 //! - `store`: what ties them together.
+//! - `bulk`: loading many unsorted rows at once.
 // Files that need it say so and prove it.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
 
+mod bulk;
 mod cache;
 mod codec;
 mod compaction;
@@ -34,12 +36,13 @@ mod store;
 mod table;
 mod version;
 
+pub use bulk::{BulkLoader, BulkOptions};
 pub use compaction::{CompactionProgress, Pressure};
 pub use error::{CorruptionKind, Error, Result};
 pub use iter::LsmIter;
 pub use kv::{
-    Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, Row, SortedRows, TableInfo, TableRepair, Value,
-    WriteBatch,
+    Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, Row, SortedRows, TableInfo, TableRepair,
+    Value, WriteBatch,
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use stats::{ApplyDelays, LevelStats, RECENT_COMPACTIONS, Stats};

@@ -500,7 +500,7 @@ impl Core {
         outcome.and(removed)
     }
 
-    pub(super) fn closed<T>(&self) -> Option<Result<T>> {
+    pub(crate) fn closed<T>(&self) -> Option<Result<T>> {
         self.is_closing().then(|| Err(Error::ReadOnly { cause: "the tree is closed".to_owned() }))
     }
 

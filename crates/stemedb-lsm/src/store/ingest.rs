@@ -189,13 +189,7 @@ struct Ingest<'a> {
 }
 
 impl<'a> Ingest<'a> {
-    fn new(
-        core: &'a Core,
-        after: Lsn,
-        upto: Lsn,
-        versions: Versions,
-        expected_bytes: u64,
-    ) -> Ingest<'a> {
+    fn new(core: &'a Core, after: Lsn, upto: Lsn, versions: Versions, expected_bytes: u64) -> Ingest<'a> {
         let state = core.state();
         // Everything is above the horizon, unless all that is below the end of the ingest may be merged.
         let horizon = if versions == Versions::Newest { upto } else { after };
