@@ -23,6 +23,8 @@ pub enum CorruptionKind {
     TableMissing,
     /// The manifest is damaged below what had been durable.
     Manifest,
+    /// The system cannot read it.
+    Unreadable,
 }
 
 impl fmt::Display for CorruptionKind {
@@ -34,6 +36,7 @@ impl fmt::Display for CorruptionKind {
             CorruptionKind::TableMismatch => "SST file differs from the manifest",
             CorruptionKind::TableMissing => "SST file is missing",
             CorruptionKind::Manifest => "invalid manifest record",
+            CorruptionKind::Unreadable => "bytes that the system cannot read",
         })
     }
 }
@@ -132,7 +135,7 @@ pub enum Error {
     Folder {
         /// The folder.
         dir: PathBuf,
-        /// `already holds a tree`, `holds no tree` or `is not empty`.
+        /// `already holds a tree`, `holds no tree`, `is not empty` or `is not a folder`.
         problem: &'static str,
     },
     /// Rebuilt rows do not have the digest that the manifest recorded for the table.

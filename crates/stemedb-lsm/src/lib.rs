@@ -14,6 +14,7 @@
 //! - `cache`: decompressed blocks.
 //! - `store`: what ties them together.
 //! - `bulk`: loading many unsorted rows at once.
+//! - `salvage`: a new tree from what is readable of a damaged one.
 // Files that need it say so and prove it.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
 
@@ -31,6 +32,7 @@ mod manifest;
 mod memtable;
 mod options;
 mod prefetch;
+mod salvage;
 mod stats;
 mod store;
 mod table;
@@ -45,6 +47,7 @@ pub use kv::{
     Value, WriteBatch,
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
+pub use salvage::{Loss, ManifestUse, SalvageOptions, SalvageReport, salvage};
 pub use stats::{ApplyDelays, LevelStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
 pub use store::{Damage, DelayCause, Ingested, LsmSnapshot, LsmStore, Replay, RowIter, Versions};
