@@ -19,19 +19,25 @@ const SUITES: [&str; 5] = ["wal", "lsm", "index", "hybrid", "api"];
 /// Not a layer: the disk below them. It measures and prints by itself.
 const DEVICE: &str = "device";
 
+/// Nor this: the whole engine under everything at once, for half an hour. It judges by itself.
+const SOAK: &str = "soak";
+
 /// Not a layer either: the whole engine, beside others.
 const PEERS: &str = "peers";
 
 /// Runs a suite and prints its table.
 pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
-    if suite == DEVICE {
-        return device(root, options);
+    if [DEVICE, SOAK].contains(&suite) {
+        return own_program(root, suite, options);
     }
     if suite == PEERS {
         return peers::stores(root, options);
     }
     if !SUITES.contains(&suite) {
-        return Err(format!("no suite `{suite}`; there are {}, {PEERS} and {DEVICE}", SUITES.join(", ")));
+        return Err(format!(
+            "no suite `{suite}`; there are {}, {PEERS}, {SOAK} and {DEVICE}",
+            SUITES.join(", ")
+        ));
     }
     let mut command = cargo_bench(root, suite);
     let (mut peers, mut quick) = (suite == "wal", false);
@@ -67,8 +73,8 @@ fn cargo_bench(root: &Path, suite: &str) -> Command {
 }
 
 /// The program knows its options itself; only paths are made independent of where cargo starts it.
-fn device(root: &Path, options: &[&str]) -> Outcome {
-    let mut command = cargo_bench(root, DEVICE);
+fn own_program(root: &Path, suite: &str, options: &[&str]) -> Outcome {
+    let mut command = cargo_bench(root, suite);
     let mut is_path = false;
     for option in options {
         if is_path {
@@ -76,7 +82,7 @@ fn device(root: &Path, options: &[&str]) -> Outcome {
         } else {
             command.arg(option);
         }
-        is_path = matches!(*option, "--dir" | "--json");
+        is_path = matches!(*option, "--dir" | "--json" | "--out");
     }
     steps::command(&mut command)
 }

@@ -58,6 +58,11 @@ impl<'a> Fields<'a> {
         self.take(n)
     }
 
+    /// What has not been taken yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

@@ -15,7 +15,7 @@ use crate::{
     store::{DamageList, DenseTables, Graveyard},
     table::{
         Bounds, Found, Run, RunCursor, Table, TableBuilder, TableContext, TableMeta, TableShape,
-        block::{Block, BlockBuilder, FoundBlock, Lookup},
+        block::{Block, BlockBuilder, FoundBlock, Lookup, UnfoldRoom, unfold},
         decode_meta, encode_meta,
         filter::{Bloom, filter_hash},
         index::{Index, IndexBuilder},
@@ -43,17 +43,34 @@ impl ParsedBlock {
         Block::parse(bytes).ok().map(ParsedBlock)
     }
 
+    /// Unfolds bytes that may be a folded block; `None` if they are none.
+    pub fn unfold(bytes: &[u8], with_index: bool) -> Option<Vec<u8>> {
+        let mut plain = Vec::new();
+        unfold(bytes, with_index, &mut UnfoldRoom::default(), &mut plain).ok().map(|()| plain)
+    }
+
+    /// Encodes rows in table order, folded.
+    pub fn encode_folded(rows: &[Row]) -> Vec<u8> {
+        let mut out = Vec::new();
+        ParsedBlock::builder(rows).encode_folded(&mut out);
+        out
+    }
+
     /// Encodes rows in table order.
     pub fn encode(rows: &[Row]) -> Vec<u8> {
+        let mut out = Vec::new();
+        ParsedBlock::builder(rows).finish(&mut out);
+        out
+    }
+
+    fn builder(rows: &[Row]) -> BlockBuilder {
         let mut builder = BlockBuilder::default();
         let mut last: Option<&[u8]> = None;
         for Row { key, lsn, value } in rows {
             builder.add(key, filter_hash(key), last != Some(key), *lsn, value.as_deref());
             last = Some(key);
         }
-        let mut out = Vec::new();
-        builder.finish(&mut out);
-        out
+        builder
     }
 
     /// Number of rows.

@@ -104,12 +104,28 @@ fn bare() -> (Shape, Vec<Row>) {
     (shape, rows)
 }
 
+/// Folded blocks: keys of many lengths that share much with the one before, several versions, removals.
+fn folded() -> (Shape, Vec<Row>) {
+    let mut rows = Vec::new();
+    for n in 0..120u64 {
+        let key = format!("claim/{}/boiling_point/{}", 1000 + n / 7, "source:".repeat(1 + (n % 5) as usize));
+        for version in 0..1 + n % 3 {
+            let removed = (n + version) % 11 == 4;
+            let value = format!("{n} K, measured at sea level");
+            rows.push(row(format!("{key}{n:03}"), 900 + n - version, (!removed).then_some(value.as_bytes())));
+        }
+    }
+    rows.sort_by(|a, b| (&a.key, b.lsn).cmp(&(&b.key, a.lsn)));
+    (Shape { block_bytes: 1024, compression: Compression::Zstd(1), ..SHAPE }, rows)
+}
+
 type Case = (&'static str, u64, fn() -> (Shape, Vec<Row>));
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     ("plain.sst", 3, plain),
     ("packed.sst", 1_000_004, packed),
     ("zstd.sst", 6, zstd),
     ("bare.sst", 5, bare),
+    ("folded.sst", 8, folded),
 ];
 
 fn write(file: u64, shape: Shape, rows: &[Row]) -> (AloneTable, Vec<u8>) {
@@ -223,6 +239,9 @@ fn the_golden_tables_have_every_case_of_the_format() {
     let zstd = page_of("zstd.sst", 6);
     assert!(zstd.seen.zstd >= 3 && zstd.seen.zstd == zstd.seen.compressed, "{:?}", zstd.seen);
     assert_eq!(packed.seen.zstd, 0);
+    let folded = page_of("folded.sst", 8);
+    assert!(folded.seen.folded > 5 && folded.seen.removals > 5, "{:?}", folded.seen);
+    assert_eq!((plain.seen.folded, zstd.seen.folded), (0, packed.seen.folded));
     let bare = page_of("bare.sst", 5);
     assert_eq!((bare.seen.equal_keys, bare.seen.equal_values, bare.seen.equal_lsns), (1, 1, 1));
     assert_eq!(bare.blocks.len(), 1);

@@ -1,7 +1,7 @@
 //! Any bytes as a data block, and any rows through one.
 //!
 //! ```text
-//! 0  1  odd: the rest is a block; even: the rest makes rows (key length, bytes of {0, 1, 2}, LSN, value)
+//! 0  1  odd: the rest is a block, and with the next bit it is a folded one; even: the rest makes rows (key length, bytes of {0, 1, 2}, LSN, value)
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,7 +17,10 @@ use super::{input::Input, page};
 /// One input.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    if input.byte() & 1 == 1 {
+    let kind = input.byte();
+    if kind & 3 == 3 {
+        any_folded(input.rest());
+    } else if kind & 1 == 1 {
         any_bytes(input.rest());
     } else {
         any_rows(&mut input);
@@ -52,6 +55,19 @@ fn any_bytes(bytes: &[u8]) {
     }
 }
 
+/// What unfolds is a block like any other, with and without its hash index.
+fn any_folded(bytes: &[u8]) {
+    let plain = ParsedBlock::unfold(bytes, true);
+    if let Ok(expected) = page::unfolded_block(bytes)
+        && page::block(&expected, &mut page::Seen::default()).is_ok()
+    {
+        assert!(plain.as_ref() == Some(&expected), "the page unfolds otherwise");
+    }
+    for bytes in plain.into_iter().chain(ParsedBlock::unfold(bytes, false)) {
+        any_bytes(&bytes);
+    }
+}
+
 fn any_rows(input: &mut Input<'_>) {
     let mut rows = BTreeMap::new();
     let spread = u64::from(input.byte());
@@ -72,6 +88,9 @@ fn any_rows(input: &mut Input<'_>) {
     let read =
         page::block(&bytes, &mut page::Seen::default()).unwrap_or_else(|what| panic!("the page: {what}"));
     assert!(rows.iter().map(|row| (row.key.clone(), row.lsn.0, row.value.clone())).eq(read));
+    let folded = ParsedBlock::encode_folded(&rows);
+    assert_eq!(ParsedBlock::unfold(&folded, true).as_ref(), Some(&bytes));
+    assert_eq!(page::unfolded_block(&folded).as_ref(), Ok(&bytes));
     let Some(block) = ParsedBlock::parse(&bytes) else { panic!("a block that was written cannot be read") };
     assert_eq!((0..block.rows()).map(|at| block.row(at)).collect::<Vec<_>>(), rows);
     for row in &rows {

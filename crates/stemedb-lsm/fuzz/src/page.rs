@@ -98,6 +98,7 @@ pub fn properties(front: &mut Front<'_>) -> Outcome<Properties> {
 pub struct Seen {
     pub compressed: u64,
     pub zstd: u64,
+    pub folded: u64,
     pub hash_indexes: u64,
     pub conflicts: u64,
     pub wide_starts: u64,
@@ -147,6 +148,7 @@ fn sealed<'a>(
     let tag = front.take(1, "tag")?[0];
     same(&what, front.number(8, "checksum")?, checksum(database, file, offset as u64, &block[..n - 8]))?;
     if tag & 0xC0 == 0 {
+        // Folded or not: see `folded_block`.
         return Ok(Opened { tag, payload: payload.into() });
     }
     let mut front = Front { rest: payload };
@@ -179,6 +181,82 @@ fn spans(starts: &[u8], width: usize, rows: usize, total: usize, what: &str) -> 
         return Err(format!("{what}: starts go back"));
     }
     Ok(begins.windows(2).map(|pair| (pair[0], pair[1])).collect())
+}
+
+/// A number in 7-bit groups, lowest first.
+fn length(front: &mut Front<'_>, what: &str) -> Outcome<usize> {
+    let mut n = 0;
+    for group in 0..4 {
+        let byte = front.number(1, what)? as usize;
+        n |= (byte & 0x7F) << (7 * group);
+        if byte < 0x80 {
+            return Ok(n);
+        }
+    }
+    Err(format!("{what}: more than 28 bits"))
+}
+
+/// A data block as it is in a file, folded: the plain one that it stands for.
+pub fn unfolded_block(payload: &[u8]) -> Outcome<Vec<u8>> {
+    let mut front = Front { rest: payload };
+    let fixed = front.take(26, "fixed fields")?;
+    let field = |at: usize, n: usize| little(&fixed[at..at + n]) as usize;
+    let (rows, prefix_bytes, suffix_bytes, buckets) = (field(0, 4), field(4, 4), field(8, 4), field(12, 2));
+    let (lsn_width, key_width, value_width, flags) = (field(14, 1), field(15, 1), field(16, 1), field(17, 1));
+    let bits = front.number(1, "LSN bits")? as usize;
+    same("LSN bits and width", bits == 0, lsn_width == 0)?;
+    same("LSN bits", bits <= lsn_width * 8, true)?;
+    let prefix = front.take(prefix_bytes, "prefix")?;
+    let shared = front.take(rows, "shared")?.to_vec();
+    let rests: Vec<usize> = (0..rows)
+        .map(|row| match key_width {
+            0 => (suffix_bytes / rows).checked_sub(usize::from(shared[row])).ok_or("a short key".to_owned()),
+            _ => length(&mut front, "length of a rest"),
+        })
+        .collect::<Outcome<_>>()?;
+    let values: Vec<usize> = (0..if value_width == 0 { 0 } else { rows })
+        .map(|_| length(&mut front, "length of a value"))
+        .collect::<Outcome<_>>()?;
+    let packed = front.take((rows * bits).div_ceil(8), "LSNs")?;
+    let bit = |at: usize| u64::from(packed[at / 8] >> (at % 8) & 1);
+    let lsns = (0..rows).map(|row| (0..bits).map(|n| bit(row * bits + n) << n).sum::<u64>());
+    let removals = front.take(if flags & 1 == 1 { rows.div_ceil(8) } else { 0 }, "removals")?;
+    let mut suffixes: Vec<Vec<u8>> = Vec::new();
+    for (shared, rest) in shared.iter().zip(&rests) {
+        let before = suffixes.last().cloned().unwrap_or_default();
+        let kept = before.get(..usize::from(*shared)).ok_or("more shared than there is")?;
+        suffixes.push([kept, front.take(*rest, "rest")?].concat());
+    }
+    same("length of the suffixes", suffixes.iter().map(Vec::len).sum(), suffix_bytes)?;
+    let mut block = fixed.to_vec();
+    let mut index = vec![255u8; buckets];
+    for (row, suffix) in suffixes.iter().enumerate() {
+        if buckets > 0 && (row == 0 || suffixes[row - 1] != *suffix) {
+            let middle = xxh3_64(&[prefix, suffix].concat()) >> 16 & 0xFFFF_FFFF;
+            let bucket = &mut index[((middle * buckets as u64) >> 32) as usize];
+            *bucket = if *bucket == 255 { row as u8 } else { 254 };
+        }
+    }
+    block.extend(index);
+    let starts = |lengths: &[usize], width: usize, block: &mut Vec<u8>| {
+        let mut start = 0_usize;
+        for length in lengths.iter().filter(|_| width > 0) {
+            block.extend_from_slice(&start.to_le_bytes()[..width]);
+            start += length;
+        }
+        start
+    };
+    starts(&suffixes.iter().map(Vec::len).collect::<Vec<_>>(), key_width, &mut block);
+    let value_bytes = starts(&values, value_width, &mut block);
+    if value_width > 0 {
+        same("length of the values", front.rest.len(), value_bytes)?;
+    }
+    lsns.for_each(|lsn| block.extend_from_slice(&lsn.to_le_bytes()[..lsn_width]));
+    block.extend_from_slice(removals);
+    block.extend_from_slice(prefix);
+    suffixes.iter().for_each(|suffix| block.extend_from_slice(suffix));
+    block.extend_from_slice(front.rest);
+    Ok(block)
 }
 
 /// A data block.
@@ -343,10 +421,15 @@ pub fn table(bytes: &[u8], database: [u8; 16], file: u64) -> Outcome<Table> {
     let mut blocks = Vec::new();
     for (offset, n) in &places {
         let opened = sealed(bytes, *offset, *n, &database, file)?;
-        same("tag", [0x01, 0x41, 0x81].contains(&opened.tag), true)?;
-        seen.compressed += u64::from(opened.tag != 1);
-        seen.zstd += u64::from(opened.tag == 0x41);
-        blocks.push(block(&opened.payload, &mut seen)?);
+        same("tag", [0x01, 0x41, 0x81].contains(&(opened.tag & !0x20)), true)?;
+        seen.compressed += u64::from(opened.tag & 0xC0 != 0);
+        seen.zstd += u64::from(opened.tag & 0x40 != 0);
+        if opened.tag & 0x20 == 0 {
+            blocks.push(block(&opened.payload, &mut seen)?);
+        } else {
+            seen.folded += 1;
+            blocks.push(block(&unfolded_block(&opened.payload)?, &mut seen)?);
+        }
     }
     let parts = [(0, 48)].into_iter().chain(places).chain(handles).chain([(at, 104)]).collect();
     let table = Table { derivation, blocks, separators, key_filter, prefix_filter, properties, seen, parts };

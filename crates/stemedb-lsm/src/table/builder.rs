@@ -8,7 +8,9 @@ use super::{
     block::BlockBuilder,
     encode_meta,
     filter::{Bloom, filter_hash},
-    format::{BlockHandle, BlockKind, Footer, HEADER_BYTES, TableIdentity, encode_header, seal_block},
+    format::{
+        BlockHandle, BlockKind, Footer, HEADER_BYTES, Packing, TableIdentity, encode_header, seal_block,
+    },
     index::{IndexBuilder, shortest_separator},
     meta::TableMeta,
     pack::Packer,
@@ -176,14 +178,22 @@ impl TableBuilder {
 
     fn finish_block(&mut self) -> Result<()> {
         self.payload.clear();
-        self.block.finish(&mut self.payload);
+        // Folding is worth its time where compression is, and makes it worth more.
+        let folded = self.shape.compression != Compression::None && self.block.folds_well();
+        if folded {
+            self.block.encode_folded(&mut self.payload);
+            self.block.clear();
+        } else {
+            self.block.finish(&mut self.payload);
+        }
         let offset = self.position();
         let start = self.buffer.len();
         let (codec, content) = match self.packer.pack(&self.payload) {
             Some((codec, packed)) => (Some(codec), packed),
             None => (None, self.payload.as_slice()),
         };
-        seal_block(&self.identity, BlockKind::Data, codec, content, offset, &mut self.buffer);
+        let packing = Packing { codec, folded };
+        seal_block(&self.identity, BlockKind::Data, packing, content, offset, &mut self.buffer);
         self.pending = Some(u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX));
         if self.buffer.len() >= WRITE_BYTES {
             self.write_out()?;
@@ -206,7 +216,7 @@ impl TableBuilder {
     fn append_block(&mut self, kind: BlockKind, payload: &[u8]) -> BlockHandle {
         let offset = self.position();
         let start = self.buffer.len();
-        seal_block(&self.identity, kind, None, payload, offset, &mut self.buffer);
+        seal_block(&self.identity, kind, Packing::PLAIN, payload, offset, &mut self.buffer);
         BlockHandle { offset, bytes: u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX) }
     }
 

@@ -9,7 +9,7 @@ use stemedb_env::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::pack::Room;
+use super::pack::{Folded, Room};
 use crate::{
     CorruptionKind, Error, Result,
     codec::{Fields, Malformed},
@@ -49,6 +49,35 @@ pub(crate) enum Codec {
     Zstd = 0x40,
 }
 
+/// Set in the tag of a data block that is folded: see [`super::block::unfold`].
+const FOLDED: u8 = 0x20;
+
+/// In which form a block is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Packing {
+    /// How it is compressed.
+    pub(crate) codec: Option<Codec>,
+    /// Whether it is folded, below the compression.
+    pub(crate) folded: bool,
+}
+
+impl Packing {
+    /// As it is in memory.
+    pub(crate) const PLAIN: Packing = Packing { codec: None, folded: false };
+
+    fn tag(self, kind: BlockKind) -> u8 {
+        kind as u8 | self.codec.map_or(0, |codec| codec as u8) | if self.folded { FOLDED } else { 0 }
+    }
+
+    /// `None` for a tag that no block of this kind can have.
+    fn of_tag(tag: u8, kind: BlockKind) -> Option<Packing> {
+        let codecs = [None, Some(Codec::Lz4), Some(Codec::Zstd)];
+        let mut all =
+            codecs.into_iter().flat_map(|codec| [false, true].map(|folded| Packing { codec, folded }));
+        all.find(|packing| packing.tag(kind) == tag && (!packing.folded || kind == BlockKind::Data))
+    }
+}
+
 /// Where a block lies, trailer included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct BlockHandle {
@@ -75,19 +104,19 @@ impl TableIdentity {
     }
 }
 
-/// Appends a block and its trailer to `out`; `offset` is where the block begins in the file. `payload` may be
-/// compressed, and then starts with its uncompressed length.
+/// Appends a block and its trailer to `out`; `offset` is where the block begins in the file. A compressed `payload` starts
+/// with its uncompressed length.
 pub(crate) fn seal_block(
     identity: &TableIdentity,
     kind: BlockKind,
-    codec: Option<Codec>,
+    packing: Packing,
     payload: &[u8],
     offset: u64,
     out: &mut Vec<u8>,
 ) {
     let start = out.len();
     out.extend_from_slice(payload);
-    out.push(kind as u8 | codec.map_or(0, |codec| codec as u8));
+    out.push(packing.tag(kind));
     let checksum = identity.checksum(offset, out.get(start..).unwrap_or_default());
     out.extend_from_slice(&checksum.to_le_bytes());
 }
@@ -99,6 +128,8 @@ pub(crate) enum Payload {
     Stored(usize),
     /// It was compressed: the first so many bytes of the room for it.
     Unpacked(usize),
+    /// It was folded: all of the room for that.
+    Unfolded,
 }
 
 impl Payload {
@@ -107,11 +138,12 @@ impl Payload {
         match self {
             Payload::Stored(n) => sealed.get(..n).unwrap_or_default(),
             Payload::Unpacked(n) => room.bytes().get(..n).unwrap_or_default(),
+            Payload::Unfolded => room.unfolded(),
         }
     }
 }
 
-/// Verifies a block, and decompresses it into `room` if need be.
+/// Verifies a block, and decompresses and unfolds it into `room` if need be.
 pub(crate) fn open_block(
     identity: &TableIdentity,
     kind: BlockKind,
@@ -125,12 +157,16 @@ pub(crate) fn open_block(
         return Err(CorruptionKind::BlockChecksum);
     }
     let (tag, payload) = covered.split_last().ok_or(CorruptionKind::BlockFormat)?;
-    if *tag == kind as u8 {
-        return Ok(Payload::Stored(payload.len()));
+    let packing = Packing::of_tag(*tag, kind).ok_or(CorruptionKind::BlockFormat)?;
+    let unpacked = match packing.codec {
+        Some(codec) => Some(room.unpack(codec, payload)?),
+        None => None,
+    };
+    if !packing.folded {
+        return Ok(unpacked.map_or(Payload::Stored(payload.len()), Payload::Unpacked));
     }
-    let codec = [Codec::Lz4, Codec::Zstd].into_iter().find(|codec| *tag == kind as u8 | *codec as u8);
-    let codec = codec.ok_or(CorruptionKind::BlockFormat)?;
-    room.unpack(codec, payload).map(Payload::Unpacked)
+    room.unfold(unpacked.map_or(Folded::Stored(payload), Folded::Unpacked))?;
+    Ok(Payload::Unfolded)
 }
 
 /// Room for one block on its way from the file into memory. Reused: memory that is asked for anew costs more than the
@@ -280,7 +316,7 @@ mod tests {
     #[test]
     fn a_block_verifies_only_at_its_own_place_and_as_its_own_kind() {
         let mut sealed = Vec::new();
-        seal_block(&HOME, BlockKind::Data, None, b"rows", 48, &mut sealed);
+        seal_block(&HOME, BlockKind::Data, Packing::PLAIN, b"rows", 48, &mut sealed);
         let open = |identity: &TableIdentity, kind, sealed: &[u8], offset| {
             open_block(identity, kind, sealed, offset, &mut Room::default())
         };
@@ -302,8 +338,9 @@ mod tests {
             let mut packer = Packer::new(with);
             let (codec, payload) = packer.pack(&rows).unwrap();
             let mut payload = payload.to_vec();
+            let packing = Packing { codec: Some(codec), folded: false };
             let mut sealed = Vec::new();
-            seal_block(&HOME, BlockKind::Data, Some(codec), &payload, 48, &mut sealed);
+            seal_block(&HOME, BlockKind::Data, packing, &payload, 48, &mut sealed);
             // In a room that an earlier, larger block has used.
             assert_eq!(
                 open_block(&HOME, BlockKind::Data, &sealed, 48, &mut room),
@@ -313,13 +350,13 @@ mod tests {
             for wild in [u32::MAX, 65 << 20, 1501] {
                 payload[..4].copy_from_slice(&wild.to_le_bytes());
                 let mut sealed = Vec::new();
-                seal_block(&HOME, BlockKind::Data, Some(codec), &payload, 48, &mut sealed);
+                seal_block(&HOME, BlockKind::Data, packing, &payload, 48, &mut sealed);
                 let refused = open_block(&HOME, BlockKind::Data, &sealed, 48, &mut room);
                 assert_eq!(refused, Err(CorruptionKind::BlockFormat));
             }
         }
         let mut sealed = Vec::new();
-        seal_block(&HOME, BlockKind::Data, None, b"rows", 48, &mut sealed);
+        seal_block(&HOME, BlockKind::Data, Packing::PLAIN, b"rows", 48, &mut sealed);
         let tag = sealed.len() - 9;
         sealed.truncate(tag);
         sealed.push(BlockKind::Data as u8 | Codec::Lz4 as u8 | Codec::Zstd as u8);

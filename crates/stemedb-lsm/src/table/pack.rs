@@ -4,7 +4,10 @@ use std::fmt;
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-use super::format::{Codec, MAX_BLOCK_BYTES};
+use super::{
+    block::{UnfoldRoom, unfold},
+    format::{Codec, MAX_BLOCK_BYTES},
+};
 use crate::{
     Compression, CorruptionKind,
     codec::{Fields, Malformed},
@@ -65,11 +68,24 @@ impl Packer {
     }
 }
 
-/// Room for one decompressed block, reused from block to block.
+/// Room for one decompressed and unfolded block, reused from block to block.
 #[derive(Default)]
 pub(crate) struct Room {
     bytes: Vec<u8>,
+    unfolded: Vec<u8>,
+    unfold: UnfoldRoom,
+    /// The blocks are read in order, so nobody needs their hash indexes.
+    without_index: bool,
     zstd: Option<zstd::bulk::Decompressor<'static>>,
+}
+
+/// Where a folded block lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Folded<'a> {
+    /// In the room, where it was decompressed: the first so many bytes.
+    Unpacked(usize),
+    /// Elsewhere.
+    Stored(&'a [u8]),
 }
 
 impl fmt::Debug for Room {
@@ -103,13 +119,33 @@ impl Room {
         if unpacked == Some(bytes) { Ok(bytes) } else { Err(malformed) }
     }
 
+    /// For a reader in order, who needs no hash indexes; or for lookups, as a new room is.
+    pub(crate) fn without_index(&mut self, without: bool) {
+        self.without_index = without;
+    }
+
+    /// Unfolds a block: the first so many bytes of what was decompressed last, or one that was stored as it is.
+    pub(super) fn unfold(&mut self, folded: Folded<'_>) -> Result<(), CorruptionKind> {
+        let folded = match folded {
+            Folded::Unpacked(bytes) => self.bytes.get(..bytes).unwrap_or_default(),
+            Folded::Stored(bytes) => bytes,
+        };
+        unfold(folded, !self.without_index, &mut self.unfold, &mut self.unfolded)
+            .map_err(|Malformed| CorruptionKind::BlockFormat)
+    }
+
+    /// What was unfolded last.
+    pub(super) fn unfolded(&self) -> &[u8] {
+        &self.unfolded
+    }
+
     /// What was decompressed last.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.unfolded.capacity()
     }
 }
 

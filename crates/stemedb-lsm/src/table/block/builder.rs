@@ -66,6 +66,30 @@ fn put_starts(out: &mut Vec<u8>, ends: impl Iterator<Item = u32>, width: u8) {
     }
 }
 
+/// The fixed fields of a block.
+pub(super) struct Columns {
+    rows: usize,
+    prefix_bytes: usize,
+    suffix_bytes: usize,
+    pub(super) buckets: usize,
+    pub(super) lsn_width: u8,
+    pub(super) key_width: u8,
+    pub(super) value_width: u8,
+    flags: u8,
+    pub(super) min_lsn: u64,
+}
+
+impl Columns {
+    pub(super) fn put_fixed(&self, out: &mut Vec<u8>) {
+        for field in [self.rows, self.prefix_bytes, self.suffix_bytes] {
+            out.extend_from_slice(&narrow(field).to_le_bytes());
+        }
+        out.extend_from_slice(&u16::try_from(self.buckets).unwrap_or_default().to_le_bytes());
+        out.extend_from_slice(&[self.lsn_width, self.key_width, self.value_width, self.flags]);
+        out.extend_from_slice(&self.min_lsn.to_le_bytes());
+    }
+}
+
 impl BlockBuilder {
     /// Adds a row behind all others. `hash` is the key's filter hash; `new_key` says that the row before has another key.
     pub(crate) fn add(&mut self, key: &[u8], hash: u64, new_key: bool, lsn: Lsn, value: Option<&[u8]>) {
@@ -99,52 +123,105 @@ impl BlockBuilder {
         FIXED_BYTES + self.prefix_bytes + suffixes + self.values.len() + rows * 4
     }
 
+    /// Number of rows so far.
+    pub(crate) fn rows(&self) -> usize {
+        self.places.len()
+    }
+
     /// Appends the encoded block to `out` and empties the builder.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        self.encode(out);
+        self.clear();
+    }
+
+    /// Appends the encoded block. The builder keeps its rows.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let columns = self.columns();
+        let rows = self.rows();
+        out.reserve(FIXED_BYTES + columns.buckets + rows * 17 + self.keys.len() + self.values.len());
+        columns.put_fixed(out);
+        hash_index::build(&self.firsts, columns.buckets, out);
+        put_starts(out, self.suffix_ends(), columns.key_width);
+        put_starts(out, self.value_ends(), columns.value_width);
+        if columns.lsn_width > 0 {
+            self.lsns().for_each(|lsn| put(out, lsn - columns.min_lsn, columns.lsn_width));
+        }
+        self.put_removals(out);
+        out.extend_from_slice(self.prefix());
+        (0..rows).for_each(|row| out.extend_from_slice(self.suffix(row)));
+        out.extend_from_slice(&self.values);
+    }
+
+    pub(super) fn columns(&self) -> Columns {
         let rows = self.places.len();
+        let min_lsn = self.lsns().min().unwrap_or_default();
+        let suffix_bytes = self.keys.len() - rows * self.prefix_bytes;
+        Columns {
+            rows,
+            prefix_bytes: self.prefix_bytes,
+            suffix_bytes,
+            buckets: hash_index::bucket_count(rows, self.firsts.len()),
+            lsn_width: width_of(self.lsns().max().unwrap_or_default() - min_lsn),
+            key_width: start_width(self.suffix_ends(), suffix_bytes),
+            value_width: start_width(self.value_ends(), self.values.len()),
+            flags: if self.removals > 0 { FLAG_TOMBSTONES } else { 0 },
+            min_lsn,
+        }
+    }
+
+    pub(super) fn lsns(&self) -> impl Iterator<Item = u64> + '_ {
+        self.places.iter().map(|place| place.lsn.0)
+    }
+
+    fn suffix_ends(&self) -> impl Iterator<Item = u32> + Clone + '_ {
         let prefix = self.prefix_bytes;
-        let suffix_bytes = self.keys.len() - rows * prefix;
-        let lsns = self.places.iter().map(|place| place.lsn.0);
-        let min = lsns.clone().min().unwrap_or_default();
-        let lsn_width = width_of(lsns.max().unwrap_or_default() - min);
-        let key_ends =
-            self.places.iter().enumerate().map(|(at, place)| place.key_end - narrow((at + 1) * prefix));
-        let value_ends = self.places.iter().map(|place| place.value_end);
-        let key_width = start_width(key_ends.clone(), suffix_bytes);
-        let value_width = start_width(value_ends.clone(), self.values.len());
-        let buckets = hash_index::bucket_count(rows, self.firsts.len());
-        out.reserve(FIXED_BYTES + buckets + rows * 17 + prefix + suffix_bytes + self.values.len());
-        for field in [rows, prefix, suffix_bytes] {
-            out.extend_from_slice(&narrow(field).to_le_bytes());
-        }
-        out.extend_from_slice(&u16::try_from(buckets).unwrap_or_default().to_le_bytes());
-        let flags = if self.removals > 0 { FLAG_TOMBSTONES } else { 0 };
-        out.extend_from_slice(&[lsn_width, key_width, value_width, flags]);
-        out.extend_from_slice(&min.to_le_bytes());
-        hash_index::build(&self.firsts, buckets, out);
-        put_starts(out, key_ends, key_width);
-        put_starts(out, value_ends, value_width);
-        if lsn_width > 0 {
-            self.places.iter().for_each(|place| put(out, place.lsn.0 - min, lsn_width));
-        }
+        self.places.iter().enumerate().map(move |(at, place)| place.key_end - narrow((at + 1) * prefix))
+    }
+
+    fn value_ends(&self) -> impl Iterator<Item = u32> + Clone + '_ {
+        self.places.iter().map(|place| place.value_end)
+    }
+
+    /// What all keys share.
+    pub(super) fn prefix(&self) -> &[u8] {
+        self.keys.get(..self.prefix_bytes).unwrap_or_default()
+    }
+
+    /// Where row `at` begins, given where each ends.
+    fn start(&self, at: usize, end: impl Fn(&Place) -> u32) -> usize {
+        at.checked_sub(1).and_then(|before| self.places.get(before)).map_or(0, |place| end(place) as usize)
+    }
+
+    /// The key of row `at` without what all keys share.
+    pub(super) fn suffix(&self, at: usize) -> &[u8] {
+        let start = self.start(at, |place| place.key_end) + self.prefix_bytes;
+        let end = self.places.get(at).map_or(0, |place| place.key_end as usize);
+        self.keys.get(start..end).unwrap_or_default()
+    }
+
+    /// Length of the value of row `at`.
+    pub(super) fn value_bytes(&self, at: usize) -> usize {
+        let end = self.places.get(at).map_or(0, |place| place.value_end as usize);
+        end.saturating_sub(self.start(at, |place| place.value_end))
+    }
+
+    /// All values.
+    pub(super) fn values(&self) -> &[u8] {
+        &self.values
+    }
+
+    /// Appends a bit per row, if there are removals at all.
+    pub(super) fn put_removals(&self, out: &mut Vec<u8>) {
         if self.removals > 0 {
             for group in self.places.chunks(8) {
                 let bits = group.iter().enumerate();
                 out.push(bits.fold(0, |bits, (at, place)| bits | (u8::from(place.removed) << at)));
             }
         }
-        out.extend_from_slice(self.keys.get(..prefix).unwrap_or_default());
-        let mut start = 0;
-        for place in &self.places {
-            let end = place.key_end as usize;
-            out.extend_from_slice(self.keys.get(start + prefix..end).unwrap_or_default());
-            start = end;
-        }
-        out.extend_from_slice(&self.values);
-        self.clear();
     }
 
-    fn clear(&mut self) {
+    /// Forgets all rows and keeps the memory.
+    pub(crate) fn clear(&mut self) {
         self.keys.clear();
         self.values.clear();
         self.places.clear();

@@ -49,7 +49,15 @@ pub(super) fn bucket_count(rows: usize, keys: usize) -> usize {
 pub(super) fn build(firsts: &[(u64, u32)], buckets: usize, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + buckets, EMPTY);
-    let Some(table) = out.get_mut(start..) else { return };
+    if let Some(table) = out.get_mut(start..) {
+        fill(firsts, table);
+    }
+}
+
+/// As [`build`], in buckets that are there already; what was in them is overwritten.
+pub(super) fn fill(firsts: &[(u64, u32)], table: &mut [u8]) {
+    let buckets = table.len();
+    table.fill(EMPTY);
     for (hash, row) in firsts {
         if let Some(bucket) = table.get_mut(bucket_of(*hash, buckets)) {
             *bucket = if *bucket == EMPTY { u8::try_from(*row).unwrap_or(CONFLICT) } else { CONFLICT };

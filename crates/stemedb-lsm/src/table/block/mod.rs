@@ -12,10 +12,12 @@
 //! when there are none.
 
 mod builder;
+mod fold;
 mod hash_index;
 mod reader;
 
 pub(crate) use builder::BlockBuilder;
+pub(crate) use fold::{UnfoldRoom, unfold};
 pub(crate) use reader::{Block, BlockBytes, FoundBlock, Lookup, Place, memory_bytes, take_touched, touch};
 
 /// Bytes before the buckets.
@@ -32,13 +34,18 @@ mod tests {
 
     type Rows = std::collections::BTreeMap<(Vec<u8>, std::cmp::Reverse<u64>), Option<Vec<u8>>>;
 
-    fn build(rows: &Rows) -> Vec<u8> {
+    fn builder(rows: &Rows) -> BlockBuilder {
         let mut builder = BlockBuilder::default();
         let mut last: Option<&[u8]> = None;
         for ((key, lsn), value) in rows {
             builder.add(key, filter_hash(key), last != Some(key), Lsn(lsn.0), value.as_deref());
             last = Some(key);
         }
+        builder
+    }
+
+    fn build(rows: &Rows) -> Vec<u8> {
+        let mut builder = builder(rows);
         let mut out = Vec::new();
         builder.finish(&mut out);
         assert!(builder.is_empty());
@@ -101,6 +108,53 @@ mod tests {
                 }
                 let _ = block.lower_bound(b"abc", Lsn(4));
                 let _ = FoundBlock::Read(block).find(b"abc", filter_hash(b"abc"), Lsn(4));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_folded_block_unfolds_into_the_plain_one(
+            rows in proptest::collection::btree_map(
+                (proptest::collection::vec(0u8..2, 0..300), (1u64..1 << 40).prop_map(std::cmp::Reverse)),
+                proptest::option::weighted(0.8, proptest::collection::vec(any::<u8>(), 0..40)),
+                1..300,
+            ),
+            copies in 1u64..4,
+            equal_lsns in any::<bool>(),
+        ) {
+            // Several versions of each key.
+            let rows: Rows = rows.into_iter().flat_map(|((key, lsn), value)| {
+                (0..if equal_lsns { 1 } else { copies }).map(move |n| {
+                    let lsn = if equal_lsns { 7 } else { lsn.0 + n };
+                    ((key.clone(), std::cmp::Reverse(lsn)), value.clone())
+                })
+            }).collect();
+            let builder = builder(&rows);
+            let (mut plain, mut folded, mut unfolded) = (Vec::new(), Vec::new(), vec![9; 5000]);
+            builder.encode(&mut plain);
+            builder.encode_folded(&mut folded);
+            let mut room = UnfoldRoom::default();
+            prop_assert_eq!(unfold(&folded, true, &mut room, &mut unfolded), Ok(()));
+            prop_assert!(plain == unfolded);
+            prop_assert_eq!(unfold(&folded, false, &mut room, &mut unfolded), Ok(()));
+            let (with, without) = (Block::parse(&plain).unwrap(), Block::parse(&unfolded).unwrap());
+            for at in 0..rows.len() {
+                prop_assert_eq!(with.suffix(at), without.suffix(at));
+                prop_assert_eq!((with.value(at), with.lsn(at)), (without.value(at), without.lsn(at)));
+            }
+            // Any cut and any changed byte: an error, or a block that can be read.
+            for at in 0..folded.len().min(400) {
+                prop_assert!(unfold(&folded[..at], true, &mut room, &mut unfolded).is_err() || at >= FIXED_BYTES);
+                let mut changed = folded.clone();
+                changed[at] ^= 1 << (at % 8);
+                if unfold(&changed, at % 2 == 0, &mut room, &mut unfolded).is_ok()
+                    && let Ok(block) = Block::parse(&unfolded)
+                {
+                    for row in 0..block.rows() {
+                        let _ = (block.suffix(row), block.value(row), block.lsn(row));
+                    }
+                }
             }
         }
     }

@@ -271,8 +271,11 @@ impl Table {
         }
         let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
         let data_end = loaded.footer.key_filter.offset;
+        let fill = fill && !ahead.is_long();
         let block =
             ahead.sealed(&*loaded.file, self.meta.file, handle, data_end).ok().and_then(|(sealed, room)| {
+                // What goes into the cache will be looked up in.
+                room.without_index(!fill);
                 let payload =
                     open_block(&self.identity(), BlockKind::Data, sealed, handle.offset, room).ok()?;
                 Block::parse(payload.of(sealed, room)).ok()
@@ -283,7 +286,7 @@ impl Table {
         };
         self.context.counters.cache_misses.add(1);
         self.context.counters.block_reads.add(1);
-        if fill && !ahead.is_long() {
+        if fill {
             self.context.cache.insert(&loaded.slots, at, &block);
         }
         Ok(block)
