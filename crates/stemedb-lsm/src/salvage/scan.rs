@@ -12,7 +12,7 @@ use crate::{
     table::{
         Room,
         block::Block,
-        format::{BlockKind, Codec, HEADER_BYTES, TRAILER_BYTES, TableIdentity, open_block},
+        format::{BlockKind, HEADER_BYTES, Packing, TRAILER_BYTES, TableIdentity, open_block},
     },
 };
 
@@ -39,7 +39,7 @@ pub(super) enum Found<'b> {
 
 /// What stands at one place.
 enum Here {
-    Data(Box<Block>, usize),
+    Data(Block, usize),
     /// A block behind the last data block.
     Other,
     Nothing,
@@ -75,16 +75,23 @@ impl Window<'_> {
     }
 }
 
-fn kind_of(tag: u8) -> Option<BlockKind> {
-    let data = BlockKind::Data as u8;
-    [BlockKind::Index, BlockKind::KeyFilter, BlockKind::PrefixFilter, BlockKind::Properties]
-        .into_iter()
-        .find(|kind| *kind as u8 == tag)
-        .or_else(|| {
-            [data, data | Codec::Lz4 as u8, data | Codec::Zstd as u8]
-                .contains(&tag)
-                .then_some(BlockKind::Data)
+/// What each byte means as a tag.
+type Tags = [Option<BlockKind>; 256];
+
+fn tags() -> Tags {
+    let kinds = [
+        BlockKind::Data,
+        BlockKind::Index,
+        BlockKind::KeyFilter,
+        BlockKind::PrefixFilter,
+        BlockKind::Properties,
+    ];
+    std::array::from_fn(|tag| {
+        let tag = u8::try_from(tag).ok()?;
+        kinds.into_iter().find(|kind| {
+            Packing::of_tag(tag, *kind).is_some_and(|it| *kind == BlockKind::Data || it == Packing::PLAIN)
         })
+    })
 }
 
 /// Looks for the end of a block that begins with `bytes`, which lie at `offset`.
@@ -93,12 +100,13 @@ fn look(
     bytes: &[u8],
     offset: u64,
     longest: usize,
+    tags: &Tags,
     only_data: bool,
     room: &mut Room,
 ) -> Here {
     let longest = bytes.len().min(longest);
     for at in 1..longest.saturating_sub(TRAILER_BYTES - 1) {
-        let Some(kind) = bytes.get(at).copied().and_then(kind_of) else { continue };
+        let Some(kind) = bytes.get(at).and_then(|tag| *tags.get(usize::from(*tag))?) else { continue };
         if only_data && kind != BlockKind::Data {
             continue;
         }
@@ -108,7 +116,7 @@ fn look(
             return Here::Other;
         }
         if let Ok(block) = Block::parse(payload.of(sealed, room)) {
-            return Here::Data(Box::new(block), sealed.len());
+            return Here::Data(block, sealed.len());
         }
     }
     Here::Nothing
@@ -123,9 +131,10 @@ pub(super) fn search(
 ) -> Result<()> {
     let mut window = Window { file, start: 0, bytes: Vec::new(), end };
     let mut room = Room::default();
+    let tags = tags();
     let mut at = HEADER_BYTES as u64;
     while at < end {
-        match look(identity, window.from(at, LONGEST_BYTES), at, LONGEST_BYTES, false, &mut room) {
+        match look(identity, window.from(at, LONGEST_BYTES), at, LONGEST_BYTES, &tags, false, &mut room) {
             Here::Data(block, bytes) => {
                 found(Found::Block(&block))?;
                 at += bytes as u64;
@@ -133,9 +142,8 @@ pub(super) fn search(
             Here::Other => return Ok(()),
             Here::Nothing => {
                 let lost = at;
-                let next = next_block(identity, &mut window, &mut at, &mut room);
-                let next = next.as_deref();
-                found(Found::Lost { offset: lost, bytes: at - lost, next })?;
+                let next = next_block(identity, &mut window, &mut at, &tags, &mut room);
+                found(Found::Lost { offset: lost, bytes: at - lost, next: next.as_ref() })?;
             }
         }
     }
@@ -147,8 +155,9 @@ fn next_block(
     identity: &TableIdentity,
     window: &mut Window<'_>,
     at: &mut u64,
+    tags: &Tags,
     room: &mut Room,
-) -> Option<Box<Block>> {
+) -> Option<Block> {
     loop {
         *at += 1;
         if *at >= window.end {
@@ -160,7 +169,7 @@ fn next_block(
         if !(1..=MOST_AT_FRONT).contains(&front) {
             continue;
         }
-        if let Here::Data(block, _) = look(identity, bytes, *at, LONGEST_BEHIND_BYTES, true, room) {
+        if let Here::Data(block, _) = look(identity, bytes, *at, LONGEST_BEHIND_BYTES, tags, true, room) {
             return Some(block);
         }
     }

@@ -59,7 +59,7 @@ pub(super) fn read_table(
                 scan::Found::Block(block) => reading.take(block),
                 scan::Found::Lost { offset, bytes, next } => {
                     let from = reading.last.clone();
-                    let upto = next.map(|block| first_key(block));
+                    let upto = next.map(first_key);
                     reading.lose(offset, bytes, CorruptionKind::BlockChecksum, from, upto);
                     Ok(())
                 }
