@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, hint::black_box};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stemedb_benches::{scaled, scattered, scratch};
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmOptions, LsmStore, WriteBatch};
+use stemedb_lsm::{
+    BulkOptions, Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmOptions, LsmStore, Versions, WriteBatch,
+};
 use tempfile::TempDir;
 
 const BATCH_ROWS: usize = 1_000;
@@ -236,5 +238,52 @@ fn memtable(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, loading, reading, memtable);
+/// All rows of a new tree by each way there is, until they are in tables, and until these are merged.
+fn bulk(criterion: &mut Criterion) {
+    let rows = scaled(1_000_000);
+    for kind in ["short_keys", "shared_prefixes"] {
+        let batches = memtable_batches(kind, &numbers("random", rows));
+        for settled in [false, true] {
+            let mut group = criterion.benchmark_group(if settled { "bulk_settled" } else { "bulk_flushed" });
+            group.sample_size(10).throughput(Throughput::Elements(rows as u64));
+            for way in ["apply", "replay", "loader"] {
+                group.bench_function(BenchmarkId::new(kind, way), |bencher| {
+                    bencher.iter_batched(
+                        tree,
+                        |(store, dir)| {
+                            match way {
+                                "apply" => apply_all(&store, &batches),
+                                "replay" => {
+                                    let mut replay = store.begin_replay();
+                                    for (lsn, batch) in (1..).zip(&batches) {
+                                        replay.apply(batch, Lsn(lsn)).unwrap();
+                                    }
+                                    replay.finish().unwrap();
+                                }
+                                _ => {
+                                    let options =
+                                        BulkOptions { versions: Versions::Newest, ..BulkOptions::default() };
+                                    let mut loader = store.bulk_loader(options);
+                                    for (lsn, batch) in (1..).zip(&batches) {
+                                        loader.add_batch(batch, Lsn(lsn)).unwrap();
+                                    }
+                                    loader.finish(Lsn(batches.len() as u64)).unwrap();
+                                }
+                            }
+                            store.flush().unwrap();
+                            if settled {
+                                store.compact().unwrap();
+                            }
+                            (store, dir)
+                        },
+                        BatchSize::PerIteration,
+                    );
+                });
+            }
+            group.finish();
+        }
+    }
+}
+
+criterion_group!(benches, loading, reading, memtable, bulk);
 criterion_main!(benches);

@@ -76,6 +76,8 @@ pub enum Bug {
     LsmFilterHidesRangeRemoval,
     /// A merge that begins another table forgets the rest of a removed range.
     LsmRangeRemovalCutShort,
+    /// Rows that are ingested are put below older ones that still lie in level 0.
+    LsmIngestBelowLevel0,
 }
 
 /// A part of the engine that has suites of its own.
@@ -98,7 +100,7 @@ impl Part {
 }
 
 /// Every defect, for a driver that goes through them.
-pub const ALL: [Bug; 34] = [
+pub const ALL: [Bug; 35] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -133,6 +135,7 @@ pub const ALL: [Bug; 34] = [
     Bug::LsmHorizonForgotten,
     Bug::LsmFilterHidesRangeRemoval,
     Bug::LsmRangeRemovalCutShort,
+    Bug::LsmIngestBelowLevel0,
 ];
 
 impl Bug {

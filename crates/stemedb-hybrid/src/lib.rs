@@ -35,7 +35,7 @@ pub use identity::Identity;
 pub use layout::Layout;
 pub use options::HybridOptions;
 pub use recovery::{OpenReport, OpenedStore};
-pub use repair::{RebuildProgress, RebuildReport, rebuild};
+pub use repair::{RebuildProgress, RebuildReport, rebuild, salvage};
 pub use root::StateRoot;
 pub use stats::Stats;
 pub use stemedb_env::Lsn;

@@ -59,6 +59,11 @@ impl<'a> Fields<'a> {
         self.rest.is_empty()
     }
 
+    /// Bytes that have not been taken.
+    pub(crate) fn rest_bytes(&self) -> usize {
+        self.rest.len()
+    }
+
     pub(crate) fn end(&self) -> Result<(), Malformed> {
         if self.is_empty() { Ok(()) } else { Err(Malformed) }
     }

@@ -23,6 +23,8 @@ pub enum CorruptionKind {
     TableMissing,
     /// The manifest is damaged below what had been durable.
     Manifest,
+    /// The system cannot read it.
+    Unreadable,
 }
 
 impl fmt::Display for CorruptionKind {
@@ -34,6 +36,7 @@ impl fmt::Display for CorruptionKind {
             CorruptionKind::TableMismatch => "SST file differs from the manifest",
             CorruptionKind::TableMissing => "SST file is missing",
             CorruptionKind::Manifest => "invalid manifest record",
+            CorruptionKind::Unreadable => "bytes that the system cannot read",
         })
     }
 }
@@ -89,6 +92,38 @@ pub enum Error {
         /// The newest applied.
         applied: Lsn,
     },
+    /// Rows of an ingest that do not come in table order: keys ascending, and of each key LSNs descending.
+    #[error("row {row} of an ingest is out of order: keys must ascend, and the LSNs of one key descend")]
+    Unsorted {
+        /// Counted from 0.
+        row: u64,
+    },
+    /// A row of an ingest that is older than what is there, or newer than the ingest says.
+    #[error("a row at LSN {lsn} does not belong into an ingest of what is after {after}, up to {upto}")]
+    OutsideIngest {
+        /// Of the row.
+        lsn: Lsn,
+        /// The newest published before.
+        after: Lsn,
+        /// What the ingest said.
+        upto: Lsn,
+    },
+    /// Somebody else writes: one ingest at a time, and no batches meanwhile.
+    #[error("an ingest up to LSN {upto} is under way: nothing else can be written until it ends")]
+    Ingesting {
+        /// How far that ingest goes.
+        upto: Lsn,
+    },
+    /// Batches that are neither published nor abandoned stand before an ingest.
+    #[error(
+        "batches up to {applied} are applied and those up to {published} published: publish or abandon the others first"
+    )]
+    Unpublished {
+        /// The newest applied.
+        applied: Lsn,
+        /// The newest published.
+        published: Lsn,
+    },
     /// A background job failed earlier; writes are refused until reopened. Reads go on.
     #[error("the tree is read-only since a background job failed: {cause}")]
     ReadOnly {
@@ -100,7 +135,7 @@ pub enum Error {
     Folder {
         /// The folder.
         dir: PathBuf,
-        /// `already holds a tree`, `holds no tree` or `is not empty`.
+        /// `already holds a tree`, `holds no tree`, `is not empty` or `is not a folder`.
         problem: &'static str,
     },
     /// Rebuilt rows do not have the digest that the manifest recorded for the table.
@@ -141,6 +176,14 @@ impl Error {
                 Error::TooLarge { what, bytes: *bytes, limit_bytes: *limit_bytes }
             }
             Error::OutOfOrder { lsn, applied } => Error::OutOfOrder { lsn: *lsn, applied: *applied },
+            Error::Unsorted { row } => Error::Unsorted { row: *row },
+            Error::OutsideIngest { lsn, after, upto } => {
+                Error::OutsideIngest { lsn: *lsn, after: *after, upto: *upto }
+            }
+            Error::Ingesting { upto } => Error::Ingesting { upto: *upto },
+            Error::Unpublished { applied, published } => {
+                Error::Unpublished { applied: *applied, published: *published }
+            }
             Error::ReadOnly { cause } => Error::ReadOnly { cause: cause.clone() },
             Error::Folder { dir, problem } => Error::Folder { dir: dir.clone(), problem },
             Error::RepairMismatch { file, expected, found, digests_match } => Error::RepairMismatch {

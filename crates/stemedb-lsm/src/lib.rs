@@ -14,9 +14,12 @@
 //! - `iter`: many sources as one.
 //! - `cache`: decompressed blocks.
 //! - `store`: what ties them together.
+//! - `bulk`: loading many unsorted rows at once.
+//! - `salvage`: a new tree from what is readable of a damaged one.
 // Files that need it say so and prove it.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
 
+mod bulk;
 mod cache;
 mod codec;
 mod compaction;
@@ -31,22 +34,25 @@ mod memtable;
 mod options;
 mod prefetch;
 mod ranges;
+mod salvage;
 mod stats;
 mod store;
 mod table;
 mod version;
 
+pub use bulk::{BulkLoader, BulkOptions};
 pub use compaction::{CompactionProgress, Pressure};
 pub use error::{CorruptionKind, Error, Result};
 pub use iter::LsmIter;
 pub use kv::{
     DerivedWrite, Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, RangeRemoval, Row,
-    TableInfo, TableRepair, Value, WriteBatch,
+    SortedRows, TableInfo, TableRepair, Value, WriteBatch,
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
+pub use salvage::{Loss, ManifestUse, SalvageOptions, SalvageReport, salvage};
 pub use stats::{ApplyDelays, LevelStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
-pub use store::{Damage, DelayCause, LsmSnapshot, LsmStore, Replay};
+pub use store::{Damage, DelayCause, Ingested, LsmSnapshot, LsmStore, Replay, RowIter, Versions};
 
 /// The example of the README must compile and hold.
 #[cfg(doctest)]

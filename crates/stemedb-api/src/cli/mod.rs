@@ -8,6 +8,7 @@
 //! | `query` | a database or a server | one question, as a table or JSON |
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
+//! | `salvage` | a database | writes what is readable of a damaged view into a new one |
 //! | `verify`, `stats`, `compact` | a database | look after its files |
 //! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
 //!
@@ -27,6 +28,7 @@ mod process;
 mod progress;
 mod query;
 mod rebuild;
+mod salvage;
 mod serve;
 mod stats;
 mod verify;
@@ -72,6 +74,7 @@ enum Command {
     Query(query::QueryArgs),
     Demo(demo::DemoArgs),
     Rebuild(rebuild::RebuildArgs),
+    Salvage(salvage::SalvageArgs),
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
@@ -122,6 +125,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Query(args) => query::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Rebuild(args) => rebuild::run(&args),
+        Command::Salvage(args) => salvage::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),

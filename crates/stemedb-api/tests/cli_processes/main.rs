@@ -12,5 +12,6 @@ mod kills;
 mod program;
 mod queries;
 mod rebuilds;
+mod salvages;
 mod server;
 mod stops;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stemedb_env::{Env, Lsn, fs::write_file_atomic};
 use stemedb_index::Derive;
-use stemedb_lsm::{KvStore, LsmStore, WriteBatch};
+use stemedb_lsm::{BulkOptions, KvStore, LsmStore, Versions, WriteBatch};
 use stemedb_wal::{Journal, JournalReader, SegmentedJournal};
 
 use crate::{
@@ -70,19 +70,22 @@ pub fn rebuild<D: Derive>(
     if end > Lsn::ZERO {
         let mut reader = journal.read_from(Lsn(1))?;
         let mut rows = WriteBatch::new();
-        let mut replay = tree.begin_replay();
+        // What a memtable may hold, and no version that a flush would have merged.
+        let mut loader = tree.bulk_loader(BulkOptions {
+            buffer_bytes: options.lsm.memtable_bytes,
+            versions: Versions::Newest,
+        });
         while let Some(entry) = reader.next_entry()? {
             rows.clear();
             derive.derive(entry.lsn, &entry.bytes, &mut rows)?;
-            replay.apply(&rows, entry.lsn)?;
+            loader.add_batch(&rows, entry.lsn)?;
             entries += 1;
             if entries % REPORT_EVERY == 0 || entry.lsn == end {
                 progress(RebuildProgress { done: entry.lsn, end });
             }
         }
-        replay.finish()?;
+        loader.finish(end)?;
     }
-    tree.flush()?;
     let root = state_root(&tree.snapshot())?;
     tree.close();
     write_file_atomic(fs, &Layout::rebuilt_mark(kv), format!("{end}\n").as_bytes())?;

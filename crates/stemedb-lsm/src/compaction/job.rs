@@ -72,9 +72,13 @@ impl CompactionJob {
         if self.idle.look(counters.applied_bytes.get(), counters.flushes.get(), now) {
             self.cut_off_idle();
         }
+        let mut claims = core.claims.lock();
         if let Some((task, request)) = self.choose(now) {
-            self.stack.push(Running::start(&core, task, request));
+            let running = Running::start(&core, task, request);
+            claims.extend(running.claim());
+            self.stack.push(running);
         }
+        drop(claims);
         let Some(running) = self.stack.last() else {
             core.pressure.rest();
             self.forecast.rest();
@@ -98,7 +102,13 @@ impl CompactionJob {
             );
             self.idle.cut_off();
             self.discard(running);
+            self.withdraw_claims();
         }
+    }
+
+    /// A merge has ended: its tables are there, or never will be.
+    fn withdraw_claims(&self) {
+        *self.core.claims.lock() = self.stack.iter().filter_map(Running::claim).collect();
     }
 
     /// Files of a merge that is given up.
@@ -276,11 +286,13 @@ impl CompactionJob {
                     // The edit may or may not be durable: the outputs stay, as orphans if it is not.
                     self.fail(&error, request);
                 }
+                self.withdraw_claims();
             }
             Err(error) => {
                 if let Some(running) = self.stack.pop() {
                     self.discard(running);
                 }
+                self.withdraw_claims();
                 self.fail(&error, request);
             }
         }

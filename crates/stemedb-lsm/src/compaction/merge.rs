@@ -7,6 +7,7 @@ use stemedb_env::planted::{Bug, planted};
 
 use super::{
     Gc,
+    claims::Claim,
     request::Request,
     task::{Task, target_table_bytes},
 };
@@ -133,6 +134,13 @@ impl Running {
         let smallest = tables().map(|meta| &meta.smallest).min().cloned().unwrap_or_default();
         let largest = tables().map(|meta| &meta.largest).max().cloned().unwrap_or_default();
         (smallest, largest)
+    }
+
+    /// Where its tables will lie; `None` if it writes none.
+    pub(crate) fn claim(&self) -> Option<Claim> {
+        let level = self.task.places.iter().map(|place| place.level).min()?;
+        let (smallest, largest) = self.range();
+        Some(Claim { smallest, largest, level })
     }
 
     /// Merges about `budget` bytes; true when all rows have passed.

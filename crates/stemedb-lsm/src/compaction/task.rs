@@ -123,9 +123,13 @@ const HEALTHY_FILES: u64 = 40;
 /// Target size of tables at a level: twice the option at the last level, doubled as often as needed to keep the number of
 /// files small.
 pub(crate) fn target_table_bytes(version: &Version, options: &LsmOptions, level: usize) -> u64 {
+    target_bytes(version.total_bytes(), options, level)
+}
+
+/// The same for a tree of `total` bytes.
+pub(crate) fn target_bytes(total: u64, options: &LsmOptions, level: usize) -> u64 {
     let base = options.target_table_bytes.max(1);
     let mut target = if level == LAST_LEVEL { base.saturating_mul(2) } else { base };
-    let total = version.total_bytes();
     while total / target >= HEALTHY_FILES {
         target = target.saturating_mul(2);
     }

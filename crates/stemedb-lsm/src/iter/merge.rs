@@ -12,7 +12,7 @@ use stemedb_env::{
 };
 
 use crate::{
-    Direction, Result, Value,
+    Direction, Result, SortedRows, Value,
     memtable::MemCursor,
     table::{RunCursor, head},
 };
@@ -26,7 +26,7 @@ pub(crate) enum Source {
     Run(Box<RunCursor>),
 }
 
-impl Source {
+impl SortedRows for Source {
     fn advance(&mut self) -> Result<bool> {
         match self {
             Source::Mem(cursor) => Ok(cursor.advance()),
@@ -54,7 +54,9 @@ impl Source {
             Source::Run(cursor) => cursor.value(),
         }
     }
+}
 
+impl Source {
     fn pinned(&self) -> Option<Value> {
         match self {
             Source::Mem(cursor) => cursor.pinned(),
@@ -73,8 +75,8 @@ impl Source {
 
 /// A source and what its current row is compared by.
 #[derive(Debug)]
-struct Player {
-    source: Source,
+struct Player<S> {
+    source: S,
     head: u64,
     /// There is a current row.
     valid: bool,
@@ -82,8 +84,8 @@ struct Player {
 
 /// All versions of all sources: key ascending and LSN descending, or the exact reverse.
 #[derive(Debug)]
-pub(crate) struct Merge {
-    players: Vec<Player>,
+pub(crate) struct Merge<S = Source> {
+    players: Vec<Player<S>>,
     /// Node 0 is the winner; node `n` is the loser of the match between the winners below nodes `2n` and `2n + 1`, where
     /// player `p` is below node `p + k`.
     nodes: Vec<u32>,
@@ -93,27 +95,14 @@ pub(crate) struct Merge {
     started: bool,
 }
 
-impl Merge {
+impl<S: SortedRows> Merge<S> {
     /// A merge before the first row. Every key of every source starts with the same `shared_bytes` bytes.
-    pub(crate) fn new(sources: Vec<Source>, direction: Direction, shared_bytes: usize) -> Merge {
+    pub(crate) fn new(sources: Vec<S>, direction: Direction, shared_bytes: usize) -> Merge<S> {
         let players = sources.into_iter().map(|source| Player { source, head: 0, valid: false }).collect();
         Merge { players, nodes: Vec::new(), direction, shared_bytes, started: false }
     }
 
-    /// True if no key can come twice.
-    pub(crate) fn has_unique_keys(&self) -> bool {
-        matches!(self.players.as_slice(), [only] if only.source.has_unique_keys())
-    }
-
-    /// The tables that the sources stand in.
-    pub(crate) fn files(&self) -> impl Iterator<Item = u64> {
-        self.players.iter().filter(|player| player.valid).filter_map(|player| match &player.source {
-            Source::Mem(_) => None,
-            Source::Run(cursor) => cursor.file(),
-        })
-    }
-
-    fn winner(&self) -> Option<&Player> {
+    fn winner(&self) -> Option<&Player<S>> {
         let at = self.nodes.first().map_or(0, |winner| *winner as usize);
         self.players.get(at).filter(|player| player.valid)
     }
@@ -127,7 +116,7 @@ impl Merge {
             return if x.valid == y.valid { a < b } else { x.valid };
         }
         let keys = || {
-            let behind = |player: &Player| -> std::ops::Range<usize> {
+            let behind = |player: &Player<S>| -> std::ops::Range<usize> {
                 self.shared_bytes.min(player.source.key().len())..player.source.key().len()
             };
             let (x_key, y_key) = (x.source.key().get(behind(x)), y.source.key().get(behind(y)));
@@ -221,6 +210,21 @@ impl Merge {
     /// The value of the current row; `None` for a removal.
     pub(crate) fn value(&self) -> Option<&[u8]> {
         self.winner().and_then(|player| player.source.value())
+    }
+}
+
+impl Merge {
+    /// True if no key can come twice.
+    pub(crate) fn has_unique_keys(&self) -> bool {
+        matches!(self.players.as_slice(), [only] if only.source.has_unique_keys())
+    }
+
+    /// The tables that the sources stand in.
+    pub(crate) fn files(&self) -> impl Iterator<Item = u64> {
+        self.players.iter().filter(|player| player.valid).filter_map(|player| match &player.source {
+            Source::Mem(_) => None,
+            Source::Run(cursor) => cursor.file(),
+        })
     }
 
     pub(crate) fn pinned(&self) -> Option<Value> {

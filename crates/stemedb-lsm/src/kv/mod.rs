@@ -346,6 +346,18 @@ impl From<Row> for DerivedWrite {
     }
 }
 
+/// Rows in table order, lent one at a time: keys ascending, and of each key LSNs descending.
+pub trait SortedRows {
+    /// Moves to the next row; false at the end.
+    fn advance(&mut self) -> Result<bool>;
+    /// Key of the current row.
+    fn key(&self) -> &[u8];
+    /// LSN of the current row.
+    fn lsn(&self) -> Lsn;
+    /// Value of the current row; `None` for a removal.
+    fn value(&self) -> Option<&[u8]>;
+}
+
 /// A store whose tables can be rebuilt from rows that somebody else can derive again.
 pub trait TableRepair: KvStore {
     /// Every live table.

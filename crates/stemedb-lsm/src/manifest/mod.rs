@@ -190,7 +190,8 @@ impl Manifest {
         Ok(())
     }
 
-    fn roll(&mut self) -> Result<()> {
+    /// Writes the present state into a new file and makes it the current one.
+    pub(crate) fn roll(&mut self) -> Result<()> {
         let mut number = self.number + 1;
         while self.env.fs.metadata(&manifest_path(&self.dir, number))?.is_some() {
             // Left behind by an attempt that failed half-way.

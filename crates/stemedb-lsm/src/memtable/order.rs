@@ -60,7 +60,7 @@ pub(crate) struct Sorter {
 
 impl Sorter {
     /// The rows `0..rows` in order.
-    pub(super) fn sort<'k>(
+    pub(crate) fn sort<'k>(
         &mut self,
         rows: u32,
         key: &impl Fn(u32) -> &'k [u8],

@@ -21,7 +21,7 @@ use stemedb_env::{
 use super::{admission::Admission, flush::FlushJob, write::Writer};
 use crate::{
     Error, KeyRange, LsmOptions, Result,
-    compaction::{CompactionJob, CompactionProgress, Facts, Pressure, Request, Requests, debt_bytes},
+    compaction::{Claims, CompactionJob, CompactionProgress, Facts, Pressure, Request, Requests, debt_bytes},
     manifest::{Edit, Manifest},
     memtable::{Memtable, MemtableShape},
     stats::RECENT_COMPACTIONS,
@@ -58,6 +58,8 @@ pub(crate) struct Change {
     pub(crate) flushed: Lsn,
     /// Versions were merged up to here.
     pub(crate) horizon: Lsn,
+    /// Becomes visible with the tables: rows of an ingest, which no memtable ever held.
+    pub(crate) published: Lsn,
     /// The memtable that the added table replaces.
     pub(crate) retired: Option<Arc<Memtable>>,
 }
@@ -88,6 +90,8 @@ pub(crate) struct Core {
     /// Why names in the folder may have been lost: see [`Core::remember`].
     names_lost: Mutex<Option<String>>,
     pub(crate) compaction_requests: Requests,
+    /// Taken after the writer's lock and before that of the manifest.
+    pub(crate) claims: Claims,
     pub(crate) admission: Admission,
     pub(crate) pressure: Arc<Pressure>,
     compaction_blocked: AtomicBool,
@@ -141,6 +145,7 @@ impl Core {
             flush_failure: Mutex::new(None),
             names_lost: Mutex::new(None),
             compaction_requests: Requests::default(),
+            claims: Claims::default(),
             admission: Admission::default(),
             pressure: Arc::new(Pressure::new(Arc::clone(&env.clock))),
             compaction_blocked: AtomicBool::new(false),
@@ -320,6 +325,13 @@ impl Core {
         result
     }
 
+    /// After an install that failed: makes a manifest without the edit the current one, so that it is certain that nothing of
+    /// it will ever be seen. False if that fails too.
+    pub(super) fn rule_out_edit(&self) -> bool {
+        let mut manifest = self.manifest.lock();
+        self.check_names().is_ok() && self.remember(manifest.roll()).is_ok()
+    }
+
     fn check_names(&self) -> Result<()> {
         match &*self.names_lost.lock() {
             Some(cause) => Err(Error::ReadOnly { cause: cause.clone() }),
@@ -356,6 +368,10 @@ impl Core {
                 None => (level, Arc::new(Table::new(meta, Arc::clone(&self.context)))),
             })
             .collect();
+        // Before the state that lacks them: whoever sees it is told that older versions are gone.
+        if !planted(Bug::LsmHorizonNotRecorded) {
+            self.merged.fetch_max(change.horizon.0, Ordering::AcqRel);
+        }
         self.edit_state(|state| State {
             active: Arc::clone(&state.active),
             sealed: {
@@ -366,6 +382,7 @@ impl Core {
             },
             version: Arc::new(state.version.edited(&change.removed, &added)),
         });
+        self.published.fetch_max(change.published.0, Ordering::AcqRel);
         self.flushed.fetch_max(change.flushed.0, Ordering::AcqRel);
         for file in
             change.removed.iter().filter(|file| !added.iter().any(|(_, table)| table.meta.file == **file))
@@ -483,7 +500,7 @@ impl Core {
         outcome.and(removed)
     }
 
-    pub(super) fn closed<T>(&self) -> Option<Result<T>> {
+    pub(crate) fn closed<T>(&self) -> Option<Result<T>> {
         self.is_closing().then(|| Err(Error::ReadOnly { cause: "the tree is closed".to_owned() }))
     }
 

@@ -11,8 +11,10 @@ mod checkpoint;
 mod core;
 mod files;
 mod flush;
+mod ingest;
 mod multi_get;
 mod open;
+mod place;
 mod repair;
 mod replay;
 mod snapshot;
@@ -20,12 +22,15 @@ mod write;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-pub use self::replay::Replay;
 pub use self::{admission::DelayCause, files::Damage, snapshot::LsmSnapshot};
 pub(crate) use self::{
     core::{Change, Core},
     files::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
     snapshot::SnapshotInner,
+};
+pub use self::{
+    ingest::{Ingested, RowIter, Versions},
+    replay::Replay,
 };
 use parking_lot::Mutex;
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
@@ -61,6 +66,10 @@ impl LsmStore {
     /// Cost: the manifest and one directory listing, independent of the size of the data.
     pub fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<LsmStore> {
         LsmStore::start(open::open(env, dir, database, options)?)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
     }
 
     fn start(core: Core) -> Result<LsmStore> {

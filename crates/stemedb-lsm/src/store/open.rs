@@ -11,6 +11,7 @@ use stemedb_env::{
 use super::{Core, DamageList, DenseTables, Graveyard, files::quarantine};
 use crate::{
     CorruptionKind, Error, LsmOptions, Result,
+    bulk::remove_leftovers,
     cache::BlockCache,
     manifest::{Manifest, TreeState, manifest_number, manifest_path, read_current, replay},
     stats::Counters,
@@ -42,6 +43,7 @@ pub(super) fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOpt
     let manifest =
         Manifest::create(&env, dir, database, number, TreeState { next_file: 1, ..TreeState::default() })?;
     remove_manifests(&env, dir, &names, &BTreeSet::new())?;
+    remove_leftovers(&env, dir, names.iter().map(|entry| entry.name.as_str()))?;
     let context = context(&env, dir, database, &options);
     Ok(Core::new(env, dir.to_path_buf(), options, context, manifest, 1))
 }
@@ -98,6 +100,7 @@ pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptio
         kept.insert(current);
     }
     remove_manifests(&env, dir, &names, &kept)?;
+    remove_leftovers(&env, dir, names.iter().map(|entry| entry.name.as_str()))?;
     Ok(Core::new(env, dir.to_path_buf(), options, context, manifest, next_file))
 }
 

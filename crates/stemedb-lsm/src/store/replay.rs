@@ -71,6 +71,7 @@ impl Replay<'_> {
         let core = self.core;
         loop {
             let mut writer = core.writer.lock();
+            writer.check()?;
             let applied = writer.applied.max(core.published_lsn());
             if applied > self.visible {
                 return Err(Error::OutOfOrder { lsn: self.visible.next(), applied });

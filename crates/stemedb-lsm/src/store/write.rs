@@ -19,11 +19,31 @@ use crate::{
 pub(crate) struct Writer {
     pub(super) applied: Lsn,
     pub(super) sorter: Sorter,
+    /// Why nobody may write.
+    pub(super) shut: Option<Shut>,
+}
+
+/// Why nobody may write.
+#[derive(Debug)]
+pub(super) enum Shut {
+    /// Until the ingest ends that goes so far.
+    Ingest(Lsn),
+    /// Until the tree is opened again: only that tells whether an ingest whose last write failed took effect.
+    Unknown(String),
 }
 
 impl Writer {
     pub(super) fn new(applied: Lsn) -> Writer {
-        Writer { applied, sorter: Sorter::default() }
+        Writer { applied, sorter: Sorter::default(), shut: None }
+    }
+
+    /// An error if nobody may write now.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.shut {
+            None => Ok(()),
+            Some(Shut::Ingest(upto)) => Err(Error::Ingesting { upto: *upto }),
+            Some(Shut::Unknown(cause)) => Err(Error::ReadOnly { cause: cause.clone() }),
+        }
     }
 }
 
@@ -54,6 +74,7 @@ impl Core {
         self.admit(batch.data_bytes() as u64)?;
         loop {
             let mut writer = self.writer.lock();
+            writer.check()?;
             let applied = writer.applied.max(self.published_lsn());
             if lsn <= applied {
                 return Err(Error::OutOfOrder { lsn, applied });

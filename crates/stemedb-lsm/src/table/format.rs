@@ -71,7 +71,7 @@ impl Packing {
     }
 
     /// `None` for a tag that no block of this kind can have.
-    fn of_tag(tag: u8, kind: BlockKind) -> Option<Packing> {
+    pub(crate) fn of_tag(tag: u8, kind: BlockKind) -> Option<Packing> {
         let codecs = [None, Some(Codec::Lz4), Some(Codec::Zstd)];
         let mut all =
             codecs.into_iter().flat_map(|codec| [false, true].map(|folded| Packing { codec, folded }));

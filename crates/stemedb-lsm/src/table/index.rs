@@ -140,6 +140,11 @@ impl Index {
         self.suffixes.get(start as usize..end as usize).unwrap_or_default()
     }
 
+    /// The separator of block `at`: no key of it is greater, and none of the next block is less.
+    pub(crate) fn separator(&self, at: usize) -> Vec<u8> {
+        [self.heads.prefix(), self.suffix(at)].concat()
+    }
+
     /// True if every key of block `at` is less than `key`.
     pub(crate) fn block_is_before(&self, at: usize, key: &[u8]) -> bool {
         let prefix = self.heads.prefix();

@@ -9,7 +9,7 @@ use stemedb_env::fs::{
     fault::{Fault, FaultRule},
     sim::Profile,
 };
-use stemedb_lsm::{Direction, Error, KeyRange, KvStore, LsmOptions, LsmStore, Lsn};
+use stemedb_lsm::{BulkOptions, Direction, Error, KeyRange, KvStore, LsmOptions, LsmStore, Lsn, Versions};
 
 use super::{
     create,
@@ -50,6 +50,8 @@ const MOST_FAILURES: usize = 10;
 enum Step {
     Small,
     Big,
+    /// Two batches through a loader that spills.
+    Load,
     Flush,
     Compact,
     Get,
@@ -69,6 +71,7 @@ const SCRIPT: &[Step] = &[
     Step::Compact,
     Step::Scan(Direction::Forward),
     Step::Big,
+    Step::Load,
     Step::Reopen,
     Step::Many,
     Step::Scan(Direction::Backward),
@@ -77,6 +80,7 @@ const SCRIPT: &[Step] = &[
     Step::Big,
     Step::Flush,
     Step::Verify,
+    Step::Load,
     Step::Compact,
     Step::Reopen,
     Step::Scan(Direction::Forward),
@@ -97,6 +101,8 @@ struct Trial {
     store: Option<LsmStore>,
     model: Model,
     journal: Vec<Batch>,
+    /// Of an ingest that failed, while nothing else was written: an open may find all of it, or nothing.
+    in_doubt: Vec<Batch>,
     acknowledged: Lsn,
     dice: Dice,
     refused: u64,
@@ -109,6 +115,24 @@ fn wrong(promise: Promise, detail: impl Into<String>) -> Violation {
 impl Trial {
     fn last(&self) -> Lsn {
         self.journal.last().map_or(Lsn::ZERO, |batch| batch.lsn)
+    }
+
+    fn writes(&mut self, size: u64) -> Vec<Write> {
+        (0..size)
+            .map(|_| {
+                let key = shape::key(self.dice.below(KEYS));
+                let value = vec![b'a' + self.dice.below(26) as u8; self.dice.size(60)];
+                Write::Row(key, (!self.dice.one_in(5)).then_some(value))
+            })
+            .collect()
+    }
+
+    fn keep(&mut self, batches: Vec<Batch>) {
+        self.in_doubt.clear();
+        for batch in batches {
+            self.model.apply(&batch);
+            self.journal.push(batch);
+        }
     }
 
     /// An error is the system's, or says that the tree writes no more; it is excused only if something was injected.
@@ -143,28 +167,41 @@ impl Trial {
         let outcome = match step {
             Step::Small | Step::Big => {
                 let size = if matches!(step, Step::Small) { 3 } else { 45 };
+                let mut writes = self.writes(size);
                 // Small batches end with the removal of a few keys.
-                let range = matches!(step, Step::Small).then(|| {
+                if matches!(step, Step::Small) {
                     let first = self.dice.below(KEYS);
-                    Write::Range(shape::key(first), shape::key(first + 2 * 53))
-                });
-                let writes = (0..size)
-                    .map(|_| {
-                        let key = shape::key(self.dice.below(KEYS));
-                        let value = vec![b'a' + self.dice.below(26) as u8; self.dice.size(60)];
-                        Write::Row(key, (!self.dice.one_in(5)).then_some(value))
-                    })
-                    .chain(range)
-                    .collect();
+                    writes.push(Write::Range(shape::key(first), shape::key(first + 2 * 53)));
+                }
                 let batch = Batch { lsn: self.last().next(), writes };
                 let applied = store.apply(&batch.encoded(), batch.lsn);
                 if applied.is_ok() {
+                    self.in_doubt.clear();
                     store.publish(batch.lsn);
                     self.model.apply(&batch);
                     self.journal.push(batch);
                 }
                 (0..4).for_each(|_| _ = self.machine.step());
                 applied.map_err(Trouble::from)
+            }
+            Step::Load => {
+                let batches: Vec<Batch> =
+                    (1..=2).map(|n| Batch { lsn: Lsn(self.last().0 + n), writes: self.writes(20) }).collect();
+                let upto = Lsn(self.last().0 + 2);
+                let options = BulkOptions { buffer_bytes: 900, versions: Versions::All };
+                let mut loader = store.bulk_loader(options);
+                let loaded = batches
+                    .iter()
+                    .try_for_each(|batch| loader.add_batch(&batch.encoded(), batch.lsn))
+                    .and_then(|()| loader.finish(upto));
+                match loaded {
+                    Ok(_) => {
+                        self.acknowledged = upto;
+                        self.keep(batches);
+                    }
+                    Err(_) => self.in_doubt = batches,
+                }
+                loaded.map(drop).map_err(Trouble::from)
             }
             Step::Flush => store.flush().map_err(Trouble::from).map(|flushed| {
                 self.acknowledged = self.acknowledged.max(flushed);
@@ -198,6 +235,10 @@ impl Trial {
 
     fn replay(&mut self, store: LsmStore, noticeable: bool) -> Result<(), Violation> {
         let flushed = store.flushed_lsn();
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        if in_doubt.last().is_some_and(|batch| batch.lsn == flushed) {
+            self.keep(in_doubt);
+        }
         if flushed < self.acknowledged || flushed > self.last() {
             let detail = format!("flushed is {flushed}, acknowledged was {}", self.acknowledged);
             return Err(wrong(Promise::Durable, detail));
@@ -244,6 +285,7 @@ fn trial(fault: Fault, after: u64, times: u64) -> Result<(u64, u64), Violation> 
         store: Some(store),
         model: Model::default(),
         journal: Vec::new(),
+        in_doubt: Vec::new(),
         acknowledged: Lsn::ZERO,
         dice: Dice::new(9),
         refused: 0,

@@ -1,7 +1,7 @@
 //! Long random histories beside a sorted map of versions.
 //!
 //! A seed is one story of `STEPS` steps: batches in flight, published or forgotten; lookups of one and of many keys, scans
-//! both ways, on the newest state, on held snapshots and on earlier LSNs; flushes, compactions, checks; reopening with other
+//! both ways, on the newest state, on held snapshots and on earlier LSNs; ingests, flushes, compactions, checks; reopening with other
 //! options; the power cut after a random number of changes of the disk, with a random part of what was pending, also
 //! inside recovery. After each start the state must be exactly that of the flushed LSN, which is at least the
 //! acknowledged one, and after the journal's replay exactly the newest.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stemedb_lsm::{Direction, KeyRange, Lsn, WriteBatch};
+use stemedb_lsm::{Direction, KeyRange, Lsn, Row, WriteBatch};
 
 /// One operation.
 #[derive(Clone, Debug)]
@@ -34,10 +34,26 @@ impl Batch {
     }
 }
 
+/// The rows of batches as an ingest wants them: keys ascending, of each key LSNs descending, the last write of a batch. An
+/// ingest has no removed ranges.
+pub(super) fn sorted_rows(batches: &[Batch]) -> Vec<Row> {
+    let mut rows = BTreeMap::new();
+    for Batch { lsn, writes } in batches {
+        for write in writes {
+            let Write::Row(key, value) = write else {
+                debug_assert!(false, "{write:?} in an ingest");
+                continue;
+            };
+            rows.insert((key.clone(), std::cmp::Reverse(*lsn)), value.clone());
+        }
+    }
+    rows.into_iter().map(|((key, lsn), value)| Row { key, lsn: lsn.0, value }).collect()
+}
+
 /// Of one key, oldest first.
 type Versions = Vec<(Lsn, Option<Vec<u8>>)>;
 /// A row that is shown.
-type Row<'a> = (&'a [u8], Lsn, &'a [u8]);
+type Shown<'a> = (&'a [u8], Lsn, &'a [u8]);
 
 /// Versions of every key.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +99,7 @@ impl Model {
         range: &'a KeyRange,
         direction: Direction,
         lsn: Lsn,
-    ) -> Box<dyn Iterator<Item = Row<'a>> + 'a> {
+    ) -> Box<dyn Iterator<Item = Shown<'a>> + 'a> {
         let shown = move |(key, versions): (&'a Vec<u8>, &'a Versions)| {
             visible(versions, lsn).map(|(version, value)| (key.as_slice(), version, value.as_slice()))
         };

@@ -9,11 +9,14 @@ use stemedb_env::fs::{
     SimFs,
     sim::{CrashOptions, Profile},
 };
-use stemedb_lsm::{Direction, Error, KeyRange, KvStore, LsmOptions, LsmSnapshot, LsmStore, Lsn, TableRepair};
+use stemedb_lsm::{
+    BulkOptions, Direction, Error, KeyRange, KvStore, LsmOptions, LsmSnapshot, LsmStore, Lsn, RowIter,
+    TableRepair, Versions,
+};
 
 use super::{
     DIR, create,
-    model::{Batch, Model},
+    model::{Batch, Model, sorted_rows},
     open, shape,
     view::{self, Trouble},
 };
@@ -39,6 +42,8 @@ pub(super) struct Story {
     journal: VecDeque<Batch>,
     last: Lsn,
     acknowledged: Lsn,
+    /// Of the last ingest: everything up to the first LSN was there before, and it went up to the second.
+    ingest: (Lsn, Lsn),
     snapshots: Vec<LsmSnapshot>,
     pub(super) report: Report,
 }
@@ -67,6 +72,7 @@ impl Story {
             journal: VecDeque::new(),
             last: Lsn::ZERO,
             acknowledged: Lsn::ZERO,
+            ingest: (Lsn::ZERO, Lsn::ZERO),
             snapshots: Vec::new(),
             report: Report::new("lsm", ""),
         })
@@ -101,7 +107,8 @@ impl Story {
 
     fn act(&mut self) -> Result<(), Violation> {
         match self.dice.below(1000) {
-            0..500 => self.write(),
+            0..480 => self.write(),
+            480..500 => self.ingest(),
             500..740 => {
                 let snapshot = self.store()?.snapshot();
                 self.newest()?;
@@ -199,6 +206,40 @@ impl Story {
             self.did("abandoned", in_flight - kept);
             let outcome = self.store()?.abandon();
             self.powered("abandon", outcome.map_err(Trouble::from))?;
+        }
+        Ok(())
+    }
+
+    /// Many batches at once, sorted or through the loader. The journal has them all before.
+    fn ingest(&mut self) -> Result<(), Violation> {
+        let count = 1 + self.dice.below(6);
+        let batches: Vec<Batch> = (1..=count)
+            .map(|n| Batch { lsn: Lsn(self.last.0 + n), writes: shape::writes(&mut self.dice, self.keys) })
+            .collect();
+        let upto = Lsn(self.last.0 + count);
+        let versions = self.dice.pick(&[Versions::All, Versions::Newest]);
+        let store = self.store.as_ref().ok_or_else(|| Violation::new(Promise::Live, "there is no tree"))?;
+        let outcome = if self.dice.one_in(2) {
+            let rows = sorted_rows(&batches).into_iter().map(Ok);
+            store.ingest(&mut RowIter::new(rows), upto, versions)
+        } else {
+            let buffer_bytes = self.dice.pick(&[100, 1_500, 1 << 20]);
+            let mut loader = store.bulk_loader(BulkOptions { buffer_bytes, versions });
+            batches
+                .iter()
+                .try_for_each(|batch| loader.add_batch(&batch.encoded(), batch.lsn))
+                .and_then(|()| loader.finish(upto))
+        };
+        self.did("ingests", 1);
+        self.ingest = (self.last, upto);
+        self.last = upto;
+        for batch in batches {
+            self.did("writes", batch.writes.len() as u64 + 1);
+            self.model.apply(&batch);
+            self.journal.push_back(batch);
+        }
+        if self.powered("ingest", outcome.map_err(Trouble::from))?.is_some() {
+            self.acknowledge(upto);
         }
         Ok(())
     }
@@ -362,6 +403,12 @@ impl Story {
                 "flushed is {flushed}; acknowledged was {}, applied {}",
                 self.acknowledged, self.last
             );
+            return Err(Violation::new(Promise::Durable, detail));
+        }
+        // What is replayed of it later is applied batch by batch.
+        let (before, upto) = std::mem::replace(&mut self.ingest, (flushed, flushed));
+        if flushed > before && flushed < upto {
+            let detail = format!("flushed is {flushed}, in the middle of an ingest of {before} to {upto}");
             return Err(Violation::new(Promise::Durable, detail));
         }
         if let Some((file, damage)) = store.damaged().first() {
