@@ -425,8 +425,8 @@ fn a_power_cut_anywhere_leaves_all_or_nothing_and_no_stray_files() {
         let fs = SimFs::new();
         let store = create(&machine(fs.clone()), &dir(), options());
         let mut dice = Dice::new(seed);
-        let mut journal = Journal::default();
-        journal.batches = batches(&sorted_rows(&mut dice, 0..60, Lsn::ZERO, Lsn(4)), Lsn::ZERO, Lsn(4));
+        let first = sorted_rows(&mut dice, 0..60, Lsn::ZERO, Lsn(4));
+        let mut journal = Journal { batches: batches(&first, Lsn::ZERO, Lsn(4)) };
         journal.replay(&store, Lsn::ZERO).unwrap();
         store.compact().unwrap();
         let old = batches(&sorted_rows(&mut dice, 30..50, Lsn(4), Lsn(5)), Lsn(4), Lsn(5));
