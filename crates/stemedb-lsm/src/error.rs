@@ -98,6 +98,14 @@ pub enum Error {
         /// Counted from 0.
         row: u64,
     },
+    /// A batch with removed ranges was given to a loader, which takes rows.
+    #[error(
+        "the batch at LSN {lsn} removes ranges of keys: a bulk load takes rows alone, apply the batch instead"
+    )]
+    RangesInLoad {
+        /// Of the batch.
+        lsn: Lsn,
+    },
     /// A row of an ingest that is older than what is there, or newer than the ingest says.
     #[error("a row at LSN {lsn} does not belong into an ingest of what is after {after}, up to {upto}")]
     OutsideIngest {
@@ -177,6 +185,7 @@ impl Error {
             }
             Error::OutOfOrder { lsn, applied } => Error::OutOfOrder { lsn: *lsn, applied: *applied },
             Error::Unsorted { row } => Error::Unsorted { row: *row },
+            Error::RangesInLoad { lsn } => Error::RangesInLoad { lsn: *lsn },
             Error::OutsideIngest { lsn, after, upto } => {
                 Error::OutsideIngest { lsn: *lsn, after: *after, upto: *upto }
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stemedb_env::{Env, Lsn, fs::write_file_atomic};
 use stemedb_index::Derive;
-use stemedb_lsm::{BulkOptions, KvStore, LsmStore, Versions, WriteBatch};
+use stemedb_lsm::{BulkLoader, BulkOptions, KvStore, LsmStore, Versions, WriteBatch};
 use stemedb_wal::{Journal, JournalReader, SegmentedJournal};
 
 use crate::{
@@ -71,20 +71,30 @@ pub fn rebuild<D: Derive>(
         let mut reader = journal.read_from(Lsn(1))?;
         let mut rows = WriteBatch::new();
         // What a memtable may hold, and no version that a flush would have merged.
-        let mut loader = tree.bulk_loader(BulkOptions {
-            buffer_bytes: options.lsm.memtable_bytes,
-            versions: Versions::Newest,
-        });
+        let load = BulkOptions { buffer_bytes: options.lsm.memtable_bytes, versions: Versions::Newest };
+        let mut loader: Option<BulkLoader<'_>> = None;
         while let Some(entry) = reader.next_entry()? {
             rows.clear();
             derive.derive(entry.lsn, &entry.bytes, &mut rows)?;
-            loader.add_batch(&rows, entry.lsn)?;
+            if rows.has_ranges() {
+                // A load has rows alone: what came before goes in first.
+                if let Some(before) = loader.take() {
+                    before.finish(entry.lsn.prev())?;
+                }
+                tree.apply(&rows, entry.lsn)?;
+                tree.publish(entry.lsn);
+            } else {
+                loader.get_or_insert_with(|| tree.bulk_loader(load)).add_batch(&rows, entry.lsn)?;
+            }
             entries += 1;
             if entries % REPORT_EVERY == 0 || entry.lsn == end {
                 progress(RebuildProgress { done: entry.lsn, end });
             }
         }
-        loader.finish(end)?;
+        match loader {
+            Some(loader) => drop(loader.finish(end)?),
+            None => drop(tree.flush()?),
+        }
     }
     let root = state_root(&tree.snapshot())?;
     tree.close();

@@ -302,6 +302,9 @@ fn removed_ranges_are_replayed_and_their_tables_repaired_from_the_journal() {
     engine.flush().unwrap();
     let tables = engine.tables();
     engine.close().unwrap();
+    let (wal, kv) = (dir().join("wal"), std::path::PathBuf::from("/data/elsewhere/kv"));
+    let rebuilt = stemedb_hybrid::rebuild(&env, &wal, &kv, &KeyValues, &options, &mut |_| {}).unwrap();
+    assert_eq!((rebuilt.root, rebuilt.entries), (root, 60));
     assert!(!tables.is_empty());
     for table in tables {
         let (env, sim) = super::setup::machine(sim.fs.process_killed(), 3);

@@ -101,8 +101,12 @@ impl BulkLoader<'_> {
         Ok(())
     }
 
-    /// Takes all operations of a batch.
+    /// Takes all operations of a batch. One that removes ranges ([`WriteBatch::has_ranges`]) is refused with
+    /// [`Error::RangesInLoad`]: finish the load, and apply the batch.
     pub fn add_batch(&mut self, batch: &WriteBatch, lsn: Lsn) -> Result<()> {
+        if batch.has_ranges() {
+            return Err(Error::RangesInLoad { lsn });
+        }
         batch.iter().try_for_each(|op| self.add(op.key(), lsn, op.value()))
     }
 

@@ -11,7 +11,8 @@
 //! had been replaced already and were only waiting for their deletion, so all are read. The newest version of a key wins
 //! among them; but a removal that a merge at the bottom has dropped hides nothing any more, and what it had hidden comes
 //! back if a table from before that merge is still there. In either case an older version may come back where the newest one
-//! lay in a block that is lost.
+//! lay in a block that is lost. Removed ranges are settled here: what one hides is not written. They are found through the
+//! footer of a file alone.
 
 mod scan;
 mod table;
@@ -20,10 +21,11 @@ use std::path::{Path, PathBuf};
 
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
-use self::table::{Sources, read_table};
+use self::table::{Sources, read_table, removed_ranges};
 use crate::{
     BulkOptions, CorruptionKind, Error, Ingested, KvStore, LsmOptions, LsmStore, Result, Versions,
     manifest::{TreeState, manifest_number, read_current, replay},
+    ranges::Fragments,
     table::{table_number, table_path},
 };
 
@@ -105,9 +107,12 @@ impl SalvageReport {
     }
 
     /// True if rows that had been removed or replaced may be among those written: tables were read of which nobody knows
-    /// whether they were live, or newer versions may lie in what is lost.
+    /// whether they were live, or newer versions or removed ranges may lie in what is lost.
     pub fn may_hold_old_rows(&self) -> bool {
-        self.manifest == ManifestUse::Lost || self.quarantined_read > 0 || !self.lost.is_empty()
+        self.manifest == ManifestUse::Lost
+            || self.quarantined_read > 0
+            || self.tables_searched > 0
+            || !self.lost.is_empty()
     }
 }
 
@@ -153,15 +158,20 @@ pub fn salvage(
         lost: Vec::new(),
     };
     let mut sources = Sources { env, database, scratch: Default::default() };
+    // A table may remove rows of any other: these first.
+    let ranges: Vec<Fragments> =
+        files.iter().map(|file| removed_ranges(&mut sources, file, &mut report)).collect::<Result<_>>()?;
+    let removed = Fragments::merged(ranges);
+    let newest_removal = removed.lsns().map_or(Lsn::ZERO, |(_, newest)| newest);
     for (at, file) in files.iter().enumerate() {
         let before = report.rows_read;
-        read_table(&mut sources, file, &mut loader, &mut report)?;
+        read_table(&mut sources, file, &removed, &mut loader, &mut report)?;
         let was_read = report.rows_read > before;
         report.tables_read += u64::from(was_read);
         report.quarantined_read += u64::from(was_read && at >= own);
         tracing::info!(file = %file.path.display(), rows = report.rows_read - before, "table read for salvage");
     }
-    report.upto = state.map_or(Lsn::ZERO, |state| state.flushed).max(loader.newest_lsn());
+    report.upto = state.map_or(Lsn::ZERO, |state| state.flushed).max(loader.newest_lsn()).max(newest_removal);
     if report.upto > Lsn::ZERO {
         report.written = loader.finish(report.upto)?;
     } else {
@@ -180,6 +190,8 @@ struct Candidate {
     number: u64,
     /// Key range and length that the manifest tells.
     told: Option<(Vec<u8>, Vec<u8>, u64)>,
+    /// It may remove ranges: the manifest says so, or nobody knows.
+    may_remove: bool,
 }
 
 /// What the manifest says, if one reads. A damaged one is as good as none; an unreadable disk is an error.
@@ -217,7 +229,7 @@ fn tables_of(env: &Env, dir: &Path, state: Option<&TreeState>) -> Result<Vec<Can
             .iter()
             .filter_map(|entry| {
                 let number = table_number(&entry.name)?;
-                Some(Candidate { path: dir.join(&entry.name), number, told: None })
+                Some(Candidate { path: dir.join(&entry.name), number, told: None, may_remove: true })
             })
             .collect();
         files.sort_by_key(|file| file.number);
@@ -227,6 +239,7 @@ fn tables_of(env: &Env, dir: &Path, state: Option<&TreeState>) -> Result<Vec<Can
         path: table_path(dir, meta.file),
         number: meta.file,
         told: Some((meta.smallest.clone(), meta.largest.clone(), meta.bytes)),
+        may_remove: meta.ranges > 0,
     });
     Ok(live.collect())
 }
@@ -249,6 +262,7 @@ fn quarantined(env: &Env, dir: &Path) -> Result<Vec<Candidate>> {
                 path: home.join(&entry.name),
                 number,
                 told: None,
+                may_remove: true,
             })
         })
         .collect();

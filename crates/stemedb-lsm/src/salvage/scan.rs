@@ -9,6 +9,7 @@ use stemedb_env::File;
 
 use crate::{
     Result,
+    ranges::Fragments,
     table::{
         Room,
         block::Block,
@@ -40,7 +41,9 @@ pub(super) enum Found<'b> {
 /// What stands at one place.
 enum Here {
     Data(Block, usize),
-    /// A block behind the last data block.
+    /// The removed ranges, which follow the last data block.
+    Ranges(Fragments),
+    /// A block behind those.
     Other,
     Nothing,
 }
@@ -81,6 +84,7 @@ type Tags = [Option<BlockKind>; 256];
 fn tags() -> Tags {
     let kinds = [
         BlockKind::Data,
+        BlockKind::RangeRemovals,
         BlockKind::Index,
         BlockKind::KeyFilter,
         BlockKind::PrefixFilter,
@@ -112,8 +116,15 @@ fn look(
         }
         let sealed = bytes.get(..at + TRAILER_BYTES).unwrap_or_default();
         let Ok(payload) = open_block(identity, kind, sealed, offset, room) else { continue };
-        if kind != BlockKind::Data {
-            return Here::Other;
+        match kind {
+            BlockKind::Data => {}
+            BlockKind::RangeRemovals => {
+                return match Fragments::decode(payload.of(sealed, room)) {
+                    Ok(ranges) => Here::Ranges(ranges),
+                    Err(_) => Here::Nothing,
+                };
+            }
+            _ => return Here::Other,
         }
         if let Ok(block) = Block::parse(payload.of(sealed, room)) {
             return Here::Data(block, sealed.len());
@@ -122,13 +133,14 @@ fn look(
     Here::Nothing
 }
 
-/// Goes through the data blocks of a file up to `end`.
+/// Goes through the data blocks of a file up to `end`. Returns the removed ranges behind them; `None` if what lies behind
+/// them is lost.
 pub(super) fn search(
     file: &dyn File,
     identity: &TableIdentity,
     end: u64,
     found: &mut dyn FnMut(Found<'_>) -> Result<()>,
-) -> Result<()> {
+) -> Result<Option<Fragments>> {
     let mut window = Window { file, start: 0, bytes: Vec::new(), end };
     let mut room = Room::default();
     let tags = tags();
@@ -139,7 +151,8 @@ pub(super) fn search(
                 found(Found::Block(&block))?;
                 at += bytes as u64;
             }
-            Here::Other => return Ok(()),
+            Here::Ranges(ranges) => return Ok(Some(ranges)),
+            Here::Other => return Ok(Some(Fragments::default())),
             Here::Nothing => {
                 let lost = at;
                 let next = next_block(identity, &mut window, &mut at, &tags, &mut room);
@@ -147,7 +160,7 @@ pub(super) fn search(
             }
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Moves `at` to the next place where a data block begins, or to the end.

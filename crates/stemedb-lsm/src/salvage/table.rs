@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use stemedb_env::{Env, File, OpenMode, frame::DatabaseId};
+use stemedb_env::{Env, File, Lsn, OpenMode, frame::DatabaseId};
 
 use super::{Candidate, Loss, SalvageReport, scan};
 use crate::{
     BulkLoader, CorruptionKind, Error, Result,
+    ranges::Fragments,
     table::{
         block::Block,
         format::{
@@ -24,14 +25,58 @@ pub(super) struct Sources<'a> {
     pub(super) scratch: Scratch,
 }
 
-/// Gives every readable row of a file to the loader, and notes what is lost.
+/// The ranges that a file removes. What cannot be known of them is noted as lost: their block, or the footer that would say
+/// whether there is one.
+pub(super) fn removed_ranges(
+    sources: &mut Sources<'_>,
+    candidate: &Candidate,
+    report: &mut SalvageReport,
+) -> Result<Fragments> {
+    let none = Fragments::default();
+    let Ok(file) = sources.env.fs.open(&candidate.path, OpenMode::Read) else { return Ok(none) };
+    let identity = identify(&*file, sources.database, candidate.number);
+    let len = file.len()?;
+    let Some(footer) = read_footer(&*file, &identity, len) else {
+        if candidate.may_remove {
+            if let Some(ranges) = scan::search(&*file, &identity, len, &mut |_| Ok(()))? {
+                return Ok(ranges);
+            }
+            let bytes = len.min(FOOTER_BYTES as u64);
+            lose(report, candidate, len - bytes, bytes, CorruptionKind::SstHeader, (None, None));
+        }
+        return Ok(none);
+    };
+    let Some(handle) = footer.ranges() else { return Ok(none) };
+    let mut read = || {
+        let payload =
+            read_block(&*file, &identity, BlockKind::RangeRemovals, handle, &mut sources.scratch).ok()?;
+        Fragments::decode(sources.scratch.payload(payload)).ok()
+    };
+    match read().or_else(read) {
+        Some(ranges) => Ok(ranges),
+        None => {
+            lose(
+                report,
+                candidate,
+                handle.offset,
+                u64::from(handle.bytes),
+                CorruptionKind::BlockChecksum,
+                (None, None),
+            );
+            Ok(none)
+        }
+    }
+}
+
+/// Gives every readable row of a file that no `removed` range hides to the loader, and notes what is lost.
 pub(super) fn read_table(
     sources: &mut Sources<'_>,
     candidate: &Candidate,
+    removed: &Fragments,
     loader: &mut BulkLoader<'_>,
     report: &mut SalvageReport,
 ) -> Result<()> {
-    let mut reading = Reading { candidate, loader, report, key: Vec::new(), last: None };
+    let mut reading = Reading { candidate, removed, loader, report, key: Vec::new(), last: None };
     let file = match sources.env.fs.open(&candidate.path, OpenMode::Read) {
         Ok(file) => file,
         Err(error) => {
@@ -48,13 +93,13 @@ pub(super) fn read_table(
     let index = footer.and_then(|footer| {
         let payload =
             read_block(&*file, &identity, BlockKind::Index, footer.index, &mut sources.scratch).ok()?;
-        Index::decode(sources.scratch.payload(payload), footer.key_filter.offset).ok()
+        Index::decode(sources.scratch.payload(payload), footer.data_end()).ok()
     });
     match index {
         Some(index) => reading.by_index(&file, &identity, &index, &mut sources.scratch),
         None => {
             reading.report.tables_searched += 1;
-            let end = footer.map_or(len, |footer| footer.key_filter.offset);
+            let end = footer.map_or(len, |footer| footer.data_end());
             scan::search(&*file, &identity, end, &mut |found| match found {
                 scan::Found::Block(block) => reading.take(block),
                 scan::Found::Lost { offset, bytes, next } => {
@@ -64,6 +109,7 @@ pub(super) fn read_table(
                     Ok(())
                 }
             })
+            .map(drop)
         }
     }
 }
@@ -99,6 +145,7 @@ fn first_key(block: &Block) -> Vec<u8> {
 
 struct Reading<'r, 'l, 's> {
     candidate: &'r Candidate,
+    removed: &'r Fragments,
     loader: &'l mut BulkLoader<'s>,
     report: &'l mut SalvageReport,
     key: Vec<u8>,
@@ -136,7 +183,10 @@ impl Reading<'_, '_, '_> {
             self.key.clear();
             self.key.extend_from_slice(block.prefix());
             self.key.extend_from_slice(block.suffix(at));
-            self.loader.add(&self.key, block.lsn(at), block.value(at))?;
+            let lsn = block.lsn(at);
+            if self.removed.newest(&self.key, Lsn::MAX) <= lsn {
+                self.loader.add(&self.key, lsn, block.value(at))?;
+            }
         }
         self.report.rows_read += block.rows() as u64;
         self.last = Some(key_at(block, block.rows() - 1));
@@ -151,22 +201,34 @@ impl Reading<'_, '_, '_> {
         from: Option<Vec<u8>>,
         upto: Option<Vec<u8>>,
     ) {
-        let told = self.candidate.told.as_ref();
-        let from = from.or_else(|| told.map(|(smallest, ..)| smallest.clone()));
-        let upto = upto.or_else(|| told.map(|(_, largest, _)| largest.clone()));
-        let path = &self.candidate.path;
-        tracing::warn!(file = %path.display(), offset, bytes, %kind, "cannot be salvaged");
-        if let Some(last) = self.report.lost.last_mut()
-            && last.file == *path
-            && last.kind == kind
-            && last.offset.checked_add(last.bytes) == Some(offset)
-        {
-            last.bytes += bytes;
-            last.upto = upto;
-            return;
-        }
-        self.report.lost.push(Loss { file: path.clone(), offset, bytes, kind, from, upto });
+        lose(self.report, self.candidate, offset, bytes, kind, (from, upto));
     }
+}
+
+/// Notes bytes that could not be read, with what is known of their keys.
+fn lose(
+    report: &mut SalvageReport,
+    candidate: &Candidate,
+    offset: u64,
+    bytes: u64,
+    kind: CorruptionKind,
+    (from, upto): (Option<Vec<u8>>, Option<Vec<u8>>),
+) {
+    let told = candidate.told.as_ref();
+    let from = from.or_else(|| told.map(|(smallest, ..)| smallest.clone()));
+    let upto = upto.or_else(|| told.map(|(_, largest, _)| largest.clone()));
+    let path = &candidate.path;
+    tracing::warn!(file = %path.display(), offset, bytes, %kind, "cannot be salvaged");
+    if let Some(last) = report.lost.last_mut()
+        && last.file == *path
+        && last.kind == kind
+        && last.offset.checked_add(last.bytes) == Some(offset)
+    {
+        last.bytes += bytes;
+        last.upto = upto;
+        return;
+    }
+    report.lost.push(Loss { file: path.clone(), offset, bytes, kind, from, upto });
 }
 
 fn read(
