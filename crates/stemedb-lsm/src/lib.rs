@@ -12,6 +12,7 @@
 //! - `compaction`: merging tables downwards.
 //! - `iter`: many sources as one.
 //! - `cache`: decompressed blocks.
+//! - `memory`: what all of them hold, counted against one budget.
 //! - `store`: what ties them together.
 // Files that need it say so and prove it.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
@@ -26,6 +27,7 @@ pub mod fuzzing;
 mod iter;
 pub mod kv;
 mod manifest;
+mod memory;
 mod memtable;
 mod options;
 mod prefetch;
@@ -42,7 +44,7 @@ pub use kv::{
     WriteBatch,
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
-pub use stats::{ApplyDelays, LevelStats, RECENT_COMPACTIONS, Stats};
+pub use stats::{ApplyDelays, LevelStats, MemoryStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
 pub use store::{Damage, DelayCause, LsmSnapshot, LsmStore, Replay};
 

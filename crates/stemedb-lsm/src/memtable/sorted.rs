@@ -7,13 +7,11 @@ use std::{cmp::Ordering, sync::Arc};
 
 use stemedb_env::Lsn;
 
-use super::{
-    MemtableShape, ROW_OVERHEAD_BYTES,
-    arena::{LARGEST_CHUNK_BYTES, Piece},
-    filter::GrowingFilter,
-    order::Sorter,
+use super::{MemtableShape, ROW_OVERHEAD_BYTES, arena::Piece, filter::GrowingFilter, order::Sorter};
+use crate::{
+    WriteBatch,
+    memory::{Charge, Kind},
 };
-use crate::WriteBatch;
 
 /// Where a row lies.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +49,8 @@ pub(crate) struct RunBuilder {
     /// Filled as rows come, while their keys are in the cache.
     filter: GrowingFilter,
     bytes: usize,
+    /// For the entries.
+    charge: Charge,
 }
 
 impl RunBuilder {
@@ -59,8 +59,9 @@ impl RunBuilder {
             shape: shape.clone(),
             pieces: Vec::new(),
             entries: Vec::new(),
-            filter: GrowingFilter::new(shape.prefix_extractor),
+            filter: GrowingFilter::new(shape.prefix_extractor, shape.memory()),
             bytes: 0,
+            charge: Charge::new(shape.memory(), Kind::Memtables, 0),
         }
     }
 
@@ -88,13 +89,14 @@ impl RunBuilder {
             self.filter.add_key(key, || shape.expected_rows(rows, bytes));
             start = end;
         }
+        self.charge.set(self.entries.capacity() * size_of::<Entry>());
     }
 
     fn append(&mut self, row: &[u8]) -> usize {
         if let Some(at) = self.pieces.last_mut().and_then(|piece| piece.append(row)) {
             return at;
         }
-        let mut piece = Piece::new(&self.shape.pool, row.len().max(LARGEST_CHUNK_BYTES));
+        let mut piece = Piece::new(&self.shape.pool, row.len().max(self.shape.pool.chunk_bytes()));
         let at = piece.append(row).unwrap_or_default();
         self.pieces.push(piece);
         at
@@ -107,7 +109,8 @@ impl RunBuilder {
 
     /// Sorts what has been gathered. Of several writes of one key at one LSN the last stays.
     pub(crate) fn finish(self, sorter: &mut Sorter) -> SortedRun {
-        let RunBuilder { pieces, entries, filter, .. } = self;
+        let RunBuilder { shape, pieces, entries, filter, charge, .. } = self;
+        let mut kept = Charge::new(shape.memory(), Kind::Memtables, entries.len() * size_of::<Entry>());
         let key = |at: u32| {
             let entry = &entries[at as usize];
             pieces[entry.piece as usize].bytes().get(entry.key_range()).unwrap_or_default()
@@ -124,12 +127,18 @@ impl RunBuilder {
                 rows.push(entry);
             }
         }
+        let rows = rows.into_boxed_slice();
+        kept.set(size_of_val(&*rows));
+        let lsns = entries.first().zip(entries.last()).map(|(first, last)| (first.lsn, last.lsn));
+        drop(entries);
+        drop(charge);
         SortedRun {
             pieces: pieces.into_iter().map(Arc::new).collect(),
             bytes: rows.iter().map(Entry::row_bytes).sum(),
-            lsns: entries.first().zip(entries.last()).map(|(first, last)| (first.lsn, last.lsn)),
-            rows: rows.into_boxed_slice(),
+            lsns,
+            rows,
             filter,
+            _charge: kept,
         }
     }
 }
@@ -142,6 +151,8 @@ pub(crate) struct SortedRun {
     filter: GrowingFilter,
     bytes: usize,
     lsns: Option<(Lsn, Lsn)>,
+    /// For the rows' places.
+    _charge: Charge,
 }
 
 impl SortedRun {
@@ -150,8 +161,14 @@ impl SortedRun {
     }
 
     /// Bytes of the rows, as memtables count them.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(super) fn row_bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes that it holds of the budget.
+    pub(super) fn held_bytes(&self) -> usize {
+        let pieces: usize = self.pieces.iter().map(|piece| piece.held_bytes()).sum();
+        pieces + size_of_val(&*self.rows) + self.filter.held_bytes()
     }
 
     /// The LSNs of the first and the last row added.

@@ -115,7 +115,14 @@ impl Running {
             if self.builder.is_none() {
                 let shape = TableShape::new(&core.options, false, self.horizon, false);
                 let file = core.next_file_number();
-                let builder = TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)?;
+                let builder = TableBuilder::create(
+                    &core.env,
+                    &core.dir,
+                    core.context.database,
+                    file,
+                    shape,
+                    &core.context.memory,
+                )?;
                 self.builder = Some((file, builder));
             }
             if let Some((_, builder)) = &mut self.builder {
