@@ -17,8 +17,7 @@ const WRITERS: u64 = 4;
 /// Rows per second of all writers together outside of the storms: as in the comparison with other engines.
 const ROWS_PER_SECOND: u64 = 20_000;
 const BATCH_ROWS: u64 = 100;
-/// Storms: without limit, in large batches, for a while every so often.
-const STORM_EVERY: Duration = Duration::from_secs(300);
+/// Storms: without limit, in large batches, for a while.
 const STORM: Duration = Duration::from_secs(20);
 const STORM_BATCH_ROWS: u64 = 1000;
 const FILL_BATCH_ROWS: u64 = 1000;
@@ -140,10 +139,11 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Runs for `time`; `look` is called every second with the seconds since the begin.
+    /// Runs for `time`; there is a storm every `storm_every`; `look` is called every second with the seconds since the begin.
     pub fn run(
         &self,
         time: Duration,
+        storm_every: Duration,
         mut look: impl FnMut(f64) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let begin = Instant::now();
@@ -156,8 +156,9 @@ impl<'a> Load<'a> {
                 let due = begin + Duration::from_secs(second);
                 thread::sleep(due.saturating_duration_since(Instant::now()));
                 let passed = begin.elapsed();
-                let into = Duration::from_millis((passed.as_millis() % STORM_EVERY.as_millis()) as u64);
-                self.storm.store(passed > STORM_EVERY / 2 && into < STORM, Ordering::Relaxed);
+                let into =
+                    Duration::from_millis((passed.as_millis() % storm_every.as_millis().max(1)) as u64);
+                self.storm.store(passed > storm_every / 2 && into < STORM, Ordering::Relaxed);
                 looked = look(passed.as_secs_f64());
                 if passed >= time || looked.is_err() || self.stop.load(Ordering::Relaxed) {
                     break;

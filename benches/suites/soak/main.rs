@@ -1,7 +1,7 @@
 //! Half an hour of everything at once: does anything stall, grow or get out of shape?
 //!
 //! ```text
-//! cargo xtask bench soak [--minutes F] [--keys N] [--dir DIR] [--out DIR]
+//! cargo xtask bench soak [--minutes F] [--keys N] [--storm-every F] [--dir DIR] [--out DIR]
 //! ```
 //!
 //! Four writers commit durable batches at a steady rate over a bounded set of keys (sets, and removals now and then); every
@@ -43,10 +43,11 @@ use crate::{load::Load, sample::Sampler, watched::WatchedFs};
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const USAGE: &str = "\
-cargo xtask bench soak [--minutes F] [--keys N] [--dir DIR] [--out DIR]
+cargo xtask bench soak [--minutes F] [--keys N] [--storm-every F] [--dir DIR] [--out DIR]
 
   --minutes F   how long (default: 30)
   --keys N      number of keys (default: 4000000, about 1.1 GB of rows)
+  --storm-every F  minutes from storm to storm (default: 5)
   --dir DIR     where the database is made (default: the folder of the build)
   --out DIR     where soak.md, soak.svg and soak.json go (default: the folder of the build)
 ";
@@ -58,19 +59,22 @@ const CACHE_BYTES: u64 = 256 << 20;
 struct Arguments {
     minutes: f64,
     keys: u64,
+    storm_every: f64,
     dir: PathBuf,
     out: PathBuf,
 }
 
 fn arguments() -> Result<Option<Arguments>, Failure> {
     let target = stemedb_benches::target();
-    let mut found = Arguments { minutes: 30.0, keys: 4_000_000, dir: target.clone(), out: target };
+    let mut found =
+        Arguments { minutes: 30.0, keys: 4_000_000, storm_every: 5.0, dir: target.clone(), out: target };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n\n{USAGE}"));
         match word.as_str() {
             "--minutes" => found.minutes = value()?.parse()?,
             "--keys" => found.keys = value()?.parse()?,
+            "--storm-every" => found.storm_every = value()?.parse()?,
             "--dir" => found.dir = value()?.into(),
             "--out" => found.out = value()?.into(),
             // Cargo says so to every benchmark.
@@ -96,7 +100,8 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     load.fill()?;
     eprintln!("{} keys are there after {:.0} s", arguments.keys, begin.elapsed().as_secs_f64());
     let mut sampler = Sampler::new(&dir);
-    load.run(Duration::from_secs_f64(arguments.minutes * 60.0), |second| {
+    let minutes = |minutes: f64| Duration::from_secs_f64(minutes * 60.0);
+    load.run(minutes(arguments.minutes), minutes(arguments.storm_every), |second| {
         sampler.look(&engine, &load, second)
     })?;
     let report = report::Report::new(arguments.keys, sampler.into_samples(), &load.totals());

@@ -29,6 +29,8 @@ pub struct Sample {
     /// Of what was written since the begin of the run, the filling left out.
     pub write_amplification: f64,
     pub anonymous_bytes: u64,
+    /// Milliseconds that batches were delayed since the last look, by cause.
+    pub delays_ms: Vec<(&'static str, u64)>,
 }
 
 impl Sample {
@@ -51,6 +53,7 @@ impl Sample {
             "load_score": (self.load_score * 1000.0).round() / 1000.0,
             "write_amplification": (self.write_amplification * 1000.0).round() / 1000.0,
             "anonymous_bytes": self.anonymous_bytes,
+            "delays_ms": self.delays_ms.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
         })
     }
 }
@@ -60,6 +63,8 @@ pub struct Sampler {
     samples: Vec<Sample>,
     /// Bytes applied and bytes written before the run.
     before: Option<(u64, u64)>,
+    /// Milliseconds of delay up to the last look, by cause.
+    delays_ms: Vec<u64>,
 }
 
 /// How often a line tells how it goes.
@@ -67,7 +72,7 @@ const TELL_EVERY: usize = 60;
 
 impl Sampler {
     pub fn new(dir: &Path) -> Sampler {
-        Sampler { dir: dir.to_path_buf(), samples: Vec::new(), before: None }
+        Sampler { dir: dir.to_path_buf(), samples: Vec::new(), before: None, delays_ms: Vec::new() }
     }
 
     pub fn look(
@@ -80,6 +85,14 @@ impl Sampler {
         let written = lsm.flush_bytes + lsm.compaction_bytes;
         let (applied_before, written_before) = *self.before.get_or_insert((lsm.applied_bytes, written));
         let applied = lsm.applied_bytes - applied_before;
+        let delays: Vec<(&'static str, u64)> = lsm
+            .apply_delays
+            .iter()
+            .map(|delays| (delays.cause.name(), u64::try_from(delays.time.as_millis()).unwrap_or(u64::MAX)))
+            .collect();
+        let before = |at: usize| self.delays_ms.get(at).copied().unwrap_or_default();
+        let delays_ms = delays.iter().enumerate().map(|(at, (name, ms))| (*name, ms - before(at))).collect();
+        self.delays_ms = delays.iter().map(|(_, ms)| *ms).collect();
         let (kv_files, _) = folder(&self.dir.join("kv"))?;
         let (wal_files, journal_bytes) = folder(&self.dir.join("wal"))?;
         let sample = Sample {
@@ -98,6 +111,7 @@ impl Sampler {
                 (written - written_before) as f64 / applied as f64
             },
             anonymous_bytes: anonymous_bytes()?,
+            delays_ms,
         };
         if self.samples.len() % TELL_EVERY == TELL_EVERY - 1 {
             eprintln!(

@@ -43,7 +43,7 @@ pub struct LsmOptions {
     pub block_cache_bytes: u64,
     /// Target size of a table; doubled as often as needed to keep the number of files below about a hundred.
     pub target_table_bytes: u64,
-    /// Level-0 tables that start a compaction. At twice as many, writers wait; see [`crate::DelayCause::Level0`].
+    /// Level-0 tables that start a compaction. At six times as many, writers wait; see [`crate::DelayCause::Level0`].
     pub l0_trigger: usize,
     /// Bytes of level 0 at which a compaction starts even if it has fewer tables than [`LsmOptions::l0_trigger`].
     pub compaction_trigger_bytes: u64,

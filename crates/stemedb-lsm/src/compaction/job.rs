@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use stemedb_env::{Budget, Job, Lsn, Step};
 
 use super::{
+    forecast::{Forecast, Outlook, Room},
     idle::{IdleWatch, Spent, pick_idle},
     merge::Running,
     pick::{Facts, l0_is_due, pick_column, pick_crowded, pick_l0},
@@ -35,6 +36,7 @@ pub(crate) struct CompactionJob {
     idle: IdleWatch,
     removal: Removal,
     reserve: Reserve,
+    forecast: Forecast,
     /// When to look for work again after a failure.
     retry_at: Option<Duration>,
     failures: u32,
@@ -58,6 +60,7 @@ impl CompactionJob {
             idle,
             removal: Removal::default(),
             reserve,
+            forecast: Forecast::default(),
             retry_at: None,
             failures: 0,
         }
@@ -74,6 +77,8 @@ impl CompactionJob {
         }
         let Some(running) = self.stack.last() else {
             core.pressure.rest();
+            self.forecast.rest();
+            core.admission.set_outlook(Outlook::default());
             let retry = self.retry_at.map(|at| at.saturating_sub(now));
             let wait = [self.idle.time_left(now), retry].into_iter().flatten().min();
             return wait.map_or(Next::Rest, |wait| Next::Wait(wait.max(Duration::from_millis(1))));
@@ -240,13 +245,28 @@ impl CompactionJob {
         core.notify();
     }
 
+    /// Tells the valve for writers how full level 0 will be when everything under way has ended: what is merged now may hold
+    /// up what would take tables out of level 0.
+    fn look_ahead(&mut self, core: &Core, rows: u64) {
+        self.forecast.note(core.env.clock.monotonic(), rows, core.context.counters.applied_bytes.get());
+        let load = core.load();
+        core.admission.set_outlook(self.forecast.outlook(Room {
+            rows_left: self.stack.iter().map(Running::rows_left).sum(),
+            tables: load.l0_tables + load.sealed,
+            stop: load.l0_stop(),
+            table_bytes: core.options.memtable_bytes as u64,
+        }));
+    }
+
     fn work(&mut self, budget: Budget) {
         let core = Arc::clone(&self.core);
         let Some(running) = self.stack.last_mut() else { return };
-        let before = running.written_bytes();
+        let (before, rows_before) = (running.written_bytes(), running.rows_in);
         let outcome = running.work(&core, budget.bytes.min(PIECE_BYTES));
         core.pressure.charge(running.written_bytes().saturating_sub(before));
+        let rows = running.rows_in - rows_before;
         let request = running.request.clone();
+        self.look_ahead(&core, rows);
         match outcome {
             Ok(false) => {}
             Ok(true) => {

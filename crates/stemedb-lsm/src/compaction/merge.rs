@@ -99,6 +99,12 @@ impl Running {
         finished + self.builder.as_ref().map_or(0, TableBuilder::file_bytes)
     }
 
+    /// Rows that have still to pass.
+    pub(crate) fn rows_left(&self) -> u64 {
+        let rows: u64 = self.task.inputs.iter().map(|(_, table)| table.meta.rows).sum();
+        rows.saturating_sub(self.rows_in)
+    }
+
     /// The keys between which it writes.
     pub(crate) fn range(&self) -> (Vec<u8>, Vec<u8>) {
         let tables = || self.task.inputs.iter().map(|(_, table)| &table.meta);

@@ -6,9 +6,11 @@
 //! - [`column`]: the shape of the tree.
 //! - [`task`]: what one compaction does; [`pick`], [`idle`], [`request`]: which one is next, and why.
 //! - [`merge`]: a compaction under way; [`Gc`] decides which versions may be forgotten.
-//! - [`job`]: the background job; [`pace`], [`removal`], [`reserve`]: its manners towards the disk.
+//! - [`job`]: the background job; [`pace`], [`removal`], [`reserve`]: its manners towards the disk;
+//!   [`forecast`]: what writers are told.
 
 mod column;
+mod forecast;
 mod gc;
 mod idle;
 mod job;
@@ -24,6 +26,7 @@ mod task;
 
 pub(crate) use self::{
     column::l0_merge_bytes,
+    forecast::Outlook,
     gc::Gc,
     job::CompactionJob,
     pick::{Facts, debt_bytes},

@@ -2,7 +2,8 @@
 //!
 //! One score says how far behind they are: 1 is where writers stop. Up to a half nothing happens. Between a half and 1
 //! each byte costs a delay that grows smoothly, until at 1 bytes come in as fast as they were last drained. Beyond 1 a
-//! writer sleeps until the score has fallen; whoever changes the score wakes it.
+//! writer sleeps until the score has fallen; whoever changes the score wakes it. What merges under way will leave behind
+//! counts as well (see `compaction::forecast`): it slows writers down so early that they need not stop.
 //!
 //! Flushes and compaction never wait for writers, and a writer never waits here for a batch that its caller has still to
 //! publish: what it waits for depends on nobody else.
@@ -15,7 +16,11 @@ use std::{
 use parking_lot::Mutex;
 
 use super::core::Core;
-use crate::{ApplyDelays, Result, compaction::l0_merge_bytes, stats::Histogram};
+use crate::{
+    ApplyDelays, Result,
+    compaction::{Outlook, l0_merge_bytes},
+    stats::Histogram,
+};
 
 /// Why a writer was delayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,8 +51,9 @@ impl DelayCause {
 const FREE_MILLI: u64 = 500;
 /// At this score a writer stops.
 pub(crate) const STOP_MILLI: u64 = 1000;
-/// Level 0 may have this many times its trigger.
-const L0_FACTOR: u64 = 2;
+/// Level 0 may have this many times its trigger. A merge of everything takes as long as many flushes, and the tables that
+/// come meanwhile cost reads a probe of a filter each; a writer that stands still costs more.
+pub(crate) const L0_FACTOR: u64 = 6;
 /// The share of the debt that is always allowed, in merges of level 0.
 const PENDING_MERGES: u64 = 4;
 /// No batch is delayed longer than this; the rest is paid by the next ones.
@@ -68,14 +74,21 @@ pub(crate) struct Load {
     pub(crate) max_sealed: u64,
     pub(crate) pending_bytes: u64,
     pub(crate) pending_limit: u64,
+    /// What level 0 will be when the merges under way have ended, in thousandths of where writers stop.
+    pub(crate) outlook_milli: u64,
 }
 
 impl Load {
+    /// Tables in level 0 at which writers stop.
+    pub(crate) fn l0_stop(&self) -> u64 {
+        self.l0_trigger * L0_FACTOR
+    }
+
     /// Score in thousandths, and what it is due to.
     pub(crate) fn score(&self) -> (u64, DelayCause) {
         let part = |have: u64, limit: u64| have.saturating_mul(1000) / limit.max(1);
         let parts = [
-            (part(self.l0_tables, self.l0_trigger * L0_FACTOR), DelayCause::Level0),
+            (part(self.l0_tables, self.l0_stop()).max(self.outlook_milli), DelayCause::Level0),
             (part(self.sealed, self.max_sealed + 1), DelayCause::Memtables),
             (part(self.pending_bytes, self.pending_limit), DelayCause::PendingBytes),
         ];
@@ -101,6 +114,9 @@ pub(crate) struct Admission {
     /// Bytes per second that left level 0, and that were flushed; 0 = not measured yet.
     l0_drain: AtomicU64,
     flush_drain: AtomicU64,
+    /// How full level 0 will be, and what may come in meanwhile; 0 = unknown.
+    outlook_milli: AtomicU64,
+    outlook_rate: AtomicU64,
     /// Nanoseconds that were due and have not been slept yet.
     owed_ns: Mutex<u64>,
 }
@@ -127,6 +143,12 @@ impl Admission {
         self.pending_bytes.load(Ordering::Relaxed)
     }
 
+    /// What compaction expects.
+    pub(crate) fn set_outlook(&self, outlook: Outlook) {
+        self.outlook_milli.store(outlook.milli, Ordering::Relaxed);
+        self.outlook_rate.store(outlook.bytes_per_s, Ordering::Relaxed);
+    }
+
     /// Compaction has taken so many bytes out of level 0 in so long.
     pub(crate) fn note_l0_drain(&self, bytes: u64, took: Duration) {
         smooth(&self.l0_drain, bytes, took);
@@ -141,7 +163,11 @@ impl Admission {
     fn delay(&self, score: u64, cause: DelayCause, bytes: u64) -> Duration {
         let drain = match cause {
             DelayCause::Memtables => self.flush_drain.load(Ordering::Relaxed),
-            DelayCause::Level0 | DelayCause::PendingBytes => self.l0_drain.load(Ordering::Relaxed),
+            DelayCause::PendingBytes => self.l0_drain.load(Ordering::Relaxed),
+            DelayCause::Level0 => match self.outlook_rate.load(Ordering::Relaxed) {
+                0 => self.l0_drain.load(Ordering::Relaxed),
+                rate => rate,
+            },
         };
         if score <= FREE_MILLI || drain == 0 {
             return Duration::ZERO;
@@ -173,6 +199,7 @@ impl Core {
             max_sealed: self.options.max_sealed_memtables as u64,
             pending_bytes: of_compaction(self.admission.pending_bytes()),
             pending_limit: self.admission.pending_limit.load(Ordering::Relaxed).max(1),
+            outlook_milli: of_compaction(self.admission.outlook_milli.load(Ordering::Relaxed)),
         }
     }
 
@@ -259,9 +286,10 @@ mod tests {
     #[test]
     fn the_score_is_that_of_the_worst_limiter() {
         assert_eq!(load().score().0, 0);
-        assert_eq!(Load { l0_tables: 4, sealed: 1, ..load() }.score(), (500, DelayCause::Level0));
-        assert_eq!(Load { l0_tables: 4, sealed: 2, ..load() }.score(), (666, DelayCause::Memtables));
-        let pending = Load { pending_bytes: 1 << 31, l0_tables: 8, ..load() };
+        assert_eq!(Load { l0_tables: 12, sealed: 1, ..load() }.score(), (500, DelayCause::Level0));
+        assert_eq!(Load { l0_tables: 12, sealed: 2, ..load() }.score(), (666, DelayCause::Memtables));
+        assert_eq!(Load { l0_tables: 4, outlook_milli: 900, ..load() }.score(), (900, DelayCause::Level0));
+        let pending = Load { pending_bytes: 1 << 31, l0_tables: 24, ..load() };
         assert_eq!(pending.score(), (2000, DelayCause::PendingBytes));
     }
 

@@ -1,6 +1,6 @@
 //! Compressing blocks, and getting them back.
 
-use std::fmt;
+use std::{cell::RefCell, fmt};
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
@@ -77,8 +77,10 @@ impl Packer {
     }
 }
 
-/// What a context of the library takes, about: it does not ask our allocator.
-const DECOMPRESSOR_BYTES: usize = 128 << 10;
+thread_local! {
+    /// Zstandard's tables and windows, 150 KiB: one for each thread that reads, not one for each scan.
+    static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// Room for one decompressed and unfolded block, reused from block to block.
 #[derive(Default)]
@@ -88,7 +90,6 @@ pub(crate) struct Room {
     unfold: UnfoldRoom,
     /// The blocks are read in order, so nobody needs their hash indexes.
     without_index: bool,
-    zstd: Option<zstd::bulk::Decompressor<'static>>,
 }
 
 /// Where a folded block lies.
@@ -121,12 +122,12 @@ impl Room {
         let room = self.bytes.get_mut(..bytes).ok_or(malformed)?;
         let unpacked = match codec {
             Codec::Lz4 => lz4_flex::block::decompress_into(packed, room).ok(),
-            Codec::Zstd => {
-                if self.zstd.is_none() {
-                    self.zstd = zstd::bulk::Decompressor::new().ok();
+            Codec::Zstd => ZSTD.with_borrow_mut(|zstd| {
+                if zstd.is_none() {
+                    *zstd = zstd::bulk::Decompressor::new().ok();
                 }
-                self.zstd.as_mut().and_then(|zstd| zstd.decompress_to_buffer(packed, room).ok())
-            }
+                zstd.as_mut().and_then(|zstd| zstd.decompress_to_buffer(packed, room).ok())
+            }),
         };
         if unpacked == Some(bytes) { Ok(bytes) } else { Err(malformed) }
     }
@@ -156,10 +157,9 @@ impl Room {
         &self.bytes
     }
 
-    /// Bytes held, those of a decompressor included.
+    /// Bytes held.
     pub(super) fn held_bytes(&self) -> usize {
-        let zstd = if self.zstd.is_some() { DECOMPRESSOR_BYTES } else { 0 };
-        self.bytes.capacity() + self.unfolded.capacity() + self.unfold.held_bytes() + zstd
+        self.bytes.capacity() + self.unfolded.capacity() + self.unfold.held_bytes()
     }
 }
 
