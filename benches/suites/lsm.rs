@@ -170,7 +170,7 @@ fn memtable_batches(kind: &str, numbers: &[u64]) -> Vec<WriteBatch> {
 /// A tree whose rows never leave the memtable.
 fn unflushed() -> (LsmStore, TempDir) {
     let dir = scratch();
-    let options = LsmOptions { memtable_bytes: 1 << 30, ..LsmOptions::default() };
+    let options = LsmOptions { memory_bytes: 8 << 30, memtable_bytes: 1 << 30, ..LsmOptions::default() };
     let store = LsmStore::create(Env::real(), &dir.path().join("kv"), DatabaseId([7; 16]), options);
     (store.unwrap(), dir)
 }

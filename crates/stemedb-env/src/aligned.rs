@@ -38,6 +38,11 @@ impl AlignedBuffer {
         self.storage.len().saturating_sub(self.start)
     }
 
+    /// Bytes asked of the allocator.
+    pub fn held_bytes(&self) -> usize {
+        self.storage.capacity()
+    }
+
     /// Number of bytes.
     pub fn len(&self) -> usize {
         self.len

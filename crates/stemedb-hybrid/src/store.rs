@@ -232,7 +232,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// Dropping the store without closing loses nothing; the next open then replays and re-writes its tail.
     ///
     /// If the views need nothing of the journal any more, the next open finds a new segment. Where files are used again it
-    /// then has nothing to read; where every entry is kept it still reads the last one, for its time.
+    /// then has nothing to read; where every entry is kept it still reads the last group, for its time.
     pub fn close(self) -> Result<()> {
         drop(self.releaser);
         let flushed = self.views.flushed();

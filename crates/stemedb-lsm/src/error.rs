@@ -84,6 +84,14 @@ pub enum Error {
         /// The limit.
         limit_bytes: usize,
     },
+    /// The memory budget is too small to work with.
+    #[error("a memory budget of {budget_bytes} bytes is too small: {needed_bytes} are needed")]
+    MemoryBudget {
+        /// What was given.
+        budget_bytes: u64,
+        /// The least that will do with the other options.
+        needed_bytes: u64,
+    },
     /// A batch arrived out of order.
     #[error("batch {lsn} cannot be applied: {applied} is applied already")]
     OutOfOrder {
@@ -182,6 +190,9 @@ impl Error {
             }
             Error::TooLarge { what, bytes, limit_bytes } => {
                 Error::TooLarge { what, bytes: *bytes, limit_bytes: *limit_bytes }
+            }
+            Error::MemoryBudget { budget_bytes, needed_bytes } => {
+                Error::MemoryBudget { budget_bytes: *budget_bytes, needed_bytes: *needed_bytes }
             }
             Error::OutOfOrder { lsn, applied } => Error::OutOfOrder { lsn: *lsn, applied: *applied },
             Error::Unsorted { row } => Error::Unsorted { row: *row },

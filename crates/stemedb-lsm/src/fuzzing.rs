@@ -8,9 +8,9 @@ use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
 use crate::{
     Compression, Direction, KeyRange, PrefixExtractor, RangeRemoval, Result, Row,
-    cache::BlockCache,
     codec::Fields,
     manifest::{Edit, replay},
+    memory::Memory,
     ranges::Fragments,
     stats::Counters,
     store::{DamageList, DenseTables, Graveyard},
@@ -41,7 +41,7 @@ pub struct ParsedBlock(Block);
 impl ParsedBlock {
     /// `None` if the bytes are no block.
     pub fn parse(bytes: &[u8]) -> Option<ParsedBlock> {
-        Block::parse(bytes).ok().map(ParsedBlock)
+        Block::parse(bytes, None).ok().map(ParsedBlock)
     }
 
     /// Unfolds bytes that may be a folded block; `None` if they are none.
@@ -282,7 +282,7 @@ impl AloneTable {
             horizon: shape.horizon,
             drops_tombstones: shape.drops_tombstones,
         };
-        let mut builder = TableBuilder::create(env, dir, database, file, shaped)?;
+        let mut builder = TableBuilder::create(env, dir, database, file, shaped, &Memory::unlimited(0))?;
         for Row { key, lsn, value } in rows {
             builder.add(key, *lsn, value.as_deref())?;
         }
@@ -314,7 +314,7 @@ impl AloneTable {
             fs: Arc::clone(&env.fs),
             dir: dir.to_path_buf(),
             database,
-            cache: BlockCache::new(1 << 16),
+            memory: Memory::unlimited(1 << 16),
             counters: Counters::default(),
             damage: DamageList::default(),
             graveyard: Graveyard::default(),

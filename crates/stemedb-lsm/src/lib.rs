@@ -13,6 +13,7 @@
 //! - `compaction`: merging tables downwards.
 //! - `iter`: many sources as one.
 //! - `cache`: decompressed blocks.
+//! - `memory`: what all of them hold, counted against one budget.
 //! - `store`: what ties them together.
 //! - `bulk`: loading many unsorted rows at once.
 //! - `salvage`: a new tree from what is readable of a damaged one.
@@ -30,6 +31,7 @@ pub mod fuzzing;
 mod iter;
 pub mod kv;
 mod manifest;
+mod memory;
 mod memtable;
 mod options;
 mod prefetch;
@@ -50,7 +52,7 @@ pub use kv::{
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use salvage::{Loss, ManifestUse, SalvageOptions, SalvageReport, salvage};
-pub use stats::{ApplyDelays, LevelStats, RECENT_COMPACTIONS, Stats};
+pub use stats::{ApplyDelays, LevelStats, MemoryStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
 pub use store::{Damage, DelayCause, Ingested, LsmSnapshot, LsmStore, Replay, RowIter, Versions};
 

@@ -15,21 +15,32 @@ pub enum Compression {
     None,
     /// LZ4: decompressed at several GB/s.
     Lz4,
-    /// Zstandard at this level (1 to 22): smaller, and several times slower to read from disk.
+    /// Zstandard at this level: -7 to -1 are fast, 1 to 22 ever smaller and slower to write. A tenth smaller than LZ4 at -1, at
+    /// less than half of its speed of decompression.
     Zstd(i32),
 }
 
 /// Options of a tree. None of them is stored: a tree may be reopened with others.
 #[derive(Clone, Debug)]
 pub struct LsmOptions {
-    /// A memtable is sealed at the first batch boundary after it has grown to this. Its memory grows with its rows, from
+    /// What the tree may hold in memory, all together: memtables, indexes and filters of its tables, cached blocks, buffers
+    /// of flushes, compactions and scans. 320 MiB unless told otherwise.
+    ///
+    /// Memtables get at most five eighths; the cache of blocks gets whatever the others leave, at least a sixteenth, and
+    /// shrinks when they grow. Near the budget memtables are sealed early. See [`crate::Stats::memory`] for what is held,
+    /// and `docs/design/lsm.md` for what can exceed it: indexes and filters of a tree many times as large (about 2 % of
+    /// the data), a single batch as large as a memtable's share, and what snapshots, cursors and pinned values keep. Less
+    /// than about 4 MiB is refused: [`crate::Error::MemoryBudget`].
+    pub memory_bytes: u64,
+    /// A memtable is sealed before a batch that would make it an eighth larger than this, and at the latest at the first
+    /// batch boundary after it has grown to this; earlier where the budget is tight. Its memory grows with its rows, from
     /// 64 KiB on; as much again is kept for the next one when it is gone.
     pub memtable_bytes: usize,
     /// Sealed memtables that may wait for their flush before `apply` waits too.
     pub max_sealed_memtables: usize,
     /// Target size of an uncompressed data block in the upper levels; the last level uses twice as much.
     pub block_bytes: usize,
-    /// Bound of the cache of decompressed blocks.
+    /// Bound of the cache of decompressed blocks, below what the budget leaves to it. No bound unless told otherwise.
     pub block_cache_bytes: u64,
     /// Target size of a table; doubled as often as needed to keep the number of files below about a hundred.
     pub target_table_bytes: u64,
@@ -62,10 +73,11 @@ pub struct LsmOptions {
 impl Default for LsmOptions {
     fn default() -> LsmOptions {
         LsmOptions {
+            memory_bytes: 320 << 20,
             memtable_bytes: 64 << 20,
             max_sealed_memtables: 2,
             block_bytes: 4 << 10,
-            block_cache_bytes: 64 << 20,
+            block_cache_bytes: u64::MAX,
             target_table_bytes: 32 << 20,
             l0_trigger: 4,
             compaction_trigger_bytes: 1 << 30,

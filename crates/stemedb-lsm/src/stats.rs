@@ -16,10 +16,6 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    pub(crate) fn sub(&self, n: u64) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
-    }
-
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -114,7 +110,6 @@ pub(crate) struct Counters {
     pub(crate) compactions: Counter,
     pub(crate) moves: Counter,
     pub(crate) compaction_us: Counter,
-    pub(crate) index_memory_bytes: Counter,
     pub(crate) block_reads: StripedCounter,
     pub(crate) cache_hits: StripedCounter,
     pub(crate) cache_misses: StripedCounter,
@@ -122,6 +117,51 @@ pub(crate) struct Counters {
     pub(crate) filter_false_positives: StripedCounter,
     pub(crate) apply_waits: Counter,
     pub(crate) apply_wait_us: Counter,
+}
+
+/// What a tree holds in memory. Exact at the sizes asked of the allocator; what it rounds up comes on top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryStats {
+    /// What it may hold: [`crate::LsmOptions::memory_bytes`].
+    pub budget_bytes: u64,
+    /// The memtable that is written to: chunks and filters, as of the last batch.
+    pub active_memtable_bytes: u64,
+    /// Memtables that wait for their flush.
+    pub sealed_memtable_bytes: u64,
+    /// Memtables that have been flushed and that a snapshot, a cursor or a value still holds; and rows being gathered for
+    /// one.
+    pub pinned_memtable_bytes: u64,
+    /// Chunks that wait for the next memtable.
+    pub pooled_bytes: u64,
+    /// Indexes, filters and properties of tables, also of those that only a snapshot or cursor still holds.
+    pub table_bytes: u64,
+    /// Blocks in the cache.
+    pub cached_bytes: u64,
+    /// Blocks outside of it: those that cursors stand on and values are pinned to, and those that compactions and long
+    /// scans pass through.
+    pub pinned_bytes: u64,
+    /// What the cache needs beside the blocks: slots, ghosts, queues.
+    pub cache_order_bytes: u64,
+    /// Buffers: tables being written, windows of scans and compactions, blocks being read, batches being sorted.
+    pub buffer_bytes: u64,
+    /// The most that all of this ever came to.
+    pub peak_bytes: u64,
+}
+
+impl MemoryStats {
+    /// All kinds together.
+    pub fn total_bytes(&self) -> u64 {
+        self.active_memtable_bytes
+            + self.sealed_memtable_bytes
+            + self.pinned_memtable_bytes
+            + self.pooled_bytes
+            + self.table_bytes
+            + self.cached_bytes
+            + self.pinned_bytes
+            + self.cache_order_bytes
+            + self.buffer_bytes
+    }
 }
 
 /// One level of the tree.
@@ -147,11 +187,13 @@ pub struct Stats {
     /// Bytes of the tables that the merges which are due now have to read, those that they overlap below included. 0 when
     /// the tree is in shape.
     pub pending_compaction_bytes: u64,
-    /// Bytes of resident indexes and filters.
+    /// Everything that the tree holds in memory, by kind.
+    pub memory: MemoryStats,
+    /// Bytes of resident indexes, filters and properties.
     pub index_memory_bytes: u64,
     /// Bytes of cached blocks.
     pub cache_memory_bytes: u64,
-    /// Bytes of all memtables.
+    /// Bytes of the rows of all memtables, and about what they cost beside.
     pub memtable_bytes: u64,
     /// Sealed memtables that wait for their flush.
     pub sealed_memtables: usize,

@@ -246,6 +246,85 @@ fn opening_reads_no_more_when_the_history_is_longer() {
 }
 
 #[test]
+fn the_last_entry_is_found_from_the_end_wherever_it_lies() {
+    let (_folder, dir) = folder();
+    let options =
+        JournalOptions { pack_level: None, idle_marker: Duration::ZERO, ..JournalOptions::default() };
+    let (env, counts) = counting_env();
+    let journal = SegmentedJournal::create(&env, &dir, IDENTITY, options.clone()).unwrap();
+    assert!(journal.last_entry().unwrap().is_none());
+    let last = |journal: &SegmentedJournal| {
+        let entry = journal.last_entry().unwrap().unwrap();
+        (entry.lsn, entry.bytes.to_vec())
+    };
+    // In the segment that is written to, and behind its end; one frame beyond the first window, one in the middle of one.
+    let mut lsn = 0;
+    for bytes in [1, 600, 70_000, 300_000, 3] {
+        for group in [1, 3] {
+            let entries: Vec<Vec<u8>> = (0..group).map(|at| vec![at as u8 + 1; bytes]).collect();
+            let refs: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+            journal.append_group(&refs).unwrap();
+            lsn += group;
+            let wanted = (Lsn(lsn), vec![group as u8; bytes]);
+            assert_eq!(last(&journal), wanted);
+            journal.rotate().unwrap();
+            assert_eq!(last(&journal), wanted, "its segment is sealed");
+            // Nothing but headers and seals between.
+            journal.rotate().unwrap();
+            assert_eq!(last(&journal), wanted);
+        }
+    }
+    // Far behind the front of a long segment.
+    for _ in 0..100 {
+        lsn = journal.append(vec![7; 100_000]).unwrap().0;
+    }
+    journal.rotate().unwrap();
+    journal.close().unwrap();
+    drop(journal);
+    let (journal, _) = SegmentedJournal::open(&env, &dir, IDENTITY, Lsn(lsn), options).unwrap();
+    counts.reset_call_counts();
+    assert_eq!(last(&journal), (Lsn(lsn), vec![7; 100_000]));
+    let read = counts.call_counts().of(IoOp::Read, "");
+    assert!(read.calls < 20 && read.bytes < 400 << 10, "{read:?} for 100,000 bytes");
+}
+
+#[test]
+fn whatever_is_damaged_the_last_entry_is_the_right_one_or_an_error() {
+    let (_folder, dir) = folder();
+    let env = Env::real();
+    let journal = SegmentedJournal::create(&env, &dir, IDENTITY, quiet()).unwrap();
+    (1..=5).for_each(|lsn| assert_eq!(journal.append(entry(lsn)).unwrap(), Lsn(lsn)));
+    journal.rotate().unwrap();
+    journal.close().unwrap();
+    drop(journal);
+    let path = dir.join("live.000001.wal");
+    let whole = std::fs::read(&path).unwrap();
+    let (mut found, mut refused) = (0, 0);
+    for at in (0..whole.len()).step_by(37) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        std::fs::write(&path, &bytes).unwrap();
+        let Ok((journal, _)) = SegmentedJournal::open(&env, &dir, IDENTITY, Lsn(5), quiet()) else {
+            refused += 1;
+            continue;
+        };
+        match journal.last_entry() {
+            Ok(last) => {
+                let last = last.unwrap();
+                assert_eq!((last.lsn, last.bytes.to_vec()), (Lsn(5), entry(5)));
+                found += 1;
+            }
+            Err(Error::Corruption { file, .. }) => {
+                assert_eq!(file, path);
+                refused += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(found > 10 && refused > 5, "{found} found, {refused} refused");
+}
+
+#[test]
 fn a_tail_reader_follows_a_writer_through_rotations() {
     let (_folder, dir) = folder();
     let journal = SegmentedJournal::create(&Env::real(), &dir, IDENTITY, JournalOptions::tiny()).unwrap();

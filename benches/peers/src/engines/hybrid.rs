@@ -144,7 +144,12 @@ pub(super) fn env(setting: &Setting) -> Env {
 }
 
 pub(super) fn lsm_options(setting: &Setting) -> LsmOptions {
+    // What the others get: a cache and two memtables (`requirements::BUDGET_MIB` with the default setting). Where the cache
+    // is small on purpose, never so little that the memtable would not be what was asked for: three may take five eighths.
+    let memtable = setting.memtable_bytes as u64;
+    let budget = (setting.cache_bytes as u64).saturating_add(memtable.saturating_mul(2));
     LsmOptions {
+        memory_bytes: budget.max(memtable.saturating_mul(5)),
         memtable_bytes: setting.memtable_bytes,
         block_cache_bytes: setting.cache_bytes as u64,
         ..LsmOptions::default()
@@ -211,7 +216,7 @@ impl Engine for Hybrid {
     }
 
     fn configuration(&self) -> &'static str {
-        "StemeDB: journal and LSM tree, plain rows; default options but for cache, memtable and the prefix of the keys, and \
+        "StemeDB: journal and LSM tree, plain rows; default options but for memory budget, cache, memtable and the prefix of the keys, and \
          the journal's files are used again when the tables have their rows, as a log's are; where nobody syncs, syncs of the \
          journal do nothing; durable: commit returned"
     }

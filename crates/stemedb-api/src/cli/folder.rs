@@ -9,12 +9,22 @@ use super::failure::Failure;
 
 /// Opens an existing database.
 pub fn open(dir: &Path) -> Result<Database, Failure> {
-    Database::open(dir, DatabaseOptions::default()).map_err(Failure::from)
+    open_with(dir, DatabaseOptions::default())
+}
+
+/// Opens an existing database with other options.
+pub fn open_with(dir: &Path, options: DatabaseOptions) -> Result<Database, Failure> {
+    Database::open(dir, options).map_err(Failure::from)
 }
 
 /// Creates a database.
 pub fn create(dir: &Path) -> Result<Database, Failure> {
-    Database::create(dir, DatabaseOptions::default()).map_err(Failure::from)
+    create_with(dir, DatabaseOptions::default())
+}
+
+/// Creates a database with other options.
+pub fn create_with(dir: &Path, options: DatabaseOptions) -> Result<Database, Failure> {
+    Database::create(dir, options).map_err(Failure::from)
 }
 
 /// Opens a database, or creates it if nothing is at the path. A folder that is there, but empty, may be a disk that is not

@@ -26,17 +26,14 @@ impl Default for DatabaseOptions {
 }
 
 impl DatabaseOptions {
-    /// Divides `bytes` between the cache of blocks and the memtables (at least 8 MiB altogether): half each.
+    /// What the view may hold in memory, all together: see [`stemedb_lsm::LsmOptions::memory_bytes`]. Opening fails if it is
+    /// too small to work with.
     ///
-    /// A budget for what grows with use; indexes and filters of tables come on top, about 2 % of the data.
+    /// What is on its way to the journal comes on top, at most [`stemedb_wal::CommitOptions::queue_bytes`] and one group, and
+    /// so do requests and answers.
     #[must_use]
     pub fn with_memory_budget(mut self, bytes: u64) -> DatabaseOptions {
-        let bytes = bytes.max(8 << 20);
-        let lsm = &mut self.engine.lsm;
-        lsm.block_cache_bytes = bytes / 2;
-        // The active one and those that wait for their flush.
-        let memtables = lsm.max_sealed_memtables as u64 + 1;
-        lsm.memtable_bytes = usize::try_from(bytes / 2 / memtables).unwrap_or(usize::MAX);
+        self.engine.lsm.memory_bytes = bytes;
         self
     }
 }

@@ -176,6 +176,28 @@ impl Metrics {
             lsm.pending_compaction_bytes as f64,
         );
         out.gauge("stemedb_lsm_memtable_bytes", "Bytes of all memtables", lsm.memtable_bytes as f64);
+        let memory = &lsm.memory;
+        out.gauge(
+            "stemedb_lsm_memory_budget_bytes",
+            "What the view may hold in memory",
+            memory.budget_bytes as f64,
+        );
+        out.gauge("stemedb_lsm_memory_bytes", "What the view holds in memory", memory.total_bytes() as f64);
+        out.gauge(
+            "stemedb_lsm_memory_peak_bytes",
+            "The most that the view has held in memory since it was opened",
+            memory.peak_bytes as f64,
+        );
+        out.gauge(
+            "stemedb_lsm_buffer_memory_bytes",
+            "Buffers of flushes, compactions and reads",
+            memory.buffer_bytes as f64,
+        );
+        out.gauge(
+            "stemedb_lsm_pinned_memory_bytes",
+            "Blocks and memtables that only readers still hold",
+            (memory.pinned_bytes + memory.pinned_memtable_bytes) as f64,
+        );
         out.gauge(
             "stemedb_lsm_index_memory_bytes",
             "Resident indexes and filters",

@@ -102,10 +102,13 @@ fn moments_are_lsns_when_they_are_digits_and_times_otherwise() {
 }
 
 #[test]
-fn a_memory_budget_is_divided_between_cache_and_memtables() {
-    let options = DatabaseOptions::default().with_memory_budget(256 << 20);
-    let lsm = &options.engine.lsm;
-    let memtables = (lsm.max_sealed_memtables as u64 + 1) * lsm.memtable_bytes as u64;
-    assert_eq!(lsm.block_cache_bytes, 128 << 20);
-    assert!(memtables <= 128 << 20 && memtables > 127 << 20, "{memtables}");
+fn a_memory_budget_reaches_the_view_and_one_too_small_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = |bytes| DatabaseOptions::default().with_memory_budget(bytes);
+    let refused = Database::create(dir.path().join("small"), options(1 << 20)).unwrap_err().to_string();
+    assert!(refused.contains("a memory budget of 1048576 bytes is too small"), "{refused}");
+    let database = Database::create(dir.path().join("enough"), options(8 << 20)).unwrap();
+    let memory = database.stats().lsm.memory;
+    assert_eq!(memory.budget_bytes, 8 << 20);
+    assert!(memory.total_bytes() > 0 && memory.peak_bytes <= 8 << 20, "{memory:?}");
 }

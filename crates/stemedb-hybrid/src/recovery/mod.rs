@@ -182,12 +182,16 @@ fn replay<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) ->
     if reached.next() < first && reached < end {
         return Err(Error::JournalGap { first, needed: reached.next() });
     }
-    // The last entry is read even when nothing is to be replayed: its time is a floor for the next one.
-    let from = reached.next().min(end);
-    if from < first {
+    if reached == end {
+        // The last entry is read even when nothing is to be replayed: its time is a floor for the next one.
+        if let Some(entry) = journal.last_entry()?
+            && let Some(at) = derive.recorded_at(entry.lsn, &entry.bytes)?
+        {
+            recorded = at;
+        }
         return Ok((0, recorded));
     }
-    let mut reader = journal.read_from(from)?;
+    let mut reader = journal.read_from(reached.next())?;
     let mut rows = WriteBatch::new();
     let mut replay = view.begin_replay();
     let mut replayed = 0;
@@ -195,12 +199,10 @@ fn replay<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) ->
         if let Some(at) = derive.recorded_at(entry.lsn, &entry.bytes)? {
             recorded = recorded.max(at);
         }
-        if entry.lsn > reached {
-            rows.clear();
-            derive.derive(entry.lsn, &entry.bytes, &mut rows)?;
-            replay.apply(&rows, entry.lsn)?;
-            replayed += 1;
-        }
+        rows.clear();
+        derive.derive(entry.lsn, &entry.bytes, &mut rows)?;
+        replay.apply(&rows, entry.lsn)?;
+        replayed += 1;
     }
     replay.finish()?;
     Ok((replayed, recorded))

@@ -23,6 +23,7 @@ use crate::{
     Direction, Error, Ingested, LsmStore, Result, SortedRows, Versions, WriteBatch,
     iter::Merge,
     kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
+    memory::{Charge, Kind},
     store::Core,
 };
 
@@ -55,6 +56,8 @@ pub struct BulkLoader<'a> {
     newest: Lsn,
     data_bytes: u64,
     spilled_bytes: u64,
+    /// For the buffer, which is as good as full as soon as there is something in it.
+    _charge: Charge,
 }
 
 impl LsmStore {
@@ -68,6 +71,7 @@ impl LsmStore {
             newest: Lsn::ZERO,
             data_bytes: 0,
             spilled_bytes: 0,
+            _charge: Charge::new(&self.core().context.memory, Kind::Buffers, options.buffer_bytes),
         }
     }
 }

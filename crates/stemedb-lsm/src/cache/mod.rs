@@ -1,7 +1,8 @@
 //! The bounded cache of decompressed, verified blocks.
 //!
 //! There is no table to look a block up in: every table has one *slot* per block, and a hit is a load of that slot: no
-//! lock, no hash. What the blocks of all tables have in common is their budget. Which block goes when it is used up is
+//! lock, no hash. What the blocks of all tables have in common is their budget: what the rest of the tree leaves of its
+//! memory, never more than a bound and never less than a floor. Which block goes when it is used up is
 //! decided by S3-FIFO (Yang et al., SOSP 2023): a new block waits in a short queue, and only one that is used again there
 //! moves to the main queue, which works like CLOCK. A scan that touches every block once passes through the short queue
 //! and leaves the hot set alone. A block that left the short queue unused and is read again soon goes to the main queue at
@@ -11,16 +12,16 @@ mod slots;
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak},
 };
 
 use parking_lot::Mutex;
 pub(crate) use slots::{BorrowedBlock, Slots};
 
-use crate::table::block::{Block, take_touched};
+use crate::{
+    memory::{Kind, Ledger},
+    table::block::{Block, take_touched},
+};
 
 /// Part of the budget that blocks not used again may take: one tenth, as the paper found best.
 const PROBATION_PART: u64 = 10;
@@ -29,15 +30,18 @@ const PROBATION_PART: u64 = 10;
 const REMEMBERED_GENERATIONS: u8 = 4;
 /// One generation ends when so great a part of the budget has left probation.
 const GENERATIONS_PER_BUDGET: u64 = 4;
+/// As long as so much is free there is room.
+const ROOM_BYTES: u64 = 1 << 20;
 /// Entries of tables that are gone are swept out when they may be most of all entries, but not before there are so many.
 const SWEEP_FROM: usize = 4096;
 
 /// The budget, and the order in which blocks leave.
 #[derive(Debug)]
 pub(crate) struct BlockCache {
+    /// The bound; the budget may leave less.
     capacity_bytes: u64,
-    /// Bytes of all blocks in slots; shared with the slots, which outlive neither their table nor their blocks.
-    used_bytes: Arc<AtomicU64>,
+    /// Knows the bytes of all blocks in slots, and what else is held.
+    ledger: Arc<Ledger>,
     queues: Mutex<Queues>,
 }
 
@@ -51,6 +55,8 @@ struct Queues {
     left_bytes: u64,
     /// Entries after the last sweep.
     swept: usize,
+    /// What the queues themselves were charged.
+    charged_bytes: u64,
 }
 
 /// A block in a queue.
@@ -62,20 +68,26 @@ struct Entry {
 }
 
 impl BlockCache {
-    pub(crate) fn new(capacity_bytes: u64) -> BlockCache {
-        BlockCache { capacity_bytes, used_bytes: Arc::default(), queues: Mutex::default() }
+    pub(crate) fn new(capacity_bytes: u64, ledger: Arc<Ledger>) -> BlockCache {
+        BlockCache { capacity_bytes, ledger, queues: Mutex::default() }
+    }
+
+    /// What its blocks may take now.
+    fn limit_bytes(&self) -> u64 {
+        self.capacity_bytes.min(self.ledger.left_for_cache())
     }
 
     /// Empty slots for a table of so many blocks.
     pub(crate) fn slots(&self, blocks: usize) -> Arc<Slots> {
-        Arc::new(Slots::new(blocks, Arc::clone(&self.used_bytes)))
+        Arc::new(Slots::new(blocks, Arc::clone(&self.ledger)))
     }
 
     /// Keeps block `at` of a table, and lets go of others while the budget is exceeded. Two threads may have read the
     /// same block: one copy stays.
     pub(crate) fn insert(&self, slots: &Arc<Slots>, at: usize, block: &Block) {
         let bytes = block.memory_bytes();
-        if bytes > self.capacity_bytes || !slots.put(at, block) {
+        let limit = self.limit_bytes();
+        if bytes > limit || !slots.put(at, block) {
             return;
         }
         let (Ok(at), Ok(narrow)) = (u32::try_from(at), u32::try_from(bytes)) else { return };
@@ -87,14 +99,29 @@ impl BlockCache {
             queues.probation.push_back(entry);
             queues.probation_bytes += bytes;
         }
-        while self.used_bytes.load(Ordering::Relaxed) > self.capacity_bytes
-            && queues.evict(self.capacity_bytes)
-        {}
+        self.evict(&mut queues, limit);
         queues.sweep();
+        queues.charge(&self.ledger);
+        drop(queues);
+        self.ledger.note_peak();
+    }
+
+    /// True if blocks can be kept without any other leaving.
+    pub(crate) fn has_room(&self) -> bool {
+        self.memory_bytes() + ROOM_BYTES <= self.limit_bytes()
+    }
+
+    /// Lets go of blocks beyond what the rest of the tree leaves, after it has grown.
+    pub(crate) fn shrink(&self) {
+        self.evict(&mut self.queues.lock(), self.limit_bytes());
+    }
+
+    fn evict(&self, queues: &mut Queues, limit_bytes: u64) {
+        while self.memory_bytes() > limit_bytes && queues.evict(limit_bytes) {}
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.used_bytes.load(Ordering::Relaxed)
+        self.ledger.get(Kind::Cached)
     }
 }
 
@@ -142,6 +169,16 @@ impl Queues {
         generation != 0 && self.generation.wrapping_sub(generation) <= REMEMBERED_GENERATIONS
     }
 
+    /// Charges what the queues themselves take.
+    fn charge(&mut self, ledger: &Ledger) {
+        let bytes = ((self.probation.capacity() + self.main.capacity()) * size_of::<Entry>()) as u64;
+        if bytes != self.charged_bytes {
+            ledger.add(Kind::Order, bytes);
+            ledger.sub(Kind::Order, self.charged_bytes);
+            self.charged_bytes = bytes;
+        }
+    }
+
     /// Forgets entries of tables that are gone; each call pays for the entries added since the last one.
     fn sweep(&mut self) {
         let entries = self.probation.len() + self.main.len();
@@ -168,7 +205,11 @@ mod tests {
         builder.add(b"key", 1, true, Lsn(1), Some(&vec![0; bytes]));
         let mut out = Vec::new();
         builder.finish(&mut out);
-        Block::parse(&out).unwrap()
+        Block::parse(&out, None).unwrap()
+    }
+
+    fn cache_of(capacity_bytes: u64) -> BlockCache {
+        BlockCache::new(capacity_bytes, Arc::new(Ledger::new(u64::MAX, 0)))
     }
 
     fn present(slots: &Slots, range: std::ops::Range<usize>) -> usize {
@@ -178,7 +219,7 @@ mod tests {
     #[test]
     fn the_budget_holds_and_a_scan_leaves_the_hot_set_alone() {
         let one = block(1000);
-        let cache = BlockCache::new(one.memory_bytes() * 100);
+        let cache = cache_of(one.memory_bytes() * 100);
         let slots = cache.slots(10_000);
         for at in 0..80 {
             cache.insert(&slots, at, &block(1000));
@@ -206,7 +247,7 @@ mod tests {
     #[test]
     fn what_comes_back_soon_stays_and_a_repeated_scan_beyond_the_budget_hits_for_most_of_it() {
         let one = block(1000);
-        let cache = BlockCache::new(one.memory_bytes() * 100);
+        let cache = cache_of(one.memory_bytes() * 100);
         let slots = cache.slots(120);
         let mut hits = 0;
         for round in 0..20 {
@@ -223,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_table_that_goes_gives_its_bytes_back_and_its_entries_are_swept_out() {
-        let cache = BlockCache::new(1 << 30);
+        let cache = cache_of(1 << 30);
         for _ in 0..50 {
             let slots = cache.slots(1_000);
             (0..1_000).for_each(|at| cache.insert(&slots, at, &block(100)));
@@ -236,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_same_block_counts_once_and_one_beyond_the_budget_is_not_kept() {
-        let cache = BlockCache::new(5_000);
+        let cache = cache_of(5_000);
         let slots = cache.slots(4);
         cache.insert(&slots, 0, &block(1_000));
         let once = cache.memory_bytes();

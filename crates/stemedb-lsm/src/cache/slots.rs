@@ -2,13 +2,14 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, AtomicU64, Ordering},
+    atomic::{AtomicU8, Ordering},
 };
 
 use arc_swap::{ArcSwapAny, Guard};
 use stemedb_env::planted::{Bug, planted};
 
 use crate::{
+    memory::{Kind, Ledger},
     prefetch::prefetch,
     table::block::{Block, BlockBytes, memory_bytes, touch},
 };
@@ -35,16 +36,18 @@ pub(crate) struct Slots {
     blocks: Box<[ArcSwapAny<Option<BlockBytes>>]>,
     /// For a block that left probation unused: when, as a generation of the cache; 0 for others.
     ghosts: Box<[AtomicU8]>,
-    used_bytes: Arc<AtomicU64>,
+    ledger: Arc<Ledger>,
 }
 
 impl Slots {
-    pub(super) fn new(blocks: usize, used_bytes: Arc<AtomicU64>) -> Slots {
-        Slots {
+    pub(super) fn new(blocks: usize, ledger: Arc<Ledger>) -> Slots {
+        let slots = Slots {
             blocks: (0..blocks).map(|_| ArcSwapAny::new(None)).collect(),
             ghosts: (0..blocks).map(|_| AtomicU8::new(0)).collect(),
-            used_bytes,
-        }
+            ledger,
+        };
+        slots.ledger.add(Kind::Order, slots.memory_bytes());
+        slots
     }
 
     /// Block `at`, if it is cached. Cost: one load of the slot and one count of holders.
@@ -74,7 +77,7 @@ impl Slots {
     /// Fills a slot; true if it was empty.
     pub(super) fn put(&self, at: usize, block: &Block) -> bool {
         let Some(slot) = self.blocks.get(at) else { return false };
-        self.used_bytes.fetch_add(block.memory_bytes(), Ordering::Relaxed);
+        self.ledger.add(Kind::Cached, block.memory_bytes());
         let before = slot.swap(Some(block.shared().clone()));
         self.release(before.as_ref());
         before.is_none()
@@ -101,18 +104,19 @@ impl Slots {
 
     fn release(&self, block: Option<&BlockBytes>) {
         if let Some(block) = block {
-            self.used_bytes.fetch_sub(memory_bytes(block), Ordering::Relaxed);
+            self.ledger.sub(Kind::Cached, memory_bytes(block));
         }
     }
 
     /// Bytes of the slots themselves.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        (size_of_val(&*self.blocks) + self.ghosts.len()) as u64
+    fn memory_bytes(&self) -> u64 {
+        (size_of::<Slots>() + size_of_val(&*self.blocks) + self.ghosts.len()) as u64
     }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
         (0..self.blocks.len()).for_each(|at| self.clear(at));
+        self.ledger.sub(Kind::Order, self.memory_bytes());
     }
 }

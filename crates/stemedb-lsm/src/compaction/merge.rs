@@ -239,8 +239,13 @@ impl Running {
             self.enter_place(core);
         } else if let Some(builder) = &self.builder {
             let bytes = builder.file_bytes();
+            // Its hashes grow with it.
+            let is_tight = bytes >= self.table_bytes / 4 && core.context.memory.is_tight();
             // A border of the next lower run is worth half a table: merging the table later then touches fewer.
-            if bytes >= self.table_bytes || (self.border > border && bytes >= self.table_bytes / 2) {
+            if bytes >= self.table_bytes
+                || is_tight
+                || (self.border > border && bytes >= self.table_bytes / 2)
+            {
                 self.finish_table(core, End::LastRow)?;
             }
         }
@@ -263,7 +268,7 @@ impl Running {
         let shape = TableShape::new(&core.options, level == LAST_LEVEL, self.horizon, is_bottom);
         let file = core.next_file_number();
         self.created.push(file);
-        TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)
+        TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape, &core.context.memory)
     }
 
     /// The removed ranges that belong into the table which ends now. They are cut where it ends, so that tables of a run do not

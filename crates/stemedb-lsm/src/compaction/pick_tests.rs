@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     LsmOptions,
-    cache::BlockCache,
+    memory::Memory,
     stats::Counters,
     store::{DamageList, DenseTables, Graveyard},
     table::{Table, TableContext, TableMeta},
@@ -37,7 +37,7 @@ impl Tree {
             fs: Arc::new(SimFs::new()),
             dir: "/kv".into(),
             database: DatabaseId([1; 16]),
-            cache: BlockCache::new(1 << 20),
+            memory: Memory::unlimited(1 << 20),
             counters: Counters::default(),
             damage: DamageList::default(),
             graveyard: Graveyard::default(),

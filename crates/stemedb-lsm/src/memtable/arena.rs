@@ -20,12 +20,16 @@ use std::{
 
 use parking_lot::Mutex;
 
+use crate::memory::{Kind, Memory};
+
 /// Blocks are aligned to this.
 pub(super) const ALIGN: usize = 8;
 /// First chunk of an arena; each further one is twice as large.
 const SMALLEST_CHUNK_BYTES: usize = 64 << 10;
-/// Largest chunk, and the only size that is kept for the next memtable.
-pub(super) const LARGEST_CHUNK_BYTES: usize = 2 << 20;
+/// Chunks are not larger than this, and no larger than this part of a memtable: what a memtable has asked for and not
+/// used yet must stay small beside it.
+const LARGEST_CHUNK_BYTES: usize = 2 << 20;
+const CHUNKS_PER_MEMTABLE: usize = 16;
 /// A block gets a chunk of its own when less than this many of it would fit into a common one.
 const BLOCKS_PER_CHUNK: usize = 4;
 
@@ -67,27 +71,64 @@ impl Drop for Chunk {
     }
 }
 
-/// Freed chunks that wait for the next memtable.
+/// Where chunks come from and go to: freed ones wait here for the next memtable. Every chunk is charged, to the memtables
+/// or to the pool.
 #[derive(Debug)]
 pub(crate) struct ChunkPool {
+    memory: Arc<Memory>,
     free: Mutex<Vec<Chunk>>,
     most: usize,
+    /// Size of the largest chunks, and the only one that is kept.
+    chunk_bytes: usize,
+}
+
+impl Drop for ChunkPool {
+    fn drop(&mut self) {
+        let bytes: usize = self.free.get_mut().iter().map(|chunk| chunk.bytes).sum();
+        self.memory.sub(Kind::Pool, bytes as u64);
+    }
 }
 
 impl ChunkPool {
-    /// A pool that keeps at most about `limit_bytes`.
-    pub(crate) fn new(limit_bytes: usize) -> ChunkPool {
-        ChunkPool { free: Mutex::new(Vec::new()), most: limit_bytes / LARGEST_CHUNK_BYTES }
+    /// A pool for memtables of `memtable_bytes` that keeps at most about as much.
+    pub(crate) fn new(memtable_bytes: usize, memory: &Arc<Memory>) -> ChunkPool {
+        let chunk = (memtable_bytes / CHUNKS_PER_MEMTABLE).next_multiple_of(SMALLEST_CHUNK_BYTES);
+        let chunk_bytes = chunk.clamp(SMALLEST_CHUNK_BYTES, LARGEST_CHUNK_BYTES);
+        ChunkPool {
+            memory: Arc::clone(memory),
+            free: Mutex::new(Vec::new()),
+            most: memtable_bytes / chunk_bytes,
+            chunk_bytes,
+        }
+    }
+
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
     }
 
     fn take(&self) -> Option<Chunk> {
-        self.free.lock().pop()
+        let chunk = self.free.lock().pop()?;
+        self.memory.sub(Kind::Pool, chunk.bytes as u64);
+        self.memory.add(Kind::Memtables, chunk.bytes as u64);
+        Some(chunk)
+    }
+
+    fn make(&self, bytes: usize) -> Chunk {
+        // Before it is there, so that the cache has made room by then.
+        self.memory.add(Kind::Memtables, bytes.max(ALIGN) as u64);
+        Chunk::new(bytes)
     }
 
     fn give(&self, chunk: Chunk) {
-        if chunk.bytes == LARGEST_CHUNK_BYTES {
+        self.memory.sub(Kind::Memtables, chunk.bytes as u64);
+        if chunk.bytes == self.chunk_bytes && !self.memory.is_tight() {
             let mut free = self.free.lock();
             if free.len() < self.most {
+                self.memory.add(Kind::Pool, chunk.bytes as u64);
                 free.push(chunk);
             }
         }
@@ -96,7 +137,7 @@ impl ChunkPool {
     /// Bytes that wait.
     #[cfg(test)]
     fn bytes(&self) -> usize {
-        self.free.lock().len() * LARGEST_CHUNK_BYTES
+        self.free.lock().len() * self.chunk_bytes
     }
 }
 
@@ -110,6 +151,8 @@ pub(super) struct Arena {
     /// Free space of the current chunk.
     next: NonNull<u8>,
     left: usize,
+    /// Bytes of all chunks.
+    held: usize,
 }
 
 // SAFETY: `next` points into a chunk that the arena owns.
@@ -123,7 +166,13 @@ impl Arena {
             grow_bytes: SMALLEST_CHUNK_BYTES,
             next: NonNull::dangling(),
             left: 0,
+            held: 0,
         }
+    }
+
+    /// Bytes of all chunks.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held
     }
 
     /// A block of at least `bytes` bytes, aligned to [`ALIGN`], not written yet. It is nobody else's and stays where it
@@ -131,9 +180,10 @@ impl Arena {
     pub(super) fn block(&mut self, bytes: usize) -> NonNull<u8> {
         let bytes = bytes.next_multiple_of(ALIGN);
         if bytes > self.left {
-            if bytes * BLOCKS_PER_CHUNK > LARGEST_CHUNK_BYTES {
-                let chunk = Chunk::new(bytes);
+            if bytes * BLOCKS_PER_CHUNK > self.pool.chunk_bytes() {
+                let chunk = self.pool.make(bytes);
                 let start = chunk.start;
+                self.held += chunk.bytes;
                 self.chunks.push(chunk);
                 return start;
             }
@@ -149,9 +199,10 @@ impl Arena {
     fn grow(&mut self, bytes: usize) {
         let chunk = self.pool.take().unwrap_or_else(|| {
             let size = self.grow_bytes.max(bytes);
-            self.grow_bytes = (self.grow_bytes * 2).min(LARGEST_CHUNK_BYTES);
-            Chunk::new(size)
+            self.grow_bytes = (self.grow_bytes * 2).min(self.pool.chunk_bytes());
+            self.pool.make(size)
         });
+        self.held += chunk.bytes;
         self.next = chunk.start;
         self.left = chunk.bytes;
         self.chunks.push(chunk);
@@ -176,9 +227,9 @@ pub(super) struct Piece {
 impl Piece {
     /// A piece with room for `bytes`, or more.
     pub(super) fn new(pool: &Arc<ChunkPool>, bytes: usize) -> Piece {
-        let chunk = match bytes <= LARGEST_CHUNK_BYTES {
-            true => pool.take().unwrap_or_else(|| Chunk::new(LARGEST_CHUNK_BYTES)),
-            false => Chunk::new(bytes),
+        let chunk = match bytes <= pool.chunk_bytes() {
+            true => pool.take().unwrap_or_else(|| pool.make(pool.chunk_bytes())),
+            false => pool.make(bytes),
         };
         Piece { chunk: Some(chunk), filled: 0, pool: Arc::clone(pool) }
     }
@@ -195,6 +246,11 @@ impl Piece {
         unsafe { chunk.start.add(at).copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
         self.filled += bytes.len();
         Some(at)
+    }
+
+    /// Bytes of its chunk.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.chunk.as_ref().map_or(0, |chunk| chunk.bytes)
     }
 
     /// Everything appended so far.
@@ -221,7 +277,9 @@ mod tests {
     use super::*;
 
     fn pool(chunks: usize) -> Arc<ChunkPool> {
-        Arc::new(ChunkPool::new(chunks * LARGEST_CHUNK_BYTES))
+        let mut pool = ChunkPool::new(64 << 20, &Memory::unlimited(0));
+        pool.most = chunks;
+        Arc::new(pool)
     }
 
     #[test]

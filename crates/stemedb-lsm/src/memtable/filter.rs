@@ -5,11 +5,15 @@
 //! rows to be expected from those that have come. A lookup asks all of them; there are seldom more than two.
 
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use crate::{PrefixExtractor, table::filter::filter_hash};
+use crate::{
+    PrefixExtractor,
+    memory::{Charge, Kind, Memory},
+    table::filter::filter_hash,
+};
 
 /// Hashes that the first filter is made for: 12 KiB.
 const FIRST_HASHES: usize = 8 << 10;
@@ -27,12 +31,18 @@ struct Layer {
     lines: Box<[Line]>,
     most: usize,
     next: OnceLock<Box<Layer>>,
+    _charge: Charge,
 }
 
 impl Layer {
-    fn new(most: usize) -> Layer {
+    fn new(most: usize, memory: &Arc<Memory>) -> Layer {
         let lines = (most * BITS_PER_HASH).div_ceil(512).max(1);
-        Layer { lines: (0..lines).map(|_| Line::default()).collect(), most, next: OnceLock::new() }
+        Layer {
+            _charge: Charge::new(memory, Kind::Memtables, lines * size_of::<Line>()),
+            lines: (0..lines).map(|_| Line::default()).collect(),
+            most,
+            next: OnceLock::new(),
+        }
     }
 
     fn line(&self, hash: u64) -> &[AtomicU64; 8] {
@@ -78,6 +88,7 @@ fn bits(hash: u64) -> impl Iterator<Item = (usize, u64)> {
 #[derive(Debug)]
 pub(super) struct GrowingFilter {
     first: Layer,
+    memory: Arc<Memory>,
     extract: Option<PrefixExtractor>,
     /// Hashes in the newest layer, in all of them, and the prefix added last.
     in_newest: AtomicUsize,
@@ -85,9 +96,10 @@ pub(super) struct GrowingFilter {
 }
 
 impl GrowingFilter {
-    pub(super) fn new(extract: Option<PrefixExtractor>) -> GrowingFilter {
+    pub(super) fn new(extract: Option<PrefixExtractor>, memory: &Arc<Memory>) -> GrowingFilter {
         GrowingFilter {
-            first: Layer::new(FIRST_HASHES),
+            first: Layer::new(FIRST_HASHES, memory),
+            memory: Arc::clone(memory),
             extract,
             in_newest: AtomicUsize::new(0),
             last_prefix: AtomicU64::new(0),
@@ -96,6 +108,11 @@ impl GrowingFilter {
 
     fn layers(&self) -> impl Iterator<Item = &Layer> {
         std::iter::successors(Some(&self.first), |layer| layer.next.get().map(Box::as_ref))
+    }
+
+    /// Bytes of all layers.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.layers().map(|layer| size_of_val(&*layer.lines)).sum()
     }
 
     /// False means that no row has a key or declared prefix with this hash.
@@ -121,7 +138,7 @@ impl GrowingFilter {
         let Some(mut newest) = self.layers().last() else { return };
         if self.in_newest.load(Ordering::Relaxed) >= newest.most {
             let most = expected().clamp(newest.most * 2, newest.most * 64);
-            newest = newest.next.get_or_init(|| Box::new(Layer::new(most)));
+            newest = newest.next.get_or_init(|| Box::new(Layer::new(most, &self.memory)));
             self.in_newest.store(0, Ordering::Relaxed);
         }
         // What is there already, as a version of the same key or by chance, needs no room.
@@ -137,7 +154,7 @@ mod tests {
 
     #[test]
     fn every_key_and_prefix_passes_and_few_others_do_while_it_grows() {
-        let filter = GrowingFilter::new(Some(|key| if key.len() > 3 { 3 } else { 0 }));
+        let filter = GrowingFilter::new(Some(|key| if key.len() > 3 { 3 } else { 0 }), &Memory::unlimited(0));
         let key = |n: u32| [&b"key"[..], &n.to_be_bytes()].concat();
         for n in 0..100_000 {
             filter.add_key(&key(n), || 60_000);
@@ -152,7 +169,7 @@ mod tests {
 
     #[test]
     fn versions_of_one_key_take_no_room() {
-        let filter = GrowingFilter::new(None);
+        let filter = GrowingFilter::new(None, &Memory::unlimited(0));
         (0..100_000).for_each(|_| filter.add_key(b"the same", || 100_000));
         assert_eq!(filter.layers().count(), 1);
         assert_eq!(filter.in_newest.load(Ordering::Relaxed), 1);

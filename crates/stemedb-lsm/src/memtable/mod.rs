@@ -34,6 +34,7 @@ pub(crate) use value::MemValue;
 
 use crate::{
     LsmOptions, PrefixExtractor, Value, WriteBatch,
+    memory::Memory,
     ranges::{Fragments, GrowingRanges},
     table::Found,
 };
@@ -50,13 +51,17 @@ pub(crate) struct MemtableShape {
 }
 
 impl MemtableShape {
-    pub(crate) fn new(options: &LsmOptions) -> MemtableShape {
+    pub(crate) fn new(options: &LsmOptions, memory: &Arc<Memory>) -> MemtableShape {
         MemtableShape {
             limit_bytes: options.memtable_bytes,
             prefix_extractor: options.prefix_extractor,
             // While one memtable grows at most one other is freed, unless flushes are far ahead.
-            pool: Arc::new(ChunkPool::new(options.memtable_bytes)),
+            pool: Arc::new(ChunkPool::new(options.memtable_bytes, memory)),
         }
+    }
+
+    fn memory(&self) -> &Arc<Memory> {
+        self.pool.memory()
     }
 
     /// How many rows a full memtable will have, if they go on as they began.
@@ -80,6 +85,7 @@ pub(crate) struct Memtable {
     shape: MemtableShape,
     count: AtomicUsize,
     bytes: AtomicUsize,
+    held: AtomicUsize,
     min_lsn: AtomicU64,
     max_lsn: AtomicU64,
     /// Once sealed: its rows up to this LSN, and only these, go into its table. Newer rows stand in a newer memtable too.
@@ -91,16 +97,21 @@ pub(crate) struct Memtable {
 impl Memtable {
     pub(crate) fn new(shape: &MemtableShape) -> Memtable {
         let list = Arc::new(SkipList::new(Arc::clone(&shape.pool)));
-        Memtable::over(Rows::List(list, GrowingFilter::new(shape.prefix_extractor)), shape)
+        let filter = GrowingFilter::new(shape.prefix_extractor, shape.memory());
+        let held = list.writer().held_bytes() + filter.held_bytes();
+        let memtable = Memtable::over(Rows::List(list, filter), shape);
+        memtable.held.store(held, Ordering::Relaxed);
+        memtable
     }
 
     fn over(rows: Rows, shape: &MemtableShape) -> Memtable {
         Memtable {
             rows,
-            ranges: GrowingRanges::default(),
+            ranges: GrowingRanges::charged(shape.memory()),
             shape: shape.clone(),
             count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             min_lsn: AtomicU64::new(u64::MAX),
             max_lsn: AtomicU64::new(0),
             upto: AtomicU64::new(u64::MAX),
@@ -110,10 +121,12 @@ impl Memtable {
 
     /// A memtable of rows that were sorted elsewhere. Takes no further rows.
     pub(crate) fn sorted(mut run: SortedRun, shape: &MemtableShape) -> Memtable {
-        let (rows, bytes, lsns) = (run.len(), run.memory_bytes(), run.lsns());
+        let (rows, bytes, lsns) = (run.len(), run.row_bytes(), run.lsns());
+        let held = run.held_bytes();
         let ranges = run.take_ranges();
         let memtable = Memtable::over(Rows::Sorted(Arc::new(run)), shape);
         memtable.ranges.add(ranges);
+        memtable.held.store(held, Ordering::Relaxed);
         memtable.bytes.store(bytes, Ordering::Relaxed);
         memtable.count.store(rows, Ordering::Release);
         if let Some((first, last)) = lsns {
@@ -183,6 +196,7 @@ impl Memtable {
             }
             writer.insert(group);
         }
+        self.held.store(writer.held_bytes() + filter.held_bytes(), Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
         self.count.store(count, Ordering::Release);
     }
@@ -304,6 +318,11 @@ impl Memtable {
         Lsn(self.max_lsn.load(Ordering::Acquire))
     }
 
+    /// Bytes that it holds of the budget, as of its last batch.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed) + self.ranges.bytes()
+    }
+
     /// What a sealed memtable will be flushed up to.
     pub(crate) fn upto(&self) -> Lsn {
         Lsn(self.upto.load(Ordering::Acquire))
@@ -366,6 +385,11 @@ impl Memtable {
             Some(Some(value)) => Found::Value(Value::memtable(value)),
         }
     }
+}
+
+/// Bytes that a batch adds to a memtable, about.
+pub(crate) fn batch_bytes(batch: &WriteBatch) -> usize {
+    batch.data_bytes() + batch.len() * ROW_OVERHEAD_BYTES
 }
 
 fn row_bytes(key: &[u8], value: Option<&[u8]>) -> usize {

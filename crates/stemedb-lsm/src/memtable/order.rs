@@ -1,6 +1,12 @@
 //! Comparing and sorting keys with long common beginnings.
 
-use std::{cmp::Ordering, cmp::Reverse, ops::Range};
+use std::{
+    cmp::{Ordering, Reverse},
+    ops::Range,
+    sync::Arc,
+};
+
+use crate::memory::{Charge, Kind, Memory};
 
 /// Bytes compared at once.
 const WORD: usize = 8;
@@ -56,9 +62,35 @@ struct Item {
 pub(crate) struct Sorter {
     items: Vec<Item>,
     groups: Vec<(Range<usize>, usize)>,
+    charge: Option<Charge>,
 }
 
+/// More than this is given back after a batch that needed it.
+const KEPT_BYTES: usize = 1 << 20;
+
 impl Sorter {
+    /// One whose buffers are charged.
+    pub(crate) fn charged(memory: &Arc<Memory>) -> Sorter {
+        Sorter { charge: Some(Charge::new(memory, Kind::Buffers, 0)), ..Sorter::default() }
+    }
+
+    /// Gives back what an unusually large batch needed.
+    pub(crate) fn trim(&mut self) {
+        if self.items.capacity() * size_of::<Item>() > KEPT_BYTES {
+            self.items = Vec::new();
+            self.groups = Vec::new();
+            self.note();
+        }
+    }
+
+    fn note(&mut self) {
+        let bytes = self.items.capacity() * size_of::<Item>()
+            + self.groups.capacity() * size_of::<(Range<usize>, usize)>();
+        if let Some(charge) = &mut self.charge {
+            charge.set(bytes);
+        }
+    }
+
     /// The rows `0..rows` in order.
     pub(crate) fn sort<'k>(
         &mut self,
@@ -67,6 +99,7 @@ impl Sorter {
     ) -> impl Iterator<Item = u32> + '_ {
         self.items.clear();
         self.items.extend((0..rows).map(|at| Item { tag: 0, at }));
+        self.note();
         self.groups.clear();
         self.groups.push((0..self.items.len(), 0));
         while let Some((range, depth)) = self.groups.pop() {
@@ -92,6 +125,7 @@ impl Sorter {
                 from += same.len();
             }
         }
+        self.note();
         self.items.iter().map(|item| item.at)
     }
 }

@@ -354,6 +354,11 @@ pub(super) struct ListWriter<'a> {
 }
 
 impl ListWriter<'_> {
+    /// Bytes of all chunks of the list.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.side.arena.held_bytes()
+    }
+
     /// Inserts up to [`GROUP`] rows, which must be in the list's order and all different; a row whose key and LSN are in
     /// the list already is left out. Returns how many were inserted.
     pub(super) fn insert(&mut self, rows: &[NewRow<'_>]) -> usize {

@@ -7,13 +7,12 @@ use std::{cmp::Ordering, sync::Arc};
 
 use stemedb_env::Lsn;
 
-use super::{
-    MemtableShape, ROW_OVERHEAD_BYTES,
-    arena::{LARGEST_CHUNK_BYTES, Piece},
-    filter::GrowingFilter,
-    order::Sorter,
+use super::{MemtableShape, ROW_OVERHEAD_BYTES, arena::Piece, filter::GrowingFilter, order::Sorter};
+use crate::{
+    WriteBatch,
+    memory::{Charge, Kind},
+    ranges::Fragments,
 };
-use crate::{WriteBatch, ranges::Fragments};
 
 /// Where a row lies.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +54,8 @@ pub(crate) struct RunBuilder {
     ranges: Vec<Fragments>,
     range_bytes: usize,
     lsns: Option<(Lsn, Lsn)>,
+    /// For the entries.
+    charge: Charge,
 }
 
 impl RunBuilder {
@@ -63,11 +64,12 @@ impl RunBuilder {
             shape: shape.clone(),
             pieces: Vec::new(),
             entries: Vec::new(),
-            filter: GrowingFilter::new(shape.prefix_extractor),
+            filter: GrowingFilter::new(shape.prefix_extractor, shape.memory()),
             bytes: 0,
             ranges: Vec::new(),
             range_bytes: 0,
             lsns: None,
+            charge: Charge::new(shape.memory(), Kind::Memtables, 0),
         }
     }
 
@@ -105,13 +107,14 @@ impl RunBuilder {
             self.filter.add_key(key, || shape.expected_rows(rows, bytes));
             start = end;
         }
+        self.charge.set(self.entries.capacity() * size_of::<Entry>());
     }
 
     fn append(&mut self, row: &[u8]) -> usize {
         if let Some(at) = self.pieces.last_mut().and_then(|piece| piece.append(row)) {
             return at;
         }
-        let mut piece = Piece::new(&self.shape.pool, row.len().max(LARGEST_CHUNK_BYTES));
+        let mut piece = Piece::new(&self.shape.pool, row.len().max(self.shape.pool.chunk_bytes()));
         let at = piece.append(row).unwrap_or_default();
         self.pieces.push(piece);
         at
@@ -124,7 +127,8 @@ impl RunBuilder {
 
     /// Sorts what has been gathered. Of several writes of one key at one LSN the last stays.
     pub(crate) fn finish(self, sorter: &mut Sorter) -> SortedRun {
-        let RunBuilder { pieces, entries, filter, ranges, lsns, .. } = self;
+        let RunBuilder { shape, pieces, entries, filter, charge, ranges, lsns, .. } = self;
+        let mut kept = Charge::new(shape.memory(), Kind::Memtables, entries.len() * size_of::<Entry>());
         let key = |at: u32| {
             let entry = &entries[at as usize];
             pieces[entry.piece as usize].bytes().get(entry.key_range()).unwrap_or_default()
@@ -141,13 +145,18 @@ impl RunBuilder {
                 rows.push(entry);
             }
         }
+        let rows = rows.into_boxed_slice();
+        kept.set(size_of_val(&*rows));
+        drop(entries);
+        drop(charge);
         SortedRun {
             pieces: pieces.into_iter().map(Arc::new).collect(),
             bytes: rows.iter().map(Entry::row_bytes).sum(),
             ranges: Fragments::merged(ranges),
             lsns,
-            rows: rows.into_boxed_slice(),
+            rows,
             filter,
+            _charge: kept,
         }
     }
 }
@@ -161,6 +170,8 @@ pub(crate) struct SortedRun {
     bytes: usize,
     ranges: Fragments,
     lsns: Option<(Lsn, Lsn)>,
+    /// For the rows' places.
+    _charge: Charge,
 }
 
 impl SortedRun {
@@ -169,8 +180,14 @@ impl SortedRun {
     }
 
     /// Bytes of the rows, as memtables count them.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(super) fn row_bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes that it holds of the budget.
+    pub(super) fn held_bytes(&self) -> usize {
+        let pieces: usize = self.pieces.iter().map(|piece| piece.held_bytes()).sum();
+        pieces + size_of_val(&*self.rows) + self.filter.held_bytes()
     }
 
     /// The LSNs of the first and the last batch added.

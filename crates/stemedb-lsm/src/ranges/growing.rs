@@ -6,9 +6,11 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use stemedb_env::Lsn;
 
 use super::Fragments;
+use crate::memory::{Charge, Kind, Memory};
 
 /// Removals that come while they are read: one writer at a time, readers without locks.
 ///
@@ -20,9 +22,17 @@ pub(crate) struct GrowingRanges {
     has_any: AtomicBool,
     layers: ArcSwap<Vec<Arc<Fragments>>>,
     bytes: AtomicUsize,
+    /// None where nobody counts.
+    charge: Mutex<Option<Charge>>,
 }
 
 impl GrowingRanges {
+    /// Charges what it holds.
+    pub(crate) fn charged(memory: &Arc<Memory>) -> GrowingRanges {
+        let charge = Charge::new(memory, Kind::Memtables, 0);
+        GrowingRanges { charge: Mutex::new(Some(charge)), ..GrowingRanges::default() }
+    }
+
     /// Adds removals. They are visible to whoever sees their LSN published after this.
     pub(crate) fn add(&self, removals: Fragments) {
         if removals.is_empty() {
@@ -34,7 +44,11 @@ impl GrowingRanges {
             newest = last.with(&newest);
         }
         layers.push(Arc::new(newest));
-        self.bytes.store(layers.iter().map(|layer| layer.memory_bytes()).sum(), Ordering::Relaxed);
+        let bytes = layers.iter().map(|layer| layer.memory_bytes()).sum();
+        if let Some(charge) = &mut *self.charge.lock() {
+            charge.set(bytes);
+        }
+        self.bytes.store(bytes, Ordering::Relaxed);
         self.layers.store(Arc::new(layers));
         self.has_any.store(true, Ordering::Release);
     }

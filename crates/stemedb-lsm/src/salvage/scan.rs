@@ -126,7 +126,7 @@ fn look(
             }
             _ => return Here::Other,
         }
-        if let Ok(block) = Block::parse(payload.of(sealed, room)) {
+        if let Ok(block) = Block::parse(payload.of(sealed, room), None) {
             return Here::Data(block, sealed.len());
         }
     }

@@ -238,7 +238,7 @@ fn read(
     scratch: &mut Scratch,
 ) -> std::result::Result<Block, CorruptionKind> {
     match read_block(file, identity, BlockKind::Data, handle, scratch) {
-        Ok(payload) => Block::parse(scratch.payload(payload)).map_err(|_| CorruptionKind::BlockFormat),
+        Ok(payload) => Block::parse(scratch.payload(payload), None).map_err(|_| CorruptionKind::BlockFormat),
         Err(Error::Corruption { kind, .. }) => Err(kind),
         Err(_) => Err(CorruptionKind::Unreadable),
     }

@@ -23,7 +23,7 @@ use crate::{
     Error, KeyRange, LsmOptions, Result,
     compaction::{Claims, CompactionJob, CompactionProgress, Facts, Pressure, Request, Requests, debt_bytes},
     manifest::{Edit, Manifest},
-    memtable::{Memtable, MemtableShape},
+    memtable::{Memtable, MemtableShape, Sorter},
     stats::RECENT_COMPACTIONS,
     table::{Table, TableContext, TableMeta, table_path},
     version::Version,
@@ -124,7 +124,7 @@ impl Core {
         let version = Arc::new(Version::new(tables.map(open)));
         let flushed = manifest.state.flushed;
         let merged = manifest.state.horizon;
-        let memtables = MemtableShape::new(&options);
+        let memtables = MemtableShape::new(&options, &context.memory);
         Core {
             state: ArcSwap::from_pointee(State {
                 active: Arc::new(Memtable::new(&memtables)),
@@ -132,7 +132,7 @@ impl Core {
                 version,
             }),
             state_edit: Mutex::new(()),
-            writer: Mutex::new(Writer::new(flushed)),
+            writer: Mutex::new(Writer::new(flushed, Sorter::charged(&context.memory))),
             published: AtomicU64::new(flushed.0),
             flushed: AtomicU64::new(flushed.0),
             next_file: AtomicU64::new(next_file),

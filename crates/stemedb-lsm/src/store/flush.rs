@@ -154,7 +154,14 @@ fn builder_of<'a>(
         None => {
             let shape = TableShape::new(&core.options, false, horizon, false);
             let file = core.next_file_number();
-            let made = TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)?;
+            let made = TableBuilder::create(
+                &core.env,
+                &core.dir,
+                core.context.database,
+                file,
+                shape,
+                &core.context.memory,
+            )?;
             Ok(&mut builder.insert((file, made)).1)
         }
     }

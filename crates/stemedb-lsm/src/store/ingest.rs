@@ -278,7 +278,10 @@ impl<'a> Ingest<'a> {
     /// Ends the table before a key that belongs elsewhere. All versions of a key stay in one table.
     fn begin_key(&mut self, key: &[u8]) -> Result<()> {
         let ends = self.places.ends_before(key);
-        if self.builder.as_ref().is_some_and(|builder| ends || builder.file_bytes() >= self.table_bytes) {
+        let is_tight = self.core.context.memory.is_tight();
+        // Its hashes grow with it.
+        let most = if is_tight { self.table_bytes / 4 } else { self.table_bytes };
+        if self.builder.as_ref().is_some_and(|builder| ends || builder.file_bytes() >= most) {
             self.finish_table()?;
         }
         if self.builder.is_none() {
@@ -304,7 +307,7 @@ impl<'a> Ingest<'a> {
         let shape = TableShape::new(&core.options, is_last, self.horizon(), drops_tombstones);
         let file = core.next_file_number();
         self.created.push(file);
-        TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape)
+        TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape, &core.context.memory)
     }
 
     fn finish_table(&mut self) -> Result<()> {

@@ -135,6 +135,10 @@ impl LsmStore {
         let applied = counters.applied_bytes.get();
         let rewritten = counters.flush_bytes.get() + counters.compaction_bytes.get();
         let above = version.level_bytes(LAST_LEVEL) / core.options.last_run_ratio.max(1);
+        let memory = core.context.memory.ledger().stats(
+            state.active.held_bytes() as u64,
+            state.sealed.iter().map(|memtable| memtable.held_bytes() as u64).sum(),
+        );
         let level = |level: usize| LevelStats {
             files: if level == 0 { version.l0.len() } else { version.level(level).len() },
             bytes: version.level_bytes(level),
@@ -144,8 +148,9 @@ impl LsmStore {
             sst_file_count: version.file_count(),
             total_bytes: version.total_bytes(),
             pending_compaction_bytes: core.debt_bytes(),
-            index_memory_bytes: counters.index_memory_bytes.get(),
-            cache_memory_bytes: core.context.cache.memory_bytes(),
+            memory,
+            index_memory_bytes: memory.table_bytes,
+            cache_memory_bytes: memory.cached_bytes,
             memtable_bytes: state.memtables().map(|memtable| memtable.bytes() as u64).sum(),
             sealed_memtables: state.sealed.len(),
             cache_hits: counters.cache_hits.get(),

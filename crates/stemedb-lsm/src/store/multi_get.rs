@@ -25,6 +25,9 @@ use crate::{
 /// Keys whose memory is asked for together. A borrowed block occupies one of eight places of its thread.
 const TOGETHER: usize = 8;
 
+/// Keys whose blocks are read together. More would wait no less for the disk, and all their blocks are in memory at once.
+const READ_TOGETHER: usize = 256;
+
 /// A key without an answer yet.
 struct Pending<'a> {
     /// Its place in the answers.
@@ -38,6 +41,13 @@ struct Missing<'a, 't> {
     pending: Pending<'a>,
     table: &'t Arc<Table>,
     block: usize,
+}
+
+impl Missing<'_, '_> {
+    /// Table and block.
+    fn place(&self) -> (u64, usize) {
+        (self.table.meta.file, self.block)
+    }
 }
 
 /// What is found in one place.
@@ -146,11 +156,27 @@ fn look_at(block: &FoundBlock, table: &Table, key: &Pending<'_>, lsn: Lsn) -> Re
 
 /// Reads the missing blocks, each once, and looks the keys up in them.
 fn read<'a>(mut missing: Vec<Missing<'a, '_>>, lsn: Lsn) -> Result<Vec<(Pending<'a>, Outcome)>> {
-    let place = |key: &Missing<'_, '_>| (key.table.meta.file, key.block);
-    missing.sort_by_key(place);
+    missing.sort_by_key(Missing::place);
+    let mut outcomes = Vec::with_capacity(missing.len());
+    let mut missing = missing.into_iter().peekable();
+    while missing.peek().is_some() {
+        let mut group: Vec<Missing<'a, '_>> = missing.by_ref().take(READ_TOGETHER).collect();
+        let last = group.last().map(Missing::place);
+        group.extend(std::iter::from_fn(|| missing.next_if(|key| Some(key.place()) == last)));
+        read_group(group, lsn, &mut outcomes)?;
+    }
+    Ok(outcomes)
+}
+
+/// As [`read`], for a few keys sorted by place.
+fn read_group<'a>(
+    missing: Vec<Missing<'a, '_>>,
+    lsn: Lsn,
+    outcomes: &mut Vec<(Pending<'a>, Outcome)>,
+) -> Result<()> {
     let mut distinct: Vec<(&Arc<Table>, usize)> = Vec::with_capacity(missing.len());
     for key in &missing {
-        if distinct.last().is_none_or(|(table, at)| (table.meta.file, *at) != place(key)) {
+        if distinct.last().is_none_or(|(table, at)| (table.meta.file, *at) != key.place()) {
             distinct.push((key.table, key.block));
         }
     }
@@ -162,11 +188,10 @@ fn read<'a>(mut missing: Vec<Missing<'a, '_>>, lsn: Lsn) -> Result<Vec<(Pending<
             *slot = Some(table.block_from(*at, sealed, &mut room));
         }
     });
-    let mut outcomes = Vec::with_capacity(missing.len());
     let mut blocks = blocks.into_iter().zip(&distinct);
     let mut present: Option<(FoundBlock, (u64, usize))> = None;
     for key in missing {
-        if present.as_ref().is_none_or(|(_, at)| *at != place(&key)) {
+        if present.as_ref().is_none_or(|(_, at)| *at != key.place()) {
             present = None;
             if let Some((Some(block), (table, at))) = blocks.next() {
                 present = Some((FoundBlock::Read(block?), (table.meta.file, *at)));
@@ -182,5 +207,5 @@ fn read<'a>(mut missing: Vec<Missing<'a, '_>>, lsn: Lsn) -> Result<Vec<(Pending<
         };
         outcomes.push((key.pending, outcome));
     }
-    Ok(outcomes)
+    Ok(())
 }

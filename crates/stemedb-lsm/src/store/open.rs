@@ -12,18 +12,24 @@ use super::{Core, DamageList, DenseTables, Graveyard, files::quarantine};
 use crate::{
     CorruptionKind, Error, LsmOptions, Result,
     bulk::remove_leftovers,
-    cache::BlockCache,
     manifest::{Manifest, TreeState, manifest_number, manifest_path, read_current, replay},
+    memory::{Memory, Plan, fit},
     stats::Counters,
     table::{TableContext, table_number, table_path},
 };
 
-fn context(env: &Env, dir: &Path, database: DatabaseId, options: &LsmOptions) -> Arc<TableContext> {
+fn context(
+    env: &Env,
+    dir: &Path,
+    database: DatabaseId,
+    options: &LsmOptions,
+    plan: Plan,
+) -> Arc<TableContext> {
     Arc::new(TableContext {
         fs: Arc::clone(&env.fs),
         dir: dir.to_path_buf(),
         database,
-        cache: BlockCache::new(options.block_cache_bytes),
+        memory: Arc::new(Memory::new(plan)),
         counters: Counters::default(),
         damage: DamageList::default(),
         graveyard: Graveyard::default(),
@@ -33,6 +39,7 @@ fn context(env: &Env, dir: &Path, database: DatabaseId, options: &LsmOptions) ->
 }
 
 pub(super) fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<Core> {
+    let (options, plan) = fit(options)?;
     create_dirs(&env, dir)?;
     let names = env.fs.list(dir)?;
     if names.iter().any(|entry| entry.name == "CURRENT" || table_number(&entry.name).is_some()) {
@@ -44,7 +51,7 @@ pub(super) fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOpt
         Manifest::create(&env, dir, database, number, TreeState { next_file: 1, ..TreeState::default() })?;
     remove_manifests(&env, dir, &names, &BTreeSet::new())?;
     remove_leftovers(&env, dir, names.iter().map(|entry| entry.name.as_str()))?;
-    let context = context(&env, dir, database, &options);
+    let context = context(&env, dir, database, &options, plan);
     Ok(Core::new(env, dir.to_path_buf(), options, context, manifest, 1))
 }
 
@@ -67,6 +74,7 @@ pub(super) fn create_dirs(env: &Env, dir: &Path) -> Result<()> {
 }
 
 pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<Core> {
+    let (options, plan) = fit(options)?;
     let no_tree = || Error::Folder { dir: dir.to_path_buf(), problem: "holds no tree" };
     if env.fs.metadata(dir)?.is_none() {
         return Err(no_tree());
@@ -75,7 +83,7 @@ pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptio
     let replayed = replay(&env, dir, database, current)?;
     let mut state = replayed.state;
     let names = env.fs.list(dir)?;
-    let context = context(&env, dir, database, &options);
+    let context = context(&env, dir, database, &options, plan);
     let unused = compare_tables(&names, &mut state, &context);
     let newest_name = names.iter().filter_map(|entry| manifest_number(&entry.name)).max().unwrap_or(current);
     let next_file = state.next_file;

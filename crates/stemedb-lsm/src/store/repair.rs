@@ -137,7 +137,14 @@ impl Core {
         let shape = TableShape::new(&self.options, level == LAST_LEVEL, meta.horizon, meta.drops_tombstones);
         let shape = TableShape { derivation_version: meta.derivation_version, ..shape };
         let file = self.next_file_number();
-        let mut builder = TableBuilder::create(&self.env, &self.dir, self.context.database, file, shape)?;
+        let mut builder = TableBuilder::create(
+            &self.env,
+            &self.dir,
+            self.context.database,
+            file,
+            shape,
+            &self.context.memory,
+        )?;
         let write = || {
             for Candidate { row, .. } in &content.rows {
                 builder.add(&row.key, row.lsn, row.value.as_deref())?;

@@ -36,7 +36,7 @@ impl LsmStore {
         let core = &*self.core;
         let reached = core.published_lsn();
         let run = RunBuilder::new(&core.memtables);
-        Replay { core, run, sorter: Sorter::default(), visible: reached, reached }
+        Replay { core, run, sorter: Sorter::charged(&core.context.memory), visible: reached, reached }
     }
 }
 
@@ -50,7 +50,9 @@ impl Replay<'_> {
         self.run.add(batch, lsn);
         self.reached = lsn;
         self.core.context.counters.applied_bytes.add(batch.data_bytes() as u64);
-        if self.run.bytes() >= self.core.options.memtable_bytes {
+        let (held, limit) = (self.run.bytes(), self.core.options.memtable_bytes);
+        let is_enough = held >= limit / 4 && self.core.context.memory.is_tight();
+        if held >= limit || is_enough {
             self.hand_over(true)?;
         }
         Ok(())
@@ -76,10 +78,12 @@ impl Replay<'_> {
             if applied > self.visible {
                 return Err(Error::OutOfOrder { lsn: self.visible.next(), applied });
             }
-            let has_room = if seal { core.has_room_for_run() } else { core.make_room(self.reached) };
+            let has_room =
+                if seal { core.has_room_for_run() } else { core.make_room(self.reached, self.run.bytes()) };
             if has_room {
                 let next = RunBuilder::new(&core.memtables);
                 let run = std::mem::replace(&mut self.run, next).finish(&mut self.sorter);
+                self.sorter.trim();
                 if seal {
                     core.seal_run(run, self.reached);
                 } else {

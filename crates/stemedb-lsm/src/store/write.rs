@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error, Op, Result, WriteBatch,
     kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
-    memtable::{Memtable, RunBuilder, SortedRun, Sorter},
+    memtable::{Memtable, RunBuilder, SortedRun, Sorter, batch_bytes},
 };
 
 /// What only the one who applies may touch.
@@ -33,8 +33,8 @@ pub(super) enum Shut {
 }
 
 impl Writer {
-    pub(super) fn new(applied: Lsn) -> Writer {
-        Writer { applied, sorter: Sorter::default(), shut: None }
+    pub(super) fn new(applied: Lsn, sorter: Sorter) -> Writer {
+        Writer { applied, sorter, shut: None }
     }
 
     /// An error if nobody may write now.
@@ -68,6 +68,11 @@ pub(super) fn check_sizes(batch: &WriteBatch) -> Result<()> {
     Ok(())
 }
 
+/// A batch may make a memtable so much larger than it should be: an eighth.
+const OVERFLOW_PART: usize = 8;
+/// Without memory for more, a memtable is sealed when it has this part of its size: a quarter.
+const TIGHT_PART: usize = 4;
+
 impl Core {
     pub(super) fn apply(&self, batch: &WriteBatch, lsn: Lsn) -> Result<()> {
         check_sizes(batch)?;
@@ -83,13 +88,15 @@ impl Core {
                 let mut run = RunBuilder::new(&self.memtables);
                 run.add(batch, lsn);
                 self.seal_run(run.finish(&mut writer.sorter), lsn);
+                writer.sorter.trim();
                 writer.applied = lsn;
                 self.context.counters.applied_bytes.add(batch.data_bytes() as u64);
                 return Ok(());
             }
-            if self.make_room(lsn) {
+            if self.make_room(lsn, batch_bytes(batch)) {
                 let active = Arc::clone(&self.state().active);
                 active.insert_batch(batch, lsn, &mut writer.sorter);
+                writer.sorter.trim();
                 writer.applied = lsn;
                 self.context.counters.applied_bytes.add(batch.data_bytes() as u64);
                 return Ok(());
@@ -99,10 +106,11 @@ impl Core {
         }
     }
 
-    /// Sees to it that the active memtable takes another batch; false if a flush must end first. Called by the writer.
-    pub(super) fn make_room(&self, lsn: Lsn) -> bool {
+    /// Sees to it that the active memtable takes another batch of about so many bytes; false if a flush must end first.
+    /// Called by the writer.
+    pub(super) fn make_room(&self, lsn: Lsn, bytes: usize) -> bool {
         let state = self.state();
-        if state.active.bytes() < self.options.memtable_bytes {
+        if !self.is_full(&state.active, bytes) {
             return true;
         }
         if state.sealed.len() < self.options.max_sealed_memtables {
@@ -113,6 +121,17 @@ impl Core {
             return true;
         }
         self.flush_must_wait(&state)
+    }
+
+    /// True if the active memtable should take no more: it has its size, or would have well beyond it, or it has a part of
+    /// it and there is no memory for more. In the last case even less would make the memory last longer, and would make more
+    /// tables than merging them is worth.
+    fn is_full(&self, active: &Memtable, bytes: usize) -> bool {
+        let (held, limit) = (active.bytes(), self.options.memtable_bytes);
+        let overflows = held >= limit / 2 && held.saturating_add(bytes) > limit + limit / OVERFLOW_PART;
+        held >= limit
+            || overflows
+            || (held >= limit / TIGHT_PART && held > 0 && self.context.memory.is_tight())
     }
 
     /// True if no flush can go on before more is published: waiting for one could be waiting for our own caller.
@@ -147,7 +166,7 @@ impl Core {
     /// on top of those that are allowed, because the active one is empty then.
     pub(super) fn has_room_for_run(&self) -> bool {
         let state = self.state();
-        let only_one = state.active.max_lsn() == Lsn::ZERO;
+        let only_one = state.active.max_lsn() == Lsn::ZERO && !self.context.memory.is_tight();
         state.sealed.len() < self.options.max_sealed_memtables + usize::from(only_one)
     }
 

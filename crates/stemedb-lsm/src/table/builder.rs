@@ -18,7 +18,12 @@ use super::{
     pack::Packer,
     table_path,
 };
-use crate::{Compression, Error, LsmOptions, PrefixExtractor, Result, kv::RowDigester, ranges::Fragments};
+use crate::{
+    Compression, Error, LsmOptions, PrefixExtractor, Result,
+    kv::RowDigester,
+    memory::{Charge, Kind, Memory},
+    ranges::Fragments,
+};
 
 /// Bytes gathered before a write call.
 const WRITE_BYTES: usize = 256 << 10;
@@ -80,6 +85,7 @@ pub(crate) struct TableBuilder {
     digester: RowDigester,
     ranges: Fragments,
     meta: TableMeta,
+    charge: Charge,
 }
 
 impl TableBuilder {
@@ -90,6 +96,7 @@ impl TableBuilder {
         database: DatabaseId,
         file: u64,
         shape: TableShape,
+        memory: &Arc<Memory>,
     ) -> Result<TableBuilder> {
         let identity = TableIdentity { database, file };
         let handle = env.fs.open(&table_path(dir, file), OpenMode::CreateNew)?;
@@ -121,7 +128,15 @@ impl TableBuilder {
                 drops_tombstones: shape.drops_tombstones,
                 ..TableMeta::default()
             },
+            charge: Charge::new(memory, Kind::Buffers, 0),
         })
+    }
+
+    /// Charges what it holds, and `more` that it is about to ask for.
+    fn note_memory(&mut self, more: usize) {
+        let hashes = (self.key_hashes.capacity() + self.prefix_hashes.capacity()) * size_of::<u64>();
+        let bytes = self.buffer.capacity() + self.block.held_bytes() + self.payload.capacity();
+        self.charge.set(bytes + hashes + self.packer.held_bytes() + self.index.held_bytes() + more);
     }
 
     /// Bytes of the file so far, about.
@@ -209,6 +224,7 @@ impl TableBuilder {
         if self.buffer.len() >= WRITE_BYTES {
             self.write_out()?;
         }
+        self.note_memory(0);
         Ok(())
     }
 
@@ -229,6 +245,18 @@ impl TableBuilder {
         let start = self.buffer.len();
         seal_block(&self.identity, kind, Packing::PLAIN, payload, offset, &mut self.buffer);
         BlockHandle { offset, bytes: u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX) }
+    }
+
+    fn append_filter(&mut self, kind: BlockKind, hashes: Vec<u64>, bits: u32) -> Result<BlockHandle> {
+        self.write_out()?;
+        // The hashes, and the filter: as words, as bytes, and sealed.
+        let filter = hashes.len() * bits as usize / 8 + 64;
+        self.note_memory(hashes.capacity() * size_of::<u64>() + 3 * filter);
+        let filter = Bloom::build(&hashes, bits);
+        drop(hashes);
+        let payload = filter.encode();
+        drop(filter);
+        Ok(self.append_block(kind, &payload))
     }
 
     /// Writes what is left and makes the file's content durable. There must be a row or a removed range.
@@ -252,23 +280,21 @@ impl TableBuilder {
         }
         self.meta.largest = std::mem::take(&mut self.last_key);
         let bits = self.shape.bits_per_key;
-        let key_filter = Bloom::build(&self.key_hashes, bits).encode();
-        let prefix_filter = if self.shape.prefix_extractor.is_some() {
-            Bloom::build(&self.prefix_hashes, bits).encode()
-        } else {
-            Vec::new()
+        // One after the other: together they would take as much again as the hashes.
+        let hashes = std::mem::take(&mut self.key_hashes);
+        let key_filter = self.append_filter(BlockKind::KeyFilter, hashes, bits)?;
+        let hashes = std::mem::take(&mut self.prefix_hashes);
+        let prefix_filter = match self.shape.prefix_extractor {
+            Some(_) => self.append_filter(BlockKind::PrefixFilter, hashes, bits)?,
+            None => self.append_block(BlockKind::PrefixFilter, &[]),
         };
-        let index = self.index.encode();
+        self.note_memory(2 * self.index.held_bytes());
+        let index = std::mem::take(&mut self.index).encode();
+        let index = self.append_block(BlockKind::Index, &index);
         let mut properties = Vec::new();
         encode_meta(&self.meta, &mut properties);
-        let mut footer = Footer {
-            key_filter: self.append_block(BlockKind::KeyFilter, &key_filter),
-            prefix_filter: self.append_block(BlockKind::PrefixFilter, &prefix_filter),
-            index: self.append_block(BlockKind::Index, &index),
-            properties: self.append_block(BlockKind::Properties, &properties),
-            ranges_bytes,
-            file_bytes: 0,
-        };
+        let properties = self.append_block(BlockKind::Properties, &properties);
+        let mut footer = Footer { key_filter, prefix_filter, index, properties, ranges_bytes, file_bytes: 0 };
         footer.file_bytes = self.position() + super::format::FOOTER_BYTES as u64;
         self.buffer.extend_from_slice(&footer.encode(&self.identity));
         self.write_out()?;

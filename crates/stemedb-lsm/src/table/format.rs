@@ -1,6 +1,6 @@
 //! Header, footer and the envelope of every block of a table. See `docs/formats/sst.md`.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use stemedb_env::{
     File,
@@ -13,6 +13,7 @@ use super::pack::{Folded, Room};
 use crate::{
     CorruptionKind, Error, Result,
     codec::{Fields, Malformed},
+    memory::{Charge, Kind, Memory},
 };
 
 /// First bytes of a table.
@@ -178,6 +179,8 @@ pub(crate) struct Scratch {
     /// Bytes before the block in `sealed`.
     lead: usize,
     room: Room,
+    /// To the tree that used it last.
+    charge: Option<Charge>,
 }
 
 /// Larger rooms are not kept.
@@ -189,9 +192,18 @@ impl Scratch {
         payload.of(self.sealed.get(self.lead..).unwrap_or_default(), &self.room)
     }
 
+    /// Charges what it holds to a tree. Cost: two comparisons when nothing has changed.
+    pub(crate) fn note(&mut self, memory: &Arc<Memory>) {
+        let held = self.sealed.held_bytes() + self.room.held_bytes();
+        match &mut self.charge {
+            Some(charge) if charge.is_of(memory) => charge.set(held),
+            _ => self.charge = Some(Charge::new(memory, Kind::Buffers, held)),
+        }
+    }
+
     /// Gives back what an unusually large block needed.
     pub(crate) fn trim(&mut self) {
-        if self.sealed.capacity() > SCRATCH_BYTES || self.room.capacity() > SCRATCH_BYTES {
+        if self.sealed.held_bytes() > SCRATCH_BYTES || self.room.held_bytes() > SCRATCH_BYTES {
             *self = Scratch::default();
         }
     }

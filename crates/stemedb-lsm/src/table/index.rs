@@ -48,6 +48,11 @@ impl IndexBuilder {
         self.block_bytes.push(block_bytes);
     }
 
+    /// Bytes held.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.separators.capacity() + (self.ends.capacity() + self.block_bytes.capacity()) * size_of::<u32>()
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let separator = |at: usize| {
             let start = if at == 0 { 0 } else { self.ends.get(at - 1).copied().unwrap_or_default() };

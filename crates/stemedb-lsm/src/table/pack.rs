@@ -18,6 +18,10 @@ const COMPRESSED_EIGHTHS: usize = 7;
 /// After this many blocks in a row that did not shrink, only every so many-th is tried.
 const PATIENCE: u32 = 8;
 
+/// The hash table of the LZ4 compressor, and a context of the other library for blocks.
+const LZ4_TABLE_BYTES: usize = 8 << 10;
+const COMPRESSOR_BYTES: usize = 512 << 10;
+
 /// Compresses the blocks of one table.
 pub(super) struct Packer {
     with: Compression,
@@ -35,6 +39,11 @@ impl Packer {
             Compression::None | Compression::Lz4 => None,
         };
         Packer { with, packed: Vec::new(), lz4: CompressTable::small(), zstd, incompressible: 0 }
+    }
+
+    /// Bytes held, about.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.packed.capacity() + LZ4_TABLE_BYTES + if self.zstd.is_some() { COMPRESSOR_BYTES } else { 0 }
     }
 
     /// The compressed payload and how it is compressed; `None` when it does not pay.
@@ -148,8 +157,9 @@ impl Room {
         &self.bytes
     }
 
-    pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity() + self.unfolded.capacity()
+    /// Bytes held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + self.unfolded.capacity() + self.unfold.held_bytes()
     }
 }
 

@@ -6,18 +6,22 @@ use stemedb_env::{
     planted::{Bug, planted},
 };
 
-use super::{format::BlockHandle, pack::Room};
+use std::sync::Arc;
 
-/// First and largest window of a scan. A short scan should not read much in vain; a long one should not notice the calls.
+use super::{format::BlockHandle, pack::Room};
+use crate::memory::{Charge, Kind, Memory};
+
+/// First and largest window of a scan, if the budget allows it. A short scan should not read much in vain; a long one should
+/// not notice the calls.
 const FIRST_WINDOW_BYTES: usize = 64 << 10;
 const LARGEST_WINDOW_BYTES: usize = 1 << 20;
 /// Blocks that a scan reads one by one before it reads ahead: it may end soon.
 const PATIENCE_BLOCKS: u32 = 2;
 
-/// After so many blocks that were not in the cache, a scan leaves the cache alone: 1 MiB of 8-KiB blocks.
+/// After so many blocks that were not in the cache, a scan leaves a full cache alone: 1 MiB of 8-KiB blocks.
 const LONG_BLOCKS: u32 = 128;
 
-/// A window over the data blocks of one table. Holds up to 1 MiB.
+/// A window over the data blocks of one table. Holds up to 1 MiB, less where the memory budget is small.
 #[derive(Debug, Default)]
 pub(crate) struct ReadAhead {
     buffer: AlignedBuffer,
@@ -28,6 +32,7 @@ pub(crate) struct ReadAhead {
     blocks: u32,
     /// Room for a decompressed block.
     room: Room,
+    charge: Option<Charge>,
 }
 
 impl ReadAhead {
@@ -58,6 +63,7 @@ impl ReadAhead {
         file: u64,
         handle: BlockHandle,
         data_end: u64,
+        memory: &Arc<Memory>,
     ) -> Result<(&[u8], &mut Room)> {
         let bytes = handle.bytes as usize;
         let same_file = self.file == file || planted(Bug::LsmReadAheadKeepsAnotherFile);
@@ -70,12 +76,23 @@ impl ReadAhead {
         let start = handle.offset / page * page;
         let lead = usize::try_from(handle.offset - start).unwrap_or(0);
         let left = usize::try_from(data_end.saturating_sub(start)).unwrap_or(usize::MAX);
-        let window = self.next_window_bytes.max(FIRST_WINDOW_BYTES).max(lead + bytes).min(left);
+        let most = memory.read_ahead_bytes().min(LARGEST_WINDOW_BYTES);
+        let wanted = self.next_window_bytes.max(FIRST_WINDOW_BYTES).min(most);
+        let window = wanted.max(lead + bytes).min(left);
         self.next_window_bytes = (window * 2).min(LARGEST_WINDOW_BYTES);
         // Nothing is there until the read has succeeded.
         self.buffer.clear();
         let mut room = std::mem::take(&mut self.buffer);
+        // What an unusually large block or better times needed is given back.
+        if room.held_bytes() > 2 * (window.max(most) + ALIGNMENT_BYTES) {
+            room = AlignedBuffer::new();
+        }
         room.resize_stale(window);
+        let held = room.held_bytes() + self.room.held_bytes();
+        match &mut self.charge {
+            Some(charge) => charge.set(held),
+            None => self.charge = Some(Charge::new(memory, Kind::Buffers, held)),
+        }
         source.read_exact_at(&mut room, start)?;
         (self.buffer, self.file, self.start) = (room, file, start);
         Ok((self.buffer.get(lead..lead + bytes).unwrap_or_default(), &mut self.room))

@@ -2,6 +2,7 @@
 
 mod birth;
 mod inner;
+mod last;
 mod reader;
 mod recover;
 mod release;

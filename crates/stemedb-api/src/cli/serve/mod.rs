@@ -10,7 +10,7 @@ mod stop;
 use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::Router;
-use stemedb_api::{Database, RouterOptions, router};
+use stemedb_api::{Database, DatabaseOptions, RouterOptions, router};
 use stemedb_env::Env;
 use tokio::net::TcpListener;
 
@@ -32,6 +32,9 @@ pub struct ServeArgs {
     /// How long requests may take to finish after the first signal
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_seconds: u64,
+    /// Memory for the view: rows not yet in tables, indexes, cached blocks [default: 320]
+    #[arg(long, value_name = "MIB")]
+    memory_mib: Option<u64>,
 }
 
 /// Serves.
@@ -53,11 +56,15 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
 
 fn open(args: &ServeArgs) -> Result<Database, Failure> {
     let (dir, env) = (&args.data_dir, Env::real());
+    let mut options = DatabaseOptions::default();
+    if let Some(mib) = args.memory_mib {
+        options = options.with_memory_budget(mib.saturating_mul(1 << 20));
+    }
     if !folder::is_absent_or_empty(&env, dir)? {
-        return folder::open(dir);
+        return folder::open_with(dir, options);
     }
     if args.init {
-        return folder::create(dir);
+        return folder::create_with(dir, options);
     }
     let what = format!("{} holds no database", dir.display());
     Err(Failure::new(what).hint("if its disk is not mounted, mount it; for a new database pass --init"))

@@ -79,7 +79,8 @@ fn check(memtable: &Memtable, upto: u64) {
 }
 
 fn memtable() -> Memtable {
-    Memtable::new(&MemtableShape::new(&LsmOptions { memtable_bytes: 1 << 20, ..LsmOptions::default() }))
+    let options = LsmOptions { memtable_bytes: 1 << 20, ..LsmOptions::default() };
+    Memtable::new(&MemtableShape::new(&options, &Memory::unlimited(0)))
 }
 
 #[test]

@@ -28,11 +28,9 @@ fn declared(key: &[u8]) -> usize {
 }
 
 fn shape() -> MemtableShape {
-    MemtableShape::new(&LsmOptions {
-        memtable_bytes: 8 << 20,
-        prefix_extractor: Some(declared),
-        ..LsmOptions::default()
-    })
+    let options =
+        LsmOptions { memtable_bytes: 8 << 20, prefix_extractor: Some(declared), ..LsmOptions::default() };
+    MemtableShape::new(&options, &Memory::unlimited(0))
 }
 
 fn batch_of(puts: &[Put]) -> WriteBatch {

@@ -91,6 +91,14 @@ impl Columns {
 }
 
 impl BlockBuilder {
+    /// Bytes held.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.keys.capacity()
+            + self.values.capacity()
+            + self.places.capacity() * size_of::<Place>()
+            + self.firsts.capacity() * size_of::<(u64, u32)>()
+    }
+
     /// Adds a row behind all others. `hash` is the key's filter hash; `new_key` says that the row before has another key.
     pub(crate) fn add(&mut self, key: &[u8], hash: u64, new_key: bool, lsn: Lsn, value: Option<&[u8]>) {
         let row = narrow(self.places.len());

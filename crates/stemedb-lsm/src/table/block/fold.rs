@@ -125,6 +125,15 @@ pub(crate) struct UnfoldRoom {
     rests: Vec<u32>,
 }
 
+impl UnfoldRoom {
+    /// Bytes held.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.key.capacity()
+            + self.firsts.capacity() * size_of::<(u64, u32)>()
+            + self.rests.capacity() * size_of::<u32>()
+    }
+}
+
 /// Turns a folded block into a plain one in `out`, whose old content is replaced. Without `with_index` the hash index is
 /// left out: who reads rows in order does not look them up.
 ///

@@ -62,7 +62,7 @@ mod tests {
             ),
             probes in proptest::collection::vec((proptest::collection::vec(0u8..3, 0..6), 0u64..70_000), 20),
         ) {
-            let block = Block::parse(&build(&rows)).unwrap();
+            let block = Block::parse(&build(&rows), None).unwrap();
             prop_assert_eq!(block.rows(), rows.len());
             for (at, ((key, lsn), value)) in rows.iter().enumerate() {
                 let mut found = block.prefix().to_vec();
@@ -98,7 +98,7 @@ mod tests {
             for (at, byte) in bytes.iter_mut().take(FIXED_BYTES).enumerate() {
                 *byte = match at { 0 | 4 | 8 | 12 => *byte % (rows + 1), 14 => *byte % 9, 15 | 16 => (*byte & 1) * 2, 17 => *byte & 1, 18.. => *byte, _ => 0 };
             }
-            if let Ok(block) = Block::parse(&bytes) {
+            if let Ok(block) = Block::parse(&bytes, None) {
                 for at in 0..block.rows() {
                     let place = block.place(at, None);
                     prop_assert!(place.key <= place.key_end && place.value <= place.value_end);
@@ -138,7 +138,7 @@ mod tests {
             prop_assert_eq!(unfold(&folded, true, &mut room, &mut unfolded), Ok(()));
             prop_assert!(plain == unfolded);
             prop_assert_eq!(unfold(&folded, false, &mut room, &mut unfolded), Ok(()));
-            let (with, without) = (Block::parse(&plain).unwrap(), Block::parse(&unfolded).unwrap());
+            let (with, without) = (Block::parse(&plain, None).unwrap(), Block::parse(&unfolded, None).unwrap());
             for at in 0..rows.len() {
                 prop_assert_eq!(with.suffix(at), without.suffix(at));
                 prop_assert_eq!((with.value(at), with.lsn(at)), (without.value(at), without.lsn(at)));
@@ -149,7 +149,7 @@ mod tests {
                 let mut changed = folded.clone();
                 changed[at] ^= 1 << (at % 8);
                 if unfold(&changed, at % 2 == 0, &mut room, &mut unfolded).is_ok()
-                    && let Ok(block) = Block::parse(&unfolded)
+                    && let Ok(block) = Block::parse(&unfolded, None)
                 {
                     for row in 0..block.rows() {
                         let _ = (block.suffix(row), block.value(row), block.lsn(row));
@@ -164,7 +164,7 @@ mod tests {
         let mut rows = Rows::new();
         rows.insert((b"a".to_vec(), std::cmp::Reverse(1)), Some(vec![7; 100_000]));
         rows.insert((b"b".to_vec(), std::cmp::Reverse(1)), Some(b"x".to_vec()));
-        let block = Block::parse(&build(&rows)).unwrap();
+        let block = Block::parse(&build(&rows), None).unwrap();
         assert_eq!(block.value(0).map(<[u8]>::len), Some(100_000));
         assert_eq!(block.value(1), Some(&b"x"[..]));
     }
@@ -174,7 +174,7 @@ mod tests {
         let rows: Rows = (0..100u32)
             .map(|n| ((n.to_be_bytes().to_vec(), std::cmp::Reverse(1)), Some(vec![0; 8])))
             .collect();
-        let block = Block::parse(&build(&rows)).unwrap();
+        let block = Block::parse(&build(&rows), None).unwrap();
         let searched = |range: std::ops::Range<u32>| {
             range.filter(|n| block.must_search(filter_hash(&n.to_be_bytes()))).count()
         };
@@ -183,7 +183,7 @@ mod tests {
         assert!(searched(1_000..2_000) < 250, "{}", searched(1_000..2_000));
         let big: Rows =
             (0..300u32).map(|n| ((n.to_be_bytes().to_vec(), std::cmp::Reverse(1)), None)).collect();
-        let block = Block::parse(&build(&big)).unwrap();
+        let block = Block::parse(&build(&big), None).unwrap();
         assert!(block.must_search(1), "a block with more rows than a byte can name has no index");
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     cmp::Ordering,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use stemedb_env::Lsn;
@@ -16,6 +19,7 @@ use crate::{
     Value,
     cache::BorrowedBlock,
     codec::{Fields, Malformed},
+    memory::{Kind, Ledger},
     prefetch::prefetch,
 };
 
@@ -53,7 +57,26 @@ pub(crate) struct Shape {
     has_tombstones: bool,
     /// Set by a hit, cleared by the cache's hand: see [`crate::cache`].
     referenced: AtomicBool,
+    /// Behind the columns.
+    bytes: u32,
+    /// Where the block is charged as long as anybody holds it.
+    charged: Option<Arc<Ledger>>,
     min_lsn: u64,
+}
+
+impl Shape {
+    /// Bytes of the allocation that the block lies in: two words of the counted pointer come on top.
+    fn memory_bytes(&self) -> u64 {
+        (self.bytes as usize + size_of::<Shape>() + 16) as u64
+    }
+}
+
+impl Drop for Shape {
+    fn drop(&mut self) {
+        if let Some(ledger) = &self.charged {
+            ledger.sub(Kind::Blocks, self.memory_bytes());
+        }
+    }
 }
 
 /// What several holders share: the shape and, in the same allocation right behind it, the bytes.
@@ -94,8 +117,9 @@ pub(crate) enum Lookup {
 
 impl Block {
     /// Checks that every part of the block lies inside of it and that rows never go back, and copies the bytes next to
-    /// the shape. Cost: one pass over the columns, one allocation.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Block, Malformed> {
+    /// the shape. The block is charged to the ledger until nobody holds it. Cost: one pass over the columns, one
+    /// allocation.
+    pub(crate) fn parse(bytes: &[u8], ledger: Option<&Arc<Ledger>>) -> Result<Block, Malformed> {
         let mut fields = Fields::new(bytes);
         let rows = fields.u32()?;
         let prefix_bytes = fields.u32()?;
@@ -132,7 +156,7 @@ impl Block {
             0 => Ok(Strings { starts_at, start_width, equal_bytes: n / rows, bytes_at, end: bytes_at + n }),
             _ => Ok(Strings { starts_at, start_width, equal_bytes: 0, bytes_at, end: bytes_at + n }),
         };
-        let shape = Shape {
+        let mut shape = Shape {
             rows,
             buckets,
             keys: strings(key_starts_at, key_width, keys_at, suffix_bytes)?,
@@ -143,6 +167,8 @@ impl Block {
             lsn_width,
             has_tombstones,
             referenced: AtomicBool::new(false),
+            bytes: total,
+            charged: None,
             min_lsn,
         };
         let view = View { shape: &shape, bytes };
@@ -158,6 +184,10 @@ impl Block {
                 }
                 before = start;
             }
+        }
+        if let Some(ledger) = ledger {
+            ledger.add(Kind::Blocks, shape.memory_bytes());
+            shape.charged = Some(Arc::clone(ledger));
         }
         Ok(Block { shared: ThinArc::from_header_and_slice(shape, bytes) })
     }
@@ -302,7 +332,7 @@ impl FoundBlock {
 
 /// Bytes that a shared block takes in memory.
 pub(crate) fn memory_bytes(shared: &BlockBytes) -> u64 {
-    (shared.slice.len() + size_of::<Shape>() + 16) as u64
+    shared.header.header.memory_bytes()
 }
 
 /// Notes a use of the block, for the cache. A plain load when it has been noted already.

@@ -63,15 +63,15 @@ impl Table {
         let offset = loaded.index.handle(at).map_or(0, |handle| handle.offset);
         let parsed = sealed.ok().and_then(|sealed| {
             if planted(Bug::LsmBatchReadsUnchecked) {
-                return Block::parse(sealed.get(..sealed.len().checked_sub(TRAILER_BYTES)?)?).ok();
+                return self.parse(sealed.get(..sealed.len().checked_sub(TRAILER_BYTES)?)?).ok();
             }
             let payload = open_block(&self.identity(), BlockKind::Data, sealed, offset, room).ok()?;
-            Block::parse(payload.of(sealed, room)).ok()
+            self.parse(payload.of(sealed, room)).ok()
         });
         let Some(block) = parsed else { return self.read_block_of(loaded, at, true) };
         self.context.counters.cache_misses.add(1);
         self.context.counters.block_reads.add(1);
-        self.context.cache.insert(&loaded.slots, at, &block);
+        self.context.memory.cache().insert(&loaded.slots, at, &block);
         Ok(block)
     }
 

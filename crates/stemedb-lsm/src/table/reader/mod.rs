@@ -34,7 +34,9 @@ use super::{
 };
 use crate::{
     CorruptionKind, Error, PrefixExtractor, Result, Value,
-    cache::{BlockCache, Slots},
+    cache::Slots,
+    codec::Malformed,
+    memory::{Charge, Kind, Memory},
     ranges::Fragments,
     stats::Counters,
     store::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
@@ -51,7 +53,7 @@ pub(crate) struct TableContext {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) dir: PathBuf,
     pub(crate) database: DatabaseId,
-    pub(crate) cache: BlockCache,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) counters: Counters,
     pub(crate) damage: DamageList,
     pub(crate) graveyard: Graveyard,
@@ -87,6 +89,8 @@ pub(crate) struct Table {
     loaded: OnceLock<Loaded>,
     loading: Mutex<()>,
     obsolete: AtomicBool,
+    /// For what is known of it without reading it.
+    _charge: Charge,
 }
 
 #[derive(Debug)]
@@ -100,19 +104,16 @@ struct Loaded {
     ranges: Fragments,
     footer: Footer,
     slots: Arc<Slots>,
-}
-
-impl Loaded {
-    fn memory_bytes(&self) -> u64 {
-        let filters = [&self.key_filter, &self.prefix_filter];
-        let filters: u64 = filters.into_iter().flatten().map(Bloom::memory_bytes).sum();
-        self.index.memory_bytes() + filters + self.slots.memory_bytes() + self.ranges.memory_bytes() as u64
-    }
+    _charge: Charge,
 }
 
 impl Table {
     pub(crate) fn new(meta: TableMeta, context: Arc<TableContext>) -> Table {
+        // The manifest has the same keys once more.
+        let keys = 2 * (meta.smallest.len() + meta.largest.len());
+        let held = keys + size_of::<Table>() + size_of::<TableMeta>();
         Table {
+            _charge: Charge::new(&context.memory, Kind::Tables, held),
             meta,
             context,
             loaded: OnceLock::new(),
@@ -198,10 +199,12 @@ impl Table {
         let ranges = self.load_ranges(&*file, &footer)?;
         // Whoever reads in order reads ahead himself.
         file.advise(Access::Random);
-        let slots = self.context.cache.slots(index.blocks());
-        let loaded = Loaded { file, index, key_filter, prefix_filter, ranges, footer, slots };
-        self.context.counters.index_memory_bytes.add(loaded.memory_bytes());
-        Ok(loaded)
+        let slots = self.context.memory.cache().slots(index.blocks());
+        let filters = [&key_filter, &prefix_filter].into_iter().flatten().map(Bloom::memory_bytes);
+        let held = index.memory_bytes() + filters.sum::<u64>() + ranges.memory_bytes() as u64;
+        let held = usize::try_from(held).unwrap_or(usize::MAX);
+        let charge = Charge::new(&self.context.memory, Kind::Tables, held);
+        Ok(Loaded { file, index, key_filter, prefix_filter, ranges, footer, slots, _charge: charge })
     }
 
     /// Reads a block and hands its payload to `take`; a second try after a failed checksum tells a bad transfer from a
@@ -220,6 +223,7 @@ impl Table {
             if matches!(read, Err(Error::Corruption { .. })) {
                 read = read_block(file, &identity, kind, handle, scratch);
             }
+            scratch.note(&self.context.memory);
             let taken = read.and_then(|payload| take(scratch.payload(payload)));
             scratch.trim();
             taken
@@ -307,14 +311,17 @@ impl Table {
         }
         let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
         let data_end = loaded.footer.data_end();
-        let fill = fill && !ahead.is_long();
-        let block =
-            ahead.sealed(&*loaded.file, self.meta.file, handle, data_end).ok().and_then(|(sealed, room)| {
+        // A long scan is not about what is hot; but where there is room, nothing hot has to leave for it.
+        let fill = fill && (!ahead.is_long() || self.context.memory.cache().has_room());
+        let block = ahead
+            .sealed(&*loaded.file, self.meta.file, handle, data_end, &self.context.memory)
+            .ok()
+            .and_then(|(sealed, room)| {
                 // What goes into the cache will be looked up in.
                 room.without_index(!fill);
                 let payload =
                     open_block(&self.identity(), BlockKind::Data, sealed, handle.offset, room).ok()?;
-                Block::parse(payload.of(sealed, room)).ok()
+                self.parse(payload.of(sealed, room)).ok()
             });
         let Some(block) = block else {
             // Once more and by itself: that read knows what to say about it.
@@ -323,7 +330,7 @@ impl Table {
         self.context.counters.cache_misses.add(1);
         self.context.counters.block_reads.add(1);
         if fill {
-            self.context.cache.insert(&loaded.slots, at, &block);
+            self.context.memory.cache().insert(&loaded.slots, at, &block);
         }
         Ok(block)
     }
@@ -343,14 +350,18 @@ impl Table {
         let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
         let block = self.read_data(&loaded.file, handle)?;
         if fill {
-            self.context.cache.insert(&loaded.slots, at, &block);
+            self.context.memory.cache().insert(&loaded.slots, at, &block);
         }
         Ok(block)
     }
 
+    fn parse(&self, payload: &[u8]) -> std::result::Result<Block, Malformed> {
+        Block::parse(payload, Some(self.context.memory.ledger()))
+    }
+
     fn read_data(&self, file: &Arc<dyn File>, handle: BlockHandle) -> Result<Block> {
         self.read_raw(&**file, BlockKind::Data, handle, |payload| {
-            Block::parse(payload).map_err(|_| self.corrupt(CorruptionKind::BlockFormat, handle.offset))
+            self.parse(payload).map_err(|_| self.corrupt(CorruptionKind::BlockFormat, handle.offset))
         })
         .map_err(|error| self.noted(error))
     }
@@ -437,9 +448,6 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        if let Some(loaded) = self.loaded.get() {
-            self.context.counters.index_memory_bytes.sub(loaded.memory_bytes());
-        }
         if self.obsolete.load(Ordering::Acquire) {
             self.context.graveyard.bury(self.meta.file);
         }

@@ -12,7 +12,6 @@ impl Table {
     pub(crate) fn verify(&self) -> Result<u64> {
         // A fresh load: the resident index and filters say nothing about what is on disk now.
         let loaded = self.load().map_err(|error| self.noted(error))?;
-        self.context.counters.index_memory_bytes.sub(loaded.memory_bytes());
         for (kind, handle) in [
             (BlockKind::KeyFilter, loaded.footer.key_filter),
             (BlockKind::PrefixFilter, loaded.footer.prefix_filter),
