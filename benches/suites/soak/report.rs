@@ -17,6 +17,9 @@ const FILES_GOAL: f64 = 100.0;
 /// The last quarter may have this much more than the second one and still count as flat.
 const FLAT: f64 = 1.10;
 
+/// Title, unit and figure of a curve.
+type Panel = (&'static str, &'static str, fn(&Sample) -> f64);
+
 struct Goal {
     what: &'static str,
     found: f64,
@@ -176,7 +179,7 @@ impl Report {
     }
 
     fn draw(&self, svg: &mut String) -> fmt::Result {
-        let panels: [(&str, &str, fn(&Sample) -> f64); 7] = [
+        let panels: [Panel; 7] = [
             ("rows written per second", "k/s", |s| s.interval.rows as f64 / 1e3),
             ("longest commit of each second", "ms", |s| s.interval.worst_commit.as_secs_f64() * 1e3),
             ("the same, beyond the syncs that ran meanwhile", "ms", |s| {

@@ -137,7 +137,7 @@ fn absent_keys_and_prefixes_cost_almost_no_block_reads() {
 fn rows_written_in_order_are_never_rewritten() {
     let (env, _handles) = Env::sim(2);
     let store = create(&env, &support::dir(), options());
-    for lsn in 1..=300u64 {
+    for lsn in 1..=240u64 {
         let mut batch = WriteBatch::new();
         (0..10)
             .for_each(|n| batch.put(format!("{:08}", lsn * 10 + n).as_bytes(), b"some value of some length"));
@@ -151,7 +151,7 @@ fn rows_written_in_order_are_never_rewritten() {
     assert!(stats.flushes > 30 && stats.levels[0].files <= 3);
     assert_eq!(stats.levels[6].files as u64 + stats.levels[0].files as u64, stats.flushes);
     // Until there are too many files of the size of a memtable: then neighbours become larger ones, a few times each.
-    for lsn in 301..=2_400u64 {
+    for lsn in 241..=2_400u64 {
         let mut batch = WriteBatch::new();
         (0..10)
             .for_each(|n| batch.put(format!("{:08}", lsn * 10 + n).as_bytes(), b"some value of some length"));
