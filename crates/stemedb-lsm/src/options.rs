@@ -84,7 +84,7 @@ impl Default for LsmOptions {
             upper_runs: 3,
             last_run_ratio: 2,
             bloom_bits_per_key: 14,
-            compression: Compression::Lz4,
+            compression: Compression::Zstd(-1),
             prefix_extractor: None,
             enable_auto_compaction: true,
             idle_after: Duration::from_millis(1500),
