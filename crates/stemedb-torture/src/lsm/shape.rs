@@ -118,7 +118,12 @@ pub(super) fn options(dice: &mut Dice) -> LsmOptions {
         upper_runs: dice.pick(&[1, 2, 3, 4]),
         last_run_ratio: dice.pick(&[1, 2, 4, 8]),
         bloom_bits_per_key: dice.pick(&[0, 1, 10, 16]),
-        compression: dice.pick(&[Compression::None, Compression::Lz4, Compression::Zstd(-1), Compression::Zstd(1)]),
+        compression: dice.pick(&[
+            Compression::None,
+            Compression::Lz4,
+            Compression::Zstd(-1),
+            Compression::Zstd(1),
+        ]),
         prefix_extractor: (!dice.one_in(3)).then_some(declared_prefix),
         enable_auto_compaction: !dice.one_in(8),
         ..LsmOptions::default()
