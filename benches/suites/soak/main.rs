@@ -52,8 +52,8 @@ cargo xtask bench soak [--minutes F] [--keys N] [--storm-every F] [--dir DIR] [-
   --out DIR     where soak.md, soak.svg and soak.json go (default: the folder of the build)
 ";
 
-/// Every write is slowed down, stopped and flushed by the product's defaults; only the cache is that of the comparison
-/// with other engines.
+/// Everything else are the product's defaults, the budget of all memory among them; the cache is that of the comparison with
+/// other engines.
 const CACHE_BYTES: u64 = 256 << 20;
 
 struct Arguments {

@@ -44,6 +44,19 @@ impl<'a> Fields<'a> {
         Ok(u128::from_le_bytes(self.array()?))
     }
 
+    /// A number of [`put_varint`], of at most 28 bits: longer than anything in a table.
+    pub(crate) fn varint(&mut self) -> Result<usize, Malformed> {
+        let mut n = 0;
+        for shift in [0, 7, 14, 21] {
+            let byte = self.u8()?;
+            n |= usize::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return Ok(n);
+            }
+        }
+        Err(Malformed)
+    }
+
     /// A `u32` length and as many bytes.
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let n = self.u32()? as usize;
@@ -67,6 +80,15 @@ impl<'a> Fields<'a> {
     pub(crate) fn end(&self) -> Result<(), Malformed> {
         if self.is_empty() { Ok(()) } else { Err(Malformed) }
     }
+}
+
+/// Appends a number in groups of 7 bits, lowest first; the top bit says that another follows (LEB128).
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: usize) {
+    while n >= 0x80 {
+        out.push((n & 0x7F) as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
 }
 
 /// Appends a `u32` length and the bytes.

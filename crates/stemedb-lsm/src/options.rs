@@ -15,7 +15,7 @@ pub enum Compression {
     None,
     /// LZ4: decompressed at several GB/s.
     Lz4,
-    /// Zstandard at this level: -7 to -1 are fast, 1 to 22 ever smaller and slower to write. A tenth smaller than LZ4 at -1, at
+    /// Zstandard at this level: -7 to -1 are fast, 1 to 22 ever smaller and slower to write. 7 % smaller than LZ4 at -1, at
     /// less than half of its speed of decompression.
     Zstd(i32),
 }

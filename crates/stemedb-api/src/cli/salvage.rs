@@ -59,6 +59,10 @@ fn print(report: &SalvageReport, into: &Path, seconds: f64) -> Result<(), Failur
     if report.tables_searched > 0 {
         writeln!(out, "without index   {}", paint::count(report.tables_searched, "table", "tables"))?;
     }
+    if report.left_out > 0 {
+        let rows = paint::count(report.left_out, "row", "rows");
+        writeln!(out, "left out        {rows} newer than that: what wrote them did not end")?;
+    }
     for loss in report.lost.iter().take(MOST_LISTED) {
         writeln!(out, "lost            {}", lost(loss))?;
     }

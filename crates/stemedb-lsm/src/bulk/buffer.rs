@@ -55,6 +55,13 @@ impl Buffer {
         self.bytes.len() + rows * (size_of::<Entry>() + SORT_BYTES)
     }
 
+    /// Bytes asked for.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.order.capacity() * size_of::<u32>()
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();

@@ -30,7 +30,7 @@ use crate::{
 /// How a [`BulkLoader`] works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BulkOptions {
-    /// Memory for rows, their order, and what is read of spilled runs. Rows that need more are spilled to temporary files in the
+    /// At most a memtable's. Memory for rows, their order, and what is read of spilled runs. Rows that need more are spilled to temporary files in the
     /// tree's folder: beside the tables they need as much room as their keys and values. The table being written comes on
     /// top, some 9 bytes per key of it.
     pub buffer_bytes: usize,
@@ -56,22 +56,25 @@ pub struct BulkLoader<'a> {
     newest: Lsn,
     data_bytes: u64,
     spilled_bytes: u64,
-    /// For the buffer, which is as good as full as soon as there is something in it.
-    _charge: Charge,
+    /// For the buffer.
+    charge: Charge,
 }
 
 impl LsmStore {
     /// Starts to gather rows for an ingest. The tree changes, and writers are refused, only in [`BulkLoader::finish`].
     pub fn bulk_loader(&self, options: BulkOptions) -> BulkLoader<'_> {
+        let core = self.core();
+        // No more than a memtable, which the tree's budget of memory may have made smaller than its option.
+        let buffer_bytes = options.buffer_bytes.min(core.options.memtable_bytes);
         BulkLoader {
-            core: self.core(),
-            options,
+            core,
+            options: BulkOptions { buffer_bytes, ..options },
             buffer: Buffer::default(),
             spilled: Vec::new(),
             newest: Lsn::ZERO,
             data_bytes: 0,
             spilled_bytes: 0,
-            _charge: Charge::new(&self.core().context.memory, Kind::Buffers, options.buffer_bytes),
+            charge: Charge::new(&self.core().context.memory, Kind::Buffers, 0),
         }
     }
 }
@@ -99,6 +102,7 @@ impl BulkLoader<'_> {
         self.data_bytes += (key.len() + value_bytes) as u64;
         self.newest = self.newest.max(lsn);
         self.buffer.add(key, lsn, value);
+        self.charge.set(self.buffer.held_bytes());
         if self.buffer.memory_bytes() >= self.options.buffer_bytes {
             self.spill()?;
         }

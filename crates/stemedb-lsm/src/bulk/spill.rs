@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{
     CorruptionKind, Error, Result, SortedRows,
-    codec::{Fields, Malformed, common_prefix},
+    codec::{Fields, Malformed, common_prefix, put_varint},
     kv::MAX_VALUE_BYTES,
 };
 
@@ -34,26 +34,6 @@ pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
 pub(super) fn is_name(name: &str) -> bool {
     name.strip_suffix(".spill")
         .is_some_and(|digits| digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-fn put_number(out: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        out.push((number & 0x7F) as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn number(fields: &mut Fields<'_>) -> std::result::Result<usize, Malformed> {
-    let mut number = 0;
-    for shift in (0..35).step_by(7) {
-        let byte = fields.u8()?;
-        number |= usize::from(byte & 0x7F) << shift;
-        if byte < 0x80 {
-            return Ok(number);
-        }
-    }
-    Err(Malformed)
 }
 
 /// A finished run.
@@ -134,9 +114,9 @@ impl SpillWriter {
             shared = common_prefix(&self.last_key, key);
         }
         let suffix = key.get(shared..).unwrap_or_default();
-        put_number(&mut self.buffer, shared);
-        put_number(&mut self.buffer, suffix.len());
-        put_number(&mut self.buffer, value.map_or(0, |value| value.len() + 1));
+        put_varint(&mut self.buffer, shared);
+        put_varint(&mut self.buffer, suffix.len());
+        put_varint(&mut self.buffer, value.map_or(0, |value| value.len() + 1));
         self.buffer.extend_from_slice(&lsn.0.to_le_bytes());
         self.buffer.extend_from_slice(suffix);
         self.buffer.extend_from_slice(value.unwrap_or_default());
@@ -222,8 +202,8 @@ impl SpillCursor {
     fn row(&mut self) -> std::result::Result<(), Malformed> {
         let rest = self.bytes.get(self.at..).ok_or(Malformed)?;
         let mut fields = Fields::new(rest);
-        let (shared, suffix_bytes) = (number(&mut fields)?, number(&mut fields)?);
-        let value_bytes = number(&mut fields)?.checked_sub(1);
+        let (shared, suffix_bytes) = (fields.varint()?, fields.varint()?);
+        let value_bytes = fields.varint()?.checked_sub(1);
         self.lsn = Lsn(fields.u64()?);
         let suffix = fields.take(suffix_bytes)?;
         if shared > self.key.len() || value_bytes.is_some_and(|bytes| bytes > MAX_VALUE_BYTES) {

@@ -25,7 +25,7 @@ pub(crate) struct Outlook {
 /// What there is room for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
-    /// Rows that the merges under way have still to pass.
+    /// Rows that the merge under way has still to pass.
     pub(crate) rows_left: u64,
     /// Tables of level 0 and memtables on their way there.
     pub(crate) tables: u64,
@@ -45,10 +45,9 @@ pub(crate) struct Forecast {
 }
 
 impl Forecast {
-    /// Nothing is being merged: the next window begins with the next merge.
+    /// Nothing is being merged: what was measured says nothing about the next merge.
     pub(crate) fn rest(&mut self) {
-        self.begin = None;
-        self.rows = 0;
+        *self = Forecast::default();
     }
 
     /// Merging has passed so many rows since the last call; `applied_bytes` is what writers have applied in total.
@@ -79,7 +78,8 @@ impl Forecast {
         let free = room.stop.saturating_sub(room.tables) as f64 * table;
         Outlook {
             milli: (then * 1000.0 / room.stop.max(1) as f64).min(1000.0) as u64,
-            bytes_per_s: (free / left_s) as u64,
+            // 0 would mean that nothing is known.
+            bytes_per_s: ((free / left_s) as u64).max(1),
         }
     }
 }

@@ -255,16 +255,23 @@ impl CompactionJob {
         core.notify();
     }
 
-    /// Tells the valve for writers how full level 0 will be when everything under way has ended: what is merged now may hold
-    /// up what would take tables out of level 0.
+    /// Tells the valve for writers how full level 0 will be when the merge of level 0 under way has ended. Others do not hold level
+    /// 0 up: it cuts into them, or its tables are joined meanwhile.
     fn look_ahead(&mut self, core: &Core, rows: u64) {
         self.forecast.note(core.env.clock.monotonic(), rows, core.context.counters.applied_bytes.get());
         let load = core.load();
+        let counters = &core.context.counters;
+        // Memtables hold less than their size: rows cost something beside, and little memory seals them early.
+        let most = core.options.memtable_bytes as u64;
+        let flushed = counters.applied_bytes.get() / counters.flushes.get().max(1);
         core.admission.set_outlook(self.forecast.outlook(Room {
-            rows_left: self.stack.iter().map(Running::rows_left).sum(),
+            rows_left: match self.stack.last() {
+                Some(running) if running.task.kind == Kind::Level0 => running.rows_left(),
+                _ => 0,
+            },
             tables: load.l0_tables + load.sealed,
             stop: load.l0_stop(),
-            table_bytes: core.options.memtable_bytes as u64,
+            table_bytes: flushed.clamp(most / 8, most),
         }));
     }
 

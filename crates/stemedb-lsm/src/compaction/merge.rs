@@ -239,11 +239,8 @@ impl Running {
             self.enter_place(core);
         } else if let Some(builder) = &self.builder {
             let bytes = builder.file_bytes();
-            // Its hashes grow with it.
-            let is_tight = bytes >= self.table_bytes / 4 && core.context.memory.is_tight();
             // A border of the next lower run is worth half a table: merging the table later then touches fewer.
-            if bytes >= self.table_bytes
-                || is_tight
+            if core.context.memory.ends_table(bytes, self.table_bytes)
                 || (self.border > border && bytes >= self.table_bytes / 2)
             {
                 self.finish_table(core, End::LastRow)?;

@@ -77,7 +77,12 @@ fn sink(facts: &Facts<'_>, columns: &[Column]) -> Option<Task> {
         for run in column.runs().iter().rev() {
             let tables = || column.tables.iter().filter(|(level, _)| *level == run.level);
             let to = below - 1;
-            if run.level < to && tables().all(|(_, table)| facts.is_free(table)) {
+            // Nor into what a merge under way will write: an ingest may have put a run between its inputs and its output.
+            let may_move = |table: &Arc<Table>| {
+                let meets = |(start, end): &(Vec<u8>, Vec<u8>)| table.meta.overlaps(start, end);
+                facts.is_free(table) && !facts.busy_ranges.iter().any(meets)
+            };
+            if run.level < to && tables().all(|(_, table)| may_move(table)) {
                 moves.extend(tables().map(|(from, table)| (*from, Arc::clone(table), to)));
                 below = to;
             } else {

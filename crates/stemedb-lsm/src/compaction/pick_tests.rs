@@ -208,6 +208,22 @@ fn runs_that_lie_high_above_the_next_one_sink_without_being_written() {
 }
 
 #[test]
+fn a_run_between_the_inputs_and_the_output_of_a_merge_stays_where_it_is() {
+    let mut tree = Tree::new();
+    tree.add(LAST_LEVEL, ["a", "z"], 1000);
+    let inputs: Vec<u64> = (1..=3).rev().map(|level| tree.add(level, ["a", "z"], 40)).collect();
+    // As an ingest leaves it: the merge of those three will write to level 5.
+    let ingested = tree.add(4, ["m", "n"], 1);
+    tree.flushed(4);
+    tree.busy.extend(inputs);
+    let task = tree.ask(pick_l0);
+    assert!(task.is_some_and(|task| moves(&task) == [(ingested, 5)]), "without a merge it would sink");
+    tree.busy_ranges.push((b"a".to_vec(), b"z".to_vec()));
+    let task = tree.ask(pick_l0);
+    assert!(task.is_none_or(|task| moves(&task).iter().all(|(table, _)| *table != ingested)));
+}
+
+#[test]
 fn rows_in_order_go_to_the_last_level_unless_a_running_merge_writes_there() {
     let mut tree = Tree::new();
     tree.add(LAST_LEVEL, ["a", "c"], 32);

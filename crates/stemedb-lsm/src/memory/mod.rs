@@ -70,6 +70,12 @@ impl Memory {
         self.ledger.is_tight()
     }
 
+    /// True if a table of so many bytes should end, where `most` is its target: at half of it when memory is tight, since its
+    /// hashes grow with it. No smaller: tables below half of the target are merged again.
+    pub(crate) fn ends_table(&self, bytes: u64, most: u64) -> bool {
+        bytes >= most || (bytes >= most / 2 && self.is_tight())
+    }
+
     /// How far a reader may read ahead at once.
     pub(crate) fn read_ahead_bytes(&self) -> usize {
         if self.is_tight() { plan::LEAST_READ_AHEAD_BYTES } else { self.read_ahead_bytes }

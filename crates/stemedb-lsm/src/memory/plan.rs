@@ -52,7 +52,10 @@ impl Default for Plan {
 fn least_bytes(options: &LsmOptions) -> u64 {
     let memtables =
         memtables(options).saturating_mul(LEAST_MEMTABLE_BYTES.min(options.memtable_bytes as u64));
-    let sources = (options.l0_trigger as u64 * 2 + options.upper_runs as u64 + 1).min(MOST_SOURCES);
+    let sources = (options.l0_trigger as u64)
+        .saturating_mul(2)
+        .saturating_add(options.upper_runs as u64 + 1)
+        .min(MOST_SOURCES);
     let source = LEAST_READ_AHEAD_BYTES as u64 + (options.block_bytes as u64).saturating_mul(4);
     // Below this the shares of memtables and buffers do not fit beside each other.
     memtables

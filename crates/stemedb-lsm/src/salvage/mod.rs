@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
-use self::table::{Sources, read_table, removed_ranges};
+use self::table::{Limits, Sources, end_of, read_table};
 use crate::{
     BulkOptions, CorruptionKind, Error, Ingested, KvStore, LsmOptions, LsmStore, Result, Versions,
     manifest::{TreeState, manifest_number, read_current, replay},
@@ -92,9 +92,13 @@ pub struct SalvageReport {
     pub quarantined_read: u64,
     /// Rows read, all versions and removals counted.
     pub rows_read: u64,
+    /// Rows among them that are newer than [`SalvageReport::upto`], and were not written: they belong to a flush or an ingest
+    /// that did not end.
+    pub left_out: u64,
     /// What was written: rows kept, tables, bytes.
     pub written: Ingested,
-    /// The LSN of the new tree: that of the manifest, or of the newest row.
+    /// The LSN of the new tree: that of the manifest; without one that of the newest row in a file that was written to its end.
+    /// Everything up to it that could be read is there.
     pub upto: Lsn,
     /// What is lost, by file and offset; neighbouring blocks are one entry.
     pub lost: Vec<Loss>,
@@ -153,19 +157,30 @@ pub fn salvage(
         tables_searched: 0,
         quarantined_read: 0,
         rows_read: 0,
+        left_out: 0,
         written: Ingested::default(),
         upto: Lsn::ZERO,
         lost: Vec::new(),
     };
     let mut sources = Sources { env, database, scratch: Default::default() };
     // A table may remove rows of any other: these first.
-    let ranges: Vec<Fragments> =
-        files.iter().map(|file| removed_ranges(&mut sources, file, &mut report)).collect::<Result<_>>()?;
-    let removed = Fragments::merged(ranges);
+    let mut ranges = Vec::new();
+    let mut newest_whole = None;
+    for file in &files {
+        let told = end_of(&mut sources, file, &mut report)?;
+        ranges.push(told.ranges);
+        newest_whole = newest_whole.max(told.newest);
+    }
+    // What is newer than what is known to be complete comes from a flush or an ingest that did not end: half of it would hide
+    // from a replay what the other half had. Where no file is whole nothing better is known.
+    let upto = state.as_ref().map(|state| state.flushed).or(newest_whole).unwrap_or(Lsn::MAX);
+    let removed =
+        Fragments::merged(ranges).with_lsns(|lsns| lsns.iter().copied().filter(|lsn| *lsn <= upto).collect());
     let newest_removal = removed.lsns().map_or(Lsn::ZERO, |(_, newest)| newest);
+    let limits = Limits { removed, upto };
     for (at, file) in files.iter().enumerate() {
         let before = report.rows_read;
-        read_table(&mut sources, file, &removed, &mut loader, &mut report)?;
+        read_table(&mut sources, file, &limits, &mut loader, &mut report)?;
         let was_read = report.rows_read > before;
         report.tables_read += u64::from(was_read);
         report.quarantined_read += u64::from(was_read && at >= own);

@@ -7,9 +7,11 @@ use stemedb_env::{Env, File, Lsn, OpenMode, frame::DatabaseId};
 use super::{Candidate, Loss, SalvageReport, scan};
 use crate::{
     BulkLoader, CorruptionKind, Error, Result,
+    codec::Fields,
     ranges::Fragments,
     table::{
         block::Block,
+        decode_meta,
         format::{
             BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Scratch, TableIdentity, check_header,
             read_block,
@@ -25,35 +27,49 @@ pub(super) struct Sources<'a> {
     pub(super) scratch: Scratch,
 }
 
-/// The ranges that a file removes. What cannot be known of them is noted as lost: their block, or the footer that would say
-/// whether there is one.
-pub(super) fn removed_ranges(
+/// What a file says of itself beside its rows.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The ranges that it removes.
+    pub(super) ranges: Fragments,
+    /// The greatest LSN in it, if its footer reads: then it was written to its end.
+    pub(super) newest: Option<Lsn>,
+}
+
+/// What stands at the end of a file. What cannot be known of removed ranges is noted as lost: their block, or the footer that
+/// would say whether there is one.
+pub(super) fn end_of(
     sources: &mut Sources<'_>,
     candidate: &Candidate,
     report: &mut SalvageReport,
-) -> Result<Fragments> {
-    let none = Fragments::default();
+) -> Result<Told> {
+    let none = Told::default();
     let Ok(file) = sources.env.fs.open(&candidate.path, OpenMode::Read) else { return Ok(none) };
     let identity = identify(&*file, sources.database, candidate.number);
     let len = file.len()?;
     let Some(footer) = read_footer(&*file, &identity, len) else {
         if candidate.may_remove {
             if let Some(ranges) = scan::search(&*file, &identity, len, &mut |_| Ok(()))? {
-                return Ok(ranges);
+                return Ok(Told { ranges, newest: None });
             }
             let bytes = len.min(FOOTER_BYTES as u64);
             lose(report, candidate, len - bytes, bytes, CorruptionKind::SstHeader, (None, None));
         }
         return Ok(none);
     };
-    let Some(handle) = footer.ranges() else { return Ok(none) };
+    let newest =
+        read_block(&*file, &identity, BlockKind::Properties, footer.properties, &mut sources.scratch)
+            .ok()
+            .and_then(|payload| decode_meta(&mut Fields::new(sources.scratch.payload(payload))).ok())
+            .map(|meta| meta.max_lsn);
+    let Some(handle) = footer.ranges() else { return Ok(Told { newest, ..none }) };
     let mut read = || {
         let payload =
             read_block(&*file, &identity, BlockKind::RangeRemovals, handle, &mut sources.scratch).ok()?;
         Fragments::decode(sources.scratch.payload(payload)).ok()
     };
     match read().or_else(read) {
-        Some(ranges) => Ok(ranges),
+        Some(ranges) => Ok(Told { ranges, newest }),
         None => {
             lose(
                 report,
@@ -63,20 +79,29 @@ pub(super) fn removed_ranges(
                 CorruptionKind::BlockChecksum,
                 (None, None),
             );
-            Ok(none)
+            Ok(Told { newest, ..none })
         }
     }
 }
 
-/// Gives every readable row of a file that no `removed` range hides to the loader, and notes what is lost.
+/// Which rows are wanted.
+#[derive(Debug)]
+pub(super) struct Limits {
+    /// Rows that these ranges hide are not.
+    pub(super) removed: Fragments,
+    /// Nor are newer ones.
+    pub(super) upto: Lsn,
+}
+
+/// Gives every readable row of a file within the limits to the loader, and notes what is lost.
 pub(super) fn read_table(
     sources: &mut Sources<'_>,
     candidate: &Candidate,
-    removed: &Fragments,
+    limits: &Limits,
     loader: &mut BulkLoader<'_>,
     report: &mut SalvageReport,
 ) -> Result<()> {
-    let mut reading = Reading { candidate, removed, loader, report, key: Vec::new(), last: None };
+    let mut reading = Reading { candidate, limits, loader, report, key: Vec::new(), last: None };
     let file = match sources.env.fs.open(&candidate.path, OpenMode::Read) {
         Ok(file) => file,
         Err(error) => {
@@ -145,7 +170,7 @@ fn first_key(block: &Block) -> Vec<u8> {
 
 struct Reading<'r, 'l, 's> {
     candidate: &'r Candidate,
-    removed: &'r Fragments,
+    limits: &'r Limits,
     loader: &'l mut BulkLoader<'s>,
     report: &'l mut SalvageReport,
     key: Vec<u8>,
@@ -184,7 +209,9 @@ impl Reading<'_, '_, '_> {
             self.key.extend_from_slice(block.prefix());
             self.key.extend_from_slice(block.suffix(at));
             let lsn = block.lsn(at);
-            if self.removed.newest(&self.key, Lsn::MAX) <= lsn {
+            if lsn > self.limits.upto {
+                self.report.left_out += 1;
+            } else if self.limits.removed.newest(&self.key, Lsn::MAX) <= lsn {
                 self.loader.add(&self.key, lsn, block.value(at))?;
             }
         }

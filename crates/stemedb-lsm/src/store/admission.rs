@@ -81,7 +81,7 @@ pub(crate) struct Load {
 impl Load {
     /// Tables in level 0 at which writers stop.
     pub(crate) fn l0_stop(&self) -> u64 {
-        self.l0_trigger * L0_FACTOR
+        self.l0_trigger.saturating_mul(L0_FACTOR)
     }
 
     /// Score in thousandths, and what it is due to.
@@ -178,8 +178,9 @@ impl Admission {
         if due < SHORTEST_DELAY {
             return Duration::ZERO;
         }
-        *owed = 0;
-        due.min(LONGEST_DELAY)
+        let paid = due.min(LONGEST_DELAY);
+        *owed -= u64::try_from(paid.as_nanos()).unwrap_or(*owed);
+        paid
     }
 }
 

@@ -54,6 +54,8 @@ impl State {
 pub(crate) struct Change {
     pub(crate) removed: Vec<u64>,
     pub(crate) added: Vec<(usize, TableMeta)>,
+    /// The added table takes the place of the removed one, at whatever level that is by now.
+    pub(crate) in_place: bool,
     /// Every batch up to here is in tables now.
     pub(crate) flushed: Lsn,
     /// Versions were merged up to here.
@@ -340,11 +342,16 @@ impl Core {
     }
 
     /// Makes a change durable and then visible. False (and nothing has changed) if a removed table is gone already.
-    pub(crate) fn install(&self, change: Change) -> Result<bool> {
+    pub(crate) fn install(&self, mut change: Change) -> Result<bool> {
         let mut manifest = self.manifest.lock();
         self.check_names()?;
         if change.removed.iter().any(|file| !manifest.state.tables.contains_key(file)) {
             return Ok(false);
+        }
+        if change.in_place
+            && let Some((level, _)) = change.removed.first().and_then(|file| manifest.state.tables.get(file))
+        {
+            change.added.iter_mut().for_each(|(at, _)| *at = *level as usize);
         }
         let level = |level: usize| u32::try_from(level).unwrap_or(u32::MAX);
         let edit = Edit {

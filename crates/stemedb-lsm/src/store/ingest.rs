@@ -278,10 +278,9 @@ impl<'a> Ingest<'a> {
     /// Ends the table before a key that belongs elsewhere. All versions of a key stay in one table.
     fn begin_key(&mut self, key: &[u8]) -> Result<()> {
         let ends = self.places.ends_before(key);
-        let is_tight = self.core.context.memory.is_tight();
-        // Its hashes grow with it.
-        let most = if is_tight { self.table_bytes / 4 } else { self.table_bytes };
-        if self.builder.as_ref().is_some_and(|builder| ends || builder.file_bytes() >= most) {
+        let memory = &self.core.context.memory;
+        let is_full = |builder: &TableBuilder| memory.ends_table(builder.file_bytes(), self.table_bytes);
+        if self.builder.as_ref().is_some_and(|builder| ends || is_full(builder)) {
             self.finish_table()?;
         }
         if self.builder.is_none() {

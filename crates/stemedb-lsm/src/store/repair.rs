@@ -255,7 +255,7 @@ impl TableRepair for LsmStore {
 }
 
 impl LsmStore {
-    /// Installs the rebuilt table in the place of the old one, whose file stays in quarantine under a second name.
+    /// Installs the rebuilt table in the place of the old one, which may have moved meanwhile, and whose file stays in quarantine under a second name.
     fn swap(&self, level: usize, old: &Table, rebuilt: TableMeta) -> Result<()> {
         let core = &self.core;
         let rebuilt_file = rebuilt.file;
@@ -263,6 +263,7 @@ impl LsmStore {
         let installed = core.install(Change {
             removed: vec![old.meta.file],
             added: vec![(level, rebuilt)],
+            in_place: true,
             ..Change::default()
         })?;
         if !installed {

@@ -87,13 +87,22 @@ impl ReadAhead {
         if room.held_bytes() > 2 * (window.max(most) + ALIGNMENT_BYTES) {
             room = AlignedBuffer::new();
         }
+        if self.room.held_bytes() > 2 * (window.max(most) + ALIGNMENT_BYTES) {
+            self.room = Room::default();
+        }
         room.resize_stale(window);
         let held = room.held_bytes() + self.room.held_bytes();
         match &mut self.charge {
             Some(charge) => charge.set(held),
             None => self.charge = Some(Charge::new(memory, Kind::Buffers, held)),
         }
-        source.read_exact_at(&mut room, start)?;
+        if let Err(error) = source.read_exact_at(&mut room, start) {
+            drop(room);
+            if let Some(charge) = &mut self.charge {
+                charge.set(self.room.held_bytes());
+            }
+            return Err(error);
+        }
         (self.buffer, self.file, self.start) = (room, file, start);
         Ok((self.buffer.get(lead..lead + bytes).unwrap_or_default(), &mut self.room))
     }

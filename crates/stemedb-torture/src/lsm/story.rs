@@ -214,7 +214,12 @@ impl Story {
     fn ingest(&mut self) -> Result<(), Violation> {
         let count = 1 + self.dice.below(6);
         let batches: Vec<Batch> = (1..=count)
-            .map(|n| Batch { lsn: Lsn(self.last.0 + n), writes: shape::writes(&mut self.dice, self.keys) })
+            .map(|n| {
+                let mut writes = shape::writes(&mut self.dice, self.keys);
+                // An ingest has rows alone.
+                writes.retain(|write| matches!(write, super::model::Write::Row(..)));
+                Batch { lsn: Lsn(self.last.0 + n), writes }
+            })
             .collect();
         let upto = Lsn(self.last.0 + count);
         let versions = self.dice.pick(&[Versions::All, Versions::Newest]);

@@ -5,9 +5,12 @@
 //! made again from the keys. Folding what a general compressor would have to find out leaves it less to write and less to
 //! read; see "Folded data block" in `docs/formats/sst.md`.
 
-use super::{BlockBuilder, FIXED_BYTES, FLAG_TOMBSTONES, hash_index};
+use super::{
+    BlockBuilder, FIXED_BYTES, FLAG_TOMBSTONES,
+    hash_index::{self, MAX_ROWS},
+};
 use crate::{
-    codec::{Fields, Malformed, common_prefix},
+    codec::{Fields, Malformed, common_prefix, put_varint},
     table::{filter::filter_hash, format::MAX_BLOCK_BYTES},
 };
 
@@ -17,29 +20,6 @@ const MAX_SHARED: usize = 255;
 const LOOKED_AT: usize = 16;
 /// It pays from so many shared bytes per row on: a byte says so, and a start of two bytes is saved already.
 const LEAST_SHARED: usize = 3;
-
-/// Appends a length in 7-bit groups, lowest first; the top bit says that another follows (LEB128).
-fn put_length(out: &mut Vec<u8>, mut n: usize) {
-    while n >= 0x80 {
-        out.push((n & 0x7F) as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
-}
-
-fn length(bytes: &mut &[u8]) -> Result<usize, Malformed> {
-    let mut n = 0;
-    for shift in [0, 7, 14, 21] {
-        let (byte, rest) = bytes.split_first().ok_or(Malformed)?;
-        *bytes = rest;
-        n |= usize::from(byte & 0x7F) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(n);
-        }
-    }
-    // More than 28 bits: longer than any block.
-    Err(Malformed)
-}
 
 /// Numbers of `bits` bits each, one behind the other, lowest bit first.
 fn put_bits(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64>, bits: u32) {
@@ -103,10 +83,10 @@ impl BlockBuilder {
             self.suffix(at).get(usize::from(shared)..).unwrap_or_default()
         };
         if columns.key_width > 0 {
-            (0..rows).for_each(|at| put_length(out, rest(at).len()));
+            (0..rows).for_each(|at| put_varint(out, rest(at).len()));
         }
         if columns.value_width > 0 {
-            (0..rows).for_each(|at| put_length(out, self.value_bytes(at)));
+            (0..rows).for_each(|at| put_varint(out, self.value_bytes(at)));
         }
         if bits > 0 {
             put_bits(out, self.lsns().map(|lsn| lsn - columns.min_lsn), bits);
@@ -164,7 +144,6 @@ pub(crate) fn unfold(
     }
     let prefix = fields.take(prefix_bytes)?;
     let shared = fields.take(rows)?;
-    let mut rest = fields.rest();
 
     // How long each key's own part is. The lengths are read before anything is made of them.
     room.rests.clear();
@@ -181,7 +160,7 @@ pub(crate) fn unfold(
     } else {
         let mut total = 0;
         for shared in shared {
-            let own = length(&mut rest)?;
+            let own = fields.varint()?;
             room.rests.push(own as u32);
             own_bytes += own;
             total += own + usize::from(*shared);
@@ -218,10 +197,9 @@ pub(crate) fn unfold(
     if value_width > 0 {
         for at in 0..rows {
             put_start(out, value_starts_at, value_width, at, value_bytes)?;
-            value_bytes += length(&mut rest)?;
+            value_bytes += fields.varint()?;
         }
     }
-    let mut fields = Fields::new(rest);
     if bits > 0 {
         let column = fields.take((rows * bits as usize).div_ceil(8))?;
         let width = usize::from(lsn_width);
@@ -239,6 +217,10 @@ pub(crate) fn unfold(
     }
 
     let is_indexed = with_index && buckets > 0;
+    // No more rows than an index can name: a wild count gathers nothing.
+    if is_indexed && rows > MAX_ROWS {
+        return Err(Malformed);
+    }
     room.firsts.clear();
     room.key.clear();
     room.key.extend_from_slice(prefix);

@@ -11,7 +11,7 @@ const EMPTY: u8 = 255;
 /// More than one key falls here: search.
 const CONFLICT: u8 = 254;
 /// Rows that can be named.
-const MAX_ROWS: usize = 254;
+pub(super) const MAX_ROWS: usize = 254;
 
 /// What a bucket says about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
