@@ -1,7 +1,7 @@
 //! Writers and a reader over a bounded set of keys.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -107,7 +107,6 @@ pub struct Load<'a> {
     storm: AtomicBool,
     present: Mutex<Interval>,
     totals: Mutex<Totals>,
-    storm_rows: AtomicU64,
 }
 
 impl<'a> Load<'a> {
@@ -120,7 +119,6 @@ impl<'a> Load<'a> {
             storm: AtomicBool::new(false),
             present: Mutex::default(),
             totals: Mutex::default(),
-            storm_rows: AtomicU64::new(0),
         }
     }
 
@@ -241,9 +239,7 @@ impl<'a> Load<'a> {
         let mut totals = self.totals.lock();
         totals.rows += rows;
         totals.commits += 1;
-        if storm {
-            self.storm_rows.fetch_add(rows, Ordering::Relaxed);
-        } else {
+        if !storm {
             totals.commit_us.push(us(took));
         }
         totals.beyond_us.push(us(beyond));

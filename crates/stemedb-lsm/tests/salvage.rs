@@ -293,6 +293,27 @@ fn a_missing_table_is_reported_with_its_keys_and_one_in_quarantine_can_be_read()
     assert!(without.written.kept < report.written.kept);
 }
 
+/// Half of a flush must not hide from a replay what the other half had.
+#[test]
+fn without_a_manifest_nothing_newer_than_the_newest_whole_table_is_written() {
+    let (fs, journal) = small_tree(Compression::Lz4);
+    let cut = fs.process_killed();
+    for path in cut.paths().into_iter().filter(|path| path.parent() == Some(&dir())) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name == "CURRENT" || name.starts_with("MANIFEST-") {
+            cut.delete(&path).unwrap();
+        }
+    }
+    // The table flushed last, at LSN 3, lost its end.
+    let (newest, bytes) = tables(&cut).into_iter().max().unwrap();
+    cut.truncate(&newest, bytes as u64 - 1).unwrap();
+    let env = machine(cut);
+    let report = salvage(&env, &dir(), &into(), DATABASE, &simple()).unwrap();
+    assert_eq!((report.manifest, report.upto), (ManifestUse::Lost, Lsn(2)));
+    assert!(report.left_out > 10 && report.may_hold_old_rows(), "{report:?}");
+    assert_eq!(rows_of(&open(&env, &into(), simple().lsm).unwrap()), expected(&journal, 2));
+}
+
 #[test]
 fn tables_that_were_replaced_count_only_without_a_manifest() {
     // The old tables stay behind because a snapshot reads them when the power goes.

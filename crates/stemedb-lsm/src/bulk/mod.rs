@@ -22,7 +22,7 @@ use self::{
 use crate::{
     Direction, Error, Ingested, LsmStore, Result, SortedRows, Versions, WriteBatch,
     iter::Merge,
-    kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
+    kv::check_row_sizes,
     memory::{Charge, Kind},
     store::Core,
 };
@@ -93,12 +93,7 @@ impl BulkLoader<'_> {
     /// Takes a write: a value, or a removal. Of several writes of one key at one LSN the last stays. No allocation per row.
     pub fn add(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> Result<()> {
         let value_bytes = value.map_or(0, <[u8]>::len);
-        if key.len() > MAX_KEY_BYTES {
-            return Err(Error::TooLarge { what: "key", bytes: key.len(), limit_bytes: MAX_KEY_BYTES });
-        }
-        if value_bytes > MAX_VALUE_BYTES {
-            return Err(Error::TooLarge { what: "value", bytes: value_bytes, limit_bytes: MAX_VALUE_BYTES });
-        }
+        check_row_sizes(key.len(), value_bytes)?;
         self.data_bytes += (key.len() + value_bytes) as u64;
         self.newest = self.newest.max(lsn);
         self.buffer.add(key, lsn, value);

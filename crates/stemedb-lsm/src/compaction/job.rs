@@ -144,7 +144,7 @@ impl CompactionJob {
             damaged: &damaged,
             busy: &busy,
             busy_ranges: &busy_ranges,
-            horizon: core.gc_horizon(),
+            horizon: core.published_lsn(),
             reported: &reported,
         };
         if is_automatic && let Some(task) = pick_l0(&facts) {

@@ -9,12 +9,23 @@ pub use batch::{Op, WriteBatch};
 pub use mem::{MemIter, MemSnapshot, MemStore};
 use stemedb_env::Lsn;
 
-use crate::{Pressure, Result, memtable::MemValue, table::block::BlockBytes};
+use crate::{Error, Pressure, Result, memtable::MemValue, table::block::BlockBytes};
 
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 8 << 10;
 /// Longest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 16 << 20;
+
+/// Refuses a key or value beyond the limits.
+pub(crate) fn check_row_sizes(key_bytes: usize, value_bytes: usize) -> Result<()> {
+    if key_bytes > MAX_KEY_BYTES {
+        return Err(Error::TooLarge { what: "key", bytes: key_bytes, limit_bytes: MAX_KEY_BYTES });
+    }
+    if value_bytes > MAX_VALUE_BYTES {
+        return Err(Error::TooLarge { what: "value", bytes: value_bytes, limit_bytes: MAX_VALUE_BYTES });
+    }
+    Ok(())
+}
 
 /// A value that stays readable as long as this handle lives. Cloning is cheap: it shares the block it lies in.
 #[derive(Clone, Debug)]

@@ -299,11 +299,6 @@ impl Core {
         horizon
     }
 
-    /// As [`Core::begin_gc`] would say, without beginning anything.
-    pub(crate) fn gc_horizon(&self) -> Lsn {
-        self.published_lsn()
-    }
-
     /// Makes the names of new tables durable.
     pub(crate) fn sync_names(&self) -> Result<()> {
         self.check_names()?;
@@ -418,7 +413,7 @@ impl Core {
             damaged: &|_| false,
             busy: &BTreeSet::new(),
             busy_ranges: &[],
-            horizon: self.gc_horizon(),
+            horizon: self.published_lsn(),
             reported: &self.context.dense.files(),
         })
     }

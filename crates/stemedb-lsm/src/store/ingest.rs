@@ -20,7 +20,7 @@ use super::{
 use crate::{
     Error, Result, Row, SortedRows,
     compaction::{Gc, deepest_beside, target_bytes},
-    kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
+    kv::check_row_sizes,
     table::{TableBuilder, TableMeta, TableShape},
     version::LAST_LEVEL,
 };
@@ -229,13 +229,7 @@ impl<'a> Ingest<'a> {
     }
 
     fn check(&self, key: &[u8], lsn: Lsn, value: Option<&[u8]>, is_new: bool) -> Result<()> {
-        let value_bytes = value.map_or(0, <[u8]>::len);
-        if key.len() > MAX_KEY_BYTES {
-            return Err(Error::TooLarge { what: "key", bytes: key.len(), limit_bytes: MAX_KEY_BYTES });
-        }
-        if value_bytes > MAX_VALUE_BYTES {
-            return Err(Error::TooLarge { what: "value", bytes: value_bytes, limit_bytes: MAX_VALUE_BYTES });
-        }
+        check_row_sizes(key.len(), value.map_or(0, <[u8]>::len))?;
         if lsn <= self.after || lsn > self.upto {
             return Err(Error::OutsideIngest { lsn, after: self.after, upto: self.upto });
         }

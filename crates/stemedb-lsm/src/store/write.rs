@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Op, Result, WriteBatch,
-    kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
+    kv::check_row_sizes,
     memtable::{Memtable, RunBuilder, SortedRun, Sorter, batch_bytes},
 };
 
@@ -58,12 +58,7 @@ pub(super) fn check_sizes(batch: &WriteBatch) -> Result<()> {
             Op::DeleteRange { start, end } => start.len().max(end.len()),
             _ => op.key().len(),
         };
-        if key_bytes > MAX_KEY_BYTES {
-            return Err(Error::TooLarge { what: "key", bytes: key_bytes, limit_bytes: MAX_KEY_BYTES });
-        }
-        if value_bytes > MAX_VALUE_BYTES {
-            return Err(Error::TooLarge { what: "value", bytes: value_bytes, limit_bytes: MAX_VALUE_BYTES });
-        }
+        check_row_sizes(key_bytes, value_bytes)?;
     }
     Ok(())
 }
