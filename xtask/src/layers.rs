@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("stemedb-core", &[]),
     ("stemedb-wal", &["stemedb-env"]),
     ("stemedb-lsm", &["stemedb-env"]),
+    ("stemedb-fallback", &["stemedb-env", "stemedb-lsm"]),
     ("stemedb-index", &["stemedb-env", "stemedb-core", "stemedb-lsm"]),
     ("stemedb-hybrid", &["stemedb-env", "stemedb-wal", "stemedb-lsm", "stemedb-index"]),
     (
