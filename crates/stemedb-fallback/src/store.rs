@@ -277,4 +277,3 @@ impl KvStore for RedbStore {
         self.snapshot().count()
     }
 }
-

@@ -72,7 +72,11 @@ fn same<A: KvSnapshot, B: KvSnapshot>(one: &A, model: &B, dice: &mut Dice) {
     assert_eq!(one.lsn(), model.lsn());
     for range in ranges(dice) {
         for direction in [Direction::Forward, Direction::Backward] {
-            assert_eq!(rows(one, &range, direction), rows(model, &range, direction), "{range:?} {direction:?}");
+            assert_eq!(
+                rows(one, &range, direction),
+                rows(model, &range, direction),
+                "{range:?} {direction:?}"
+            );
         }
     }
     let keys: Vec<Vec<u8>> = (0..130).map(key).collect();
@@ -209,7 +213,12 @@ impl<S: KvStore> Writes for S {
 }
 
 fn check_crashed(fs: &SimFs, model: &MemStore, flushed: Lsn, published: Lsn) {
-    let env = Env::over(fs.clone(), std::sync::Arc::new(stemedb_env::clock::SimClock::new(stemedb_env::Micros(0))), 3).0;
+    let env = Env::over(
+        fs.clone(),
+        std::sync::Arc::new(stemedb_env::clock::SimClock::new(stemedb_env::Micros(0))),
+        3,
+    )
+    .0;
     let store = redb(&env);
     let reached = store.published_lsn();
     assert!(flushed <= reached && reached <= published, "{flushed} {reached} {published}");

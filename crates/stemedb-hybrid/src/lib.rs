@@ -17,6 +17,7 @@
 
 mod commit;
 mod error;
+mod events;
 mod health;
 mod identity;
 mod layout;
@@ -30,6 +31,7 @@ mod view;
 
 pub use commit::CommitTicket;
 pub use error::{Error, Result};
+pub use events::{EVENTS_KEPT, Event, EventKind, Events};
 pub use health::{Health, ViewHealth};
 pub use identity::Identity;
 pub use layout::Layout;

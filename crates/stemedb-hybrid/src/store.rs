@@ -11,7 +11,7 @@ use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmStore, Me
 use stemedb_wal::{CommitOptions, CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
-    Error, Health, Identity, Layout, Result, StateRoot, Stats, ViewSnapshot,
+    Error, Events, Health, Identity, Layout, Result, StateRoot, Stats, ViewSnapshot,
     commit::{CommitTicket, EndHalt, Halt, Stages, Wakes, refusal},
     view::{View, Views},
 };
@@ -32,6 +32,7 @@ pub struct HybridStore<P: KvStore, F: KvStore, D: Admit> {
     pub(crate) journal: Arc<SegmentedJournal>,
     pub(crate) views: Arc<Views<P, F>>,
     pub(crate) derive: Arc<D>,
+    pub(crate) events: Events,
     layout: Layout,
     identity: Identity,
     _lock: Box<dyn FileLock>,
@@ -58,6 +59,7 @@ pub(crate) struct Parts<P, F, D> {
     pub derive: Arc<D>,
     pub recorded: stemedb_env::Micros,
     pub commit: CommitOptions,
+    pub events: Events,
 }
 
 /// Tells the journal what the views have flushed, away from the commit path: releasing renames files.
@@ -129,6 +131,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
             journal: parts.journal,
             views,
             derive: parts.derive,
+            events: parts.events,
             layout: parts.layout,
             identity: parts.identity,
             _lock: parts.lock,
@@ -186,6 +189,11 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// The journal, for readers of its tail.
     pub fn journal(&self) -> &SegmentedJournal {
         &self.journal
+    }
+
+    /// What happened to the files, newest last.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// How well the parts are.

@@ -47,8 +47,8 @@ pub use compaction::{CompactionProgress, Pressure};
 pub use error::{CorruptionKind, Error, Result};
 pub use iter::LsmIter;
 pub use kv::{
-    DerivedWrite, Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, Op, RangeRemoval, Row,
-    SortedRows, TableInfo, TableRepair, Value, WriteBatch,
+    DerivedWrite, Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, ObservedTable, Op,
+    RangeRemoval, Row, SortedRows, TableInfo, TableObserver, TableRepair, Value, WriteBatch, WriteSource,
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use salvage::{Loss, ManifestUse, SalvageOptions, SalvageReport, salvage};

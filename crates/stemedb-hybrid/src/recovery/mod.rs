@@ -13,8 +13,8 @@ use stemedb_lsm::{KvStore, LsmOptions, LsmStore, MemStore, WriteBatch};
 use stemedb_wal::{Journal, JournalIdentity, JournalReader, RecoveryReport, SegmentedJournal};
 
 use crate::{
-    Error, HybridOptions, HybridStore, Identity, Layout, LsmEngine, Result, ViewHealth, commit::classify,
-    store::Parts, view::View,
+    Error, Events, HybridOptions, HybridStore, Identity, Layout, LsmEngine, Result, ViewHealth,
+    commit::classify, store::Parts, view::View,
 };
 
 /// What opening found and did.
@@ -90,6 +90,7 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             derive: Arc::new(derive),
             recorded: Micros(i64::MIN),
             commit: options.commit.clone(),
+            events: Events::new(Arc::clone(&env.clock)),
         })
     }
 
@@ -142,6 +143,7 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             derive,
             recorded,
             commit: options.commit.clone(),
+            events: Events::new(Arc::clone(&env.clock)),
         })?;
         Ok((store, report))
     }

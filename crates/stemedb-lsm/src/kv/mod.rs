@@ -2,11 +2,13 @@
 
 mod batch;
 mod mem;
+mod source;
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 pub use batch::{Op, WriteBatch};
 pub use mem::{MemIter, MemSnapshot, MemStore};
+pub use source::{ObservedTable, TableObserver, WriteSource};
 use stemedb_env::Lsn;
 
 use crate::{Error, Pressure, Result, memtable::MemValue, table::block::BlockBytes};
