@@ -40,6 +40,8 @@ pub enum Bug {
     ReuseBeforeDirSync,
     /// The original is removed before its compressed copy is durable.
     RemoveBeforePackedIsDurable,
+    /// A damaged segment is replaced by what the views give, without asking the chain.
+    HealWithoutProof,
     /// Lookups of many keys do not ask the filters: right answers, many blocks.
     LsmMultiGetSkipsFilter,
     /// A merge above the bottom drops removals, and what they hid comes back.
@@ -100,7 +102,7 @@ impl Part {
 }
 
 /// Every defect, for a driver that goes through them.
-pub const ALL: [Bug; 35] = [
+pub const ALL: [Bug; 36] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -117,6 +119,7 @@ pub const ALL: [Bug; 35] = [
     Bug::ReadBeforeDurable,
     Bug::ReuseBeforeDirSync,
     Bug::RemoveBeforePackedIsDurable,
+    Bug::HealWithoutProof,
     Bug::LsmMultiGetSkipsFilter,
     Bug::LsmDropsTombstonesEarly,
     Bug::LsmHashConflictIsAbsent,
