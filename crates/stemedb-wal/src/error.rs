@@ -171,6 +171,12 @@ pub enum Damage {
     /// The compressed form of a segment cannot be unpacked.
     #[error("the compressed segment cannot be unpacked")]
     Packed,
+    /// The file is not there.
+    #[error("the file is missing")]
+    Missing,
+    /// The system cannot read the bytes.
+    #[error("the system cannot read it")]
+    Unreadable,
     /// Views have flushed entries that the journal does not have.
     #[error("the views have flushed up to LSN {flushed}")]
     BehindViews {

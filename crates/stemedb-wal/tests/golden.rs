@@ -4,10 +4,16 @@
 // Helpers outside the test functions unwrap too; golden files are real ones.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use stemedb_env::{Env, Lsn, frame::DatabaseId, fs::SimFs};
-use stemedb_wal::{Journal, JournalIdentity, JournalOptions, JournalReader, Prepare, SegmentedJournal};
+use stemedb_wal::{
+    EntrySource, Healing, Journal, JournalIdentity, JournalOptions, JournalReader, Prepare, RecoveredEntry,
+    SegmentedJournal, Unrecoverable,
+};
 
 const IDENTITY: JournalIdentity = JournalIdentity { database: DatabaseId(*b"golden database!"), timeline: 3 };
 const DIR: &str = "/db/wal";
@@ -108,4 +114,69 @@ fn the_offsets_of_the_format_page_are_those_of_the_files() {
         slots.iter().any(|&(sequence, segment, last)| (sequence % 2, segment, last) == (sequence % 2, 2, 6))
     );
     assert_eq!(slots[0].0 % 2, 0);
+}
+
+/// Gives the entries again, and does not say which of them were one group.
+struct Entries;
+
+impl EntrySource for Entries {
+    fn recover(&mut self, lsns: &RangeInclusive<Lsn>) -> Result<Vec<Option<RecoveredEntry>>, Unrecoverable> {
+        let all = entries();
+        let wanted = lsns.start().0 as usize - 1..lsns.end().0 as usize;
+        let one =
+            |bytes: &Vec<u8>| Some(RecoveredEntry { bytes: bytes.clone(), is_certain: true, stamp: None });
+        Ok(all[wanted].iter().map(one).collect())
+    }
+}
+
+const REPLACEMENT: &str = "replacement/live.000001.wal";
+
+/// The journal above, whose first segment has lost everything but its header, written again.
+fn replaced() -> SimFs {
+    let fs = written();
+    let path = Path::new(DIR).join(FILES[0]);
+    let accepted = 2560;
+    fs.overwrite(&path, 512, &vec![0; accepted - 512]).unwrap();
+    let clock = stemedb_env::clock::SimClock::new(stemedb_env::Micros(0));
+    let env = Env::over(fs.clone(), std::sync::Arc::new(clock), 1).0;
+    let (journal, _) = SegmentedJournal::open(&env, Path::new(DIR), IDENTITY, Lsn(6), options()).unwrap();
+    let healed = journal.heal(1, &mut Entries).unwrap().unwrap();
+    assert_eq!(healed.healing, Healing::Replacement);
+    drop(journal);
+    fs
+}
+
+#[test]
+fn a_replacement_is_what_its_golden_file_holds_and_is_read_as_what_was_written() {
+    let fs = replaced();
+    let bytes = fs.read_all(&Path::new(DIR).join(FILES[0])).unwrap();
+    if std::env::var_os("STEMEDB_BLESS").is_some() {
+        std::fs::create_dir_all(golden("replacement")).unwrap();
+        std::fs::write(golden(REPLACEMENT), &bytes).unwrap();
+    }
+    let expected = std::fs::read(golden(REPLACEMENT)).unwrap();
+    let differs = bytes.iter().zip(&expected).position(|(one, other)| one != other);
+    assert_eq!((differs, bytes.len()), (None, expected.len()));
+    // Beside the golden successor, which names the original.
+    let (env, handles) = Env::sim(2);
+    handles.fs.install_dir(Path::new(DIR)).unwrap();
+    for (name, file) in [(FILES[0], REPLACEMENT), (FILES[1], FILES[1]), (FILES[2], FILES[2])] {
+        handles.fs.install(&Path::new(DIR).join(name), &std::fs::read(golden(file)).unwrap()).unwrap();
+    }
+    let (journal, _) = SegmentedJournal::open(&env, Path::new(DIR), IDENTITY, Lsn(6), options()).unwrap();
+    let mut reader = journal.read_from(Lsn(1)).unwrap();
+    for (entry, lsn) in entries().iter().zip(1..) {
+        let read = reader.next_entry().unwrap().unwrap();
+        assert_eq!((read.lsn, &read.bytes[..]), (Lsn(lsn), &entry[..]));
+    }
+    assert_eq!(reader.next_entry().unwrap(), None);
+    assert!(journal.verify().unwrap().damage.is_empty());
+    // The offsets of the format page: flags, own length, what it stands for, and a seal as the last frame.
+    let number = |at: usize| u64::from_le_bytes(expected[at..at + 8].try_into().unwrap());
+    let successor = std::fs::read(golden(FILES[1])).unwrap();
+    assert_eq!(number(96 + 72), 2);
+    assert_eq!(number(96 + 80), expected.len() as u64);
+    assert_eq!(expected[96 + 88..96 + 96], successor[96 + 8..96 + 16]);
+    assert_eq!(expected[96 + 96..96 + 112], successor[96 + 16..96 + 32]);
+    assert_eq!(expected[expected.len() - 512 + 5], 4);
 }

@@ -207,7 +207,7 @@ impl Walk<'_> {
             },
             file_bytes,
             first_lsn: base,
-            accepted_bytes: successor.map(|successor| successor.header.predecessor_bytes),
+            accepted_bytes: successor.map(|successor| accepted_bytes(&loaded, &successor)),
         }));
         let mut len = file.len()?;
         let identity = self.dir.identity.file(id);
@@ -221,12 +221,14 @@ impl Walk<'_> {
         let mut seen_behind: Option<Behind> = None;
         // The seal of a rotated segment stands behind its accepted length, and is worth being shown.
         loop {
-            let accepted = successor.map(|successor| successor.header.predecessor_bytes);
+            let accepted = successor.map(|successor| accepted_bytes(&loaded, &successor));
             let (offset, chain, next_lsn) = (cursor.offset, cursor.chain, cursor.next_lsn);
             let inside = accepted.is_none_or(|accepted| offset < accepted);
             if let Some(successor) = successor.filter(|_| accepted == Some(offset) && !is_joined) {
                 is_joined = true;
-                if successor.header.predecessor_chain != chain {
+                // A replacement says for which chain value it stands.
+                let says = loaded.header.replaces.map_or(chain, |replaced| replaced.chain);
+                if successor.header.predecessor_chain != says {
                     self.damage(id, location, offset, Damage::BrokenChain, next_lsn, Some(&successor));
                 }
             }
@@ -360,6 +362,11 @@ impl Walk<'_> {
             self.tell(&Finding::Rest { segment, offset, bytes });
         }
     }
+}
+
+/// How long a segment counts: a replacement is not as long as the segment for which it stands.
+fn accepted_bytes(own: &LoadedHeader, successor: &LoadedHeader) -> u64 {
+    own.header.replaces.map_or(successor.header.predecessor_bytes, |replaced| replaced.own_bytes)
 }
 
 fn all_entries(mut group: GroupEntries) -> Vec<Bytes> {

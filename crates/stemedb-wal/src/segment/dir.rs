@@ -144,6 +144,16 @@ impl SegmentDir {
         self.path.join(format!("next.{id:06}.zst.tmp"))
     }
 
+    /// The name under which damaged segment `id` is written again.
+    pub fn temporary_healed(&self, id: u64) -> PathBuf {
+        self.path.join(format!("next.{id:06}.heal.tmp"))
+    }
+
+    /// The name of the file with entries for that.
+    pub fn temporary_spool(&self, id: u64) -> PathBuf {
+        self.path.join(format!("next.{id:06}.spool.tmp"))
+    }
+
     /// The name of a file that waits to become a segment.
     pub fn spare(&self, number: u64) -> PathBuf {
         self.path.join(format!("spare.{number:06}.tmp"))
@@ -158,6 +168,24 @@ impl SegmentDir {
     /// Every segment in the folder and in the archive folders.
     pub fn list(&self) -> Result<BTreeMap<u64, Listed>> {
         let mut found: BTreeMap<u64, Listed> = BTreeMap::new();
+        self.each(&mut |id, listed| {
+            let known = found.entry(id).or_insert(listed);
+            if listed.location.rank() < known.location.rank() {
+                *known = listed;
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Every file that holds segment `id`, the one that counts first.
+    pub fn forms(&self, id: u64) -> Result<Vec<Listed>> {
+        let mut forms = Vec::new();
+        self.each(&mut |found, listed| forms.extend((found == id).then_some(listed)))?;
+        forms.sort_by_key(|listed| listed.location.rank());
+        Ok(forms)
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(u64, Listed)) -> Result<()> {
         for (folder, path) in std::iter::once(&self.path).chain(&self.archives).enumerate() {
             if folder > 0 && self.fs.metadata(path)?.is_none() {
                 // Not made yet, or not mounted now.
@@ -168,14 +196,15 @@ impl SegmentDir {
                 else {
                     continue;
                 };
-                let listed = Listed { location, bytes: entry.metadata.len };
-                let known = found.entry(id).or_insert(listed);
-                if location.rank() < known.location.rank() {
-                    *known = listed;
-                }
+                visit(id, Listed { location, bytes: entry.metadata.len });
             }
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// Number of the segment that a file's name says.
+    pub fn id_of(path: &Path) -> Option<u64> {
+        parse(path.file_name()?.to_str()?, 0).map(|(id, _)| id)
     }
 
     /// Removes what interrupted work left behind. Nothing ever relied on those files.

@@ -12,7 +12,7 @@ use super::{FLAG_LZ4, KIND_GROUP};
 use crate::options::MAX_GROUP_BYTES;
 
 /// Below this, compressing costs more than the sector it might save.
-const COMPRESS_FROM_BYTES: usize = 4 << 10;
+pub(crate) const COMPRESS_FROM_BYTES: usize = 4 << 10;
 
 /// Whether LZ4 may be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +32,23 @@ pub(crate) fn encode_group(entries: &[&[u8]], encoding: Encoding, frame: &mut Al
         frame.extend_from_slice(&u32::try_from(entry.len()).unwrap_or(u32::MAX).to_le_bytes());
         frame.extend_from_slice(entry);
     }
-    if encoding == Encoding::Lz4IfSmaller && plain_bytes >= COMPRESS_FROM_BYTES {
-        let packed = lz4_flex::block::compress_prepend_size(&frame[HEADER_BYTES..]);
-        if packed.len() <= plain_bytes - plain_bytes / 8 {
-            frame.resize_stale(HEADER_BYTES);
-            frame.extend_from_slice(&packed);
-            return (FLAG_LZ4, packed.len());
-        }
+    if encoding == Encoding::Lz4IfSmaller
+        && let Some(packed) = pack(&frame[HEADER_BYTES..])
+    {
+        frame.resize_stale(HEADER_BYTES);
+        frame.extend_from_slice(&packed);
+        return (FLAG_LZ4, packed.len());
     }
     (0, plain_bytes)
+}
+
+/// The payload of a group as LZ4, if that is to be used.
+pub(crate) fn pack(plain: &[u8]) -> Option<Vec<u8>> {
+    if plain.len() < COMPRESS_FROM_BYTES {
+        return None;
+    }
+    let packed = lz4_flex::block::compress_prepend_size(plain);
+    (packed.len() <= plain.len() - plain.len() / 8).then_some(packed)
 }
 
 /// The entries of a verified group frame; `None` if the payload has the wrong shape. One copy for the whole group.

@@ -19,8 +19,8 @@ pub(crate) use cursor::{Cursor, Next};
 pub(crate) use dir::{
     Form, Listed, LoadedHeader, Location, Place, SegmentDir, is_unpack_damage, quarantine_default,
 };
-pub(crate) use group::{Encoding, GroupEntries, decode_group, encode_group};
-pub(crate) use header::{HEADER_PAYLOAD_BYTES, Seal, SegmentHeader};
+pub(crate) use group::{COMPRESS_FROM_BYTES, Encoding, GroupEntries, decode_group, encode_group, pack};
+pub(crate) use header::{HEADER_PAYLOAD_BYTES, Replaced, SEAL_PAYLOAD_BYTES, Seal, SegmentHeader};
 
 /// First frame of a segment.
 pub(crate) const KIND_HEADER: u8 = 1;

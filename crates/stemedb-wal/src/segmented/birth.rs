@@ -92,6 +92,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Sees to it that the newest segment has a successor, unless nothing has been written to it.
+    pub fn succeed(&mut self, journal: &Inner) -> Result<()> {
+        if self.active.is_none() { self.begin(journal, &[]) } else { self.rotate(journal) }
+    }
+
     /// What a start that failed means for a caller whose entries have not been written.
     fn settle(&mut self, journal: &Inner, started: std::result::Result<(), BirthError>) -> Result<()> {
         match started {
@@ -305,6 +310,7 @@ fn write_content(
         built_bytes,
         allocated_bytes: room.allocated_bytes.max(built_bytes),
         recycled: room.recycled,
+        replaces: None,
     };
     let too_long = |_| {
         let kind = std::io::Error::from(std::io::ErrorKind::FileTooLarge);

@@ -10,15 +10,16 @@ use parking_lot::Mutex;
 use stemedb_env::{Env, Lsn, TaskHandle, sync::Gate};
 
 use super::{
+    heal::DamageList,
     reader::Limit,
     recover::{Found, Purpose},
     report::Counters,
     spares::Spares,
-    table::Table,
+    table::{Ending, Table},
     writer::{Tail, Writer},
 };
 use crate::{
-    Error, JournalOptions, ReadOnlyCause, Result,
+    JournalOptions, ReadOnlyCause, Result,
     head::Head,
     segment::{Cursor, LoadedHeader, Location, SegmentDir},
 };
@@ -43,9 +44,11 @@ pub(crate) struct Inner {
     pub(super) durable_moved: Gate,
     pub(super) first_lsn: AtomicU64,
     pub(super) counters: Counters,
-    /// Released segments that are there and could not be read at the open.
-    pub(super) unreadable: Vec<Error>,
-    /// Held by one release from its look at the table to its last rename.
+    /// What readers, checks and the opening found to be damaged.
+    pub(super) damage: DamageList,
+    /// Held by one healing.
+    pub(super) healing: Mutex<()>,
+    /// Held by whoever gives files other names, from his look at the table to his last rename.
     pub(super) releasing: Mutex<()>,
     pub(super) spares: Mutex<Spares>,
     /// A sync of the folder has failed: some name of this process may be seen and not be durable, and an old name of the
@@ -55,6 +58,8 @@ pub(crate) struct Inner {
     pub(super) active_per_mille: AtomicU64,
     pub(super) jobs: Mutex<Option<Jobs>>,
     pub(super) watch_sleeps: AtomicBool,
+    /// Opened for reading: no file is changed or renamed.
+    pub(super) is_read_only: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,10 +82,10 @@ impl Inner {
         found: Found,
         purpose: Purpose,
     ) -> Inner {
-        let refused = (purpose == Purpose::ReadOnly).then_some(ReadOnlyCause::OpenedReadOnly);
+        let refused = (!purpose.serves()).then_some(ReadOnlyCause::OpenedReadOnly);
         let (bytes, lsn) = match purpose {
             // What could not be proven is readable here because nobody can build on it.
-            Purpose::ReadOnly => (found.end_bytes, found.last_lsn),
+            Purpose::ReadOnly | Purpose::Damaged => (found.end_bytes, found.last_lsn),
             Purpose::Serve { .. } => (found.tail.bytes, found.tail.last_lsn),
         };
         let head = Head::after(&dir, found.head);
@@ -99,13 +104,15 @@ impl Inner {
             first_lsn: AtomicU64::new(found.first_lsn.0),
             durable_moved: Gate::new(),
             counters: Counters::default(),
-            unreadable: found.unreadable,
+            damage: DamageList::new(found.unreadable),
+            healing: Mutex::new(()),
             releasing: Mutex::new(()),
             spares: Mutex::new(Spares::default()),
             names_in_doubt: AtomicBool::new(false),
             active_per_mille: AtomicU64::new(0),
             jobs: Mutex::new(None),
             watch_sleeps: AtomicBool::new(false),
+            is_read_only: !purpose.serves(),
             dir,
         }
     }
@@ -206,13 +213,17 @@ impl Inner {
             return Ok(Limit::Newest { bytes: readable.bytes });
         }
         let mut table = self.table.lock();
+        if let Some(Ending { successor, bytes, chain, .. }) = table.ending(&self.dir, id)? {
+            return Ok(Limit::Succeeded { bytes, successor, chain });
+        }
         match table.after(id) {
-            Some(successor) if successor == id + 1 => {
-                let bytes = table.header(&self.dir, successor)?.header.predecessor_bytes;
-                Ok(Limit::Succeeded { bytes, successor })
-            }
             Some(next) => Ok(Limit::BeforeHole { next }),
             None => Ok(Limit::Newest { bytes: readable.bytes }),
         }
+    }
+
+    /// Which file of a segment is read now: see `Segment::generation`.
+    pub(super) fn generation(&self, id: u64) -> u32 {
+        self.table.lock().generation(id)
     }
 }

@@ -31,8 +31,13 @@ impl SegmentedJournal {
     /// `MissingSegment`, `Env`.
     pub fn last_entry(&self) -> Result<Option<Entry>> {
         let last = self.durable_lsn();
-        if last == Lsn::ZERO || last < self.first_lsn() {
+        if last == Lsn::ZERO {
             return Ok(None);
+        }
+        if last < self.first_lsn() {
+            // Gone on purpose, unless the opening could not use its segment.
+            let newest = self.inner.damage.list().pop();
+            return newest.map_or(Ok(None), |(_, damage)| Err(damage));
         }
         if let Some(entry) = self.last_entry_from_the_end(last)? {
             return Ok(Some(entry));
@@ -44,11 +49,12 @@ impl SegmentedJournal {
     fn last_entry_from_the_end(&self, last: Lsn) -> Result<Option<Entry>> {
         let inner = &self.inner;
         let Some(segment) = inner.table.lock().find(&inner.dir, last)? else { return Ok(None) };
-        let Limit::Succeeded { bytes, successor } = inner.limit(segment)? else { return Ok(None) };
-        let successor = inner.header(successor)?.header;
+        let Limit::Succeeded { bytes, chain: Some(chain), .. } = inner.limit(segment)? else {
+            return Ok(None);
+        };
         let file = inner.table.lock().open(&inner.dir, segment)?;
         let identity = inner.dir.identity.file(segment);
-        let (mut end, mut chain) = (bytes, successor.predecessor_chain);
+        let (mut end, mut chain) = (bytes, chain);
         let mut buffer = AlignedBuffer::new();
         loop {
             let Some(start) = frame_before(&file, &identity, end, chain, &mut buffer)? else {

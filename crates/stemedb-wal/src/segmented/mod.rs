@@ -1,6 +1,7 @@
 //! The journal of one machine: segment files in a folder.
 
 mod birth;
+mod heal;
 mod inner;
 mod last;
 mod reader;
@@ -20,6 +21,9 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use stemedb_env::{Env, Lsn, frame::Chain};
 
+pub use heal::{
+    EntrySource, HealError, Healed, Healing, Hole, LostHole, NoEntries, RecoveredEntry, Unrecoverable,
+};
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
 pub use ticket::AppendTicket;
@@ -177,6 +181,21 @@ impl SegmentedJournal {
         Ok((SegmentedJournal::start(Inner::new(env, dir, options, found, Purpose::ReadOnly))?, report))
     }
 
+    /// Opens a journal that [`SegmentedJournal::open`] refuses, for reading what is left: whatever is damaged or missing is
+    /// reported by [`SegmentedJournal::damaged_segments`] and by the reader that comes to it, and the journal ends where its
+    /// newest readable segment does. Nothing is written. For serving, at an operator's word, what lies before the damage.
+    pub fn open_damaged(
+        env: &Env,
+        dir: &Path,
+        identity: JournalIdentity,
+        options: JournalOptions,
+    ) -> Result<(SegmentedJournal, RecoveryReport)> {
+        let dir = segment_dir(env, dir, identity, &options);
+        let found = recover(&dir, Purpose::Damaged)?;
+        let report = report_of(&found);
+        Ok((SegmentedJournal::start(Inner::new(env, dir, options, found, Purpose::Damaged))?, report))
+    }
+
     fn start(inner: Inner) -> Result<SegmentedJournal> {
         let inner = Arc::new(inner);
         let writes = inner.writer.lock().refused.is_none();
@@ -287,15 +306,24 @@ impl SegmentedJournal {
         self.inner.counters.snapshot(now, self.read_only(), self.queue.stats())
     }
 
-    /// Reads every entry of every segment and lists what is wrong. Cost: the whole journal, sequentially.
+    /// Reads every entry of every segment and lists what is wrong. Cost: the whole journal, sequentially; damaged segments
+    /// twice.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let mut report = VerifyReport { damage: self.inner.unreadable.clone(), ..VerifyReport::default() };
+        let mut report = VerifyReport::default();
+        // Those that the opening could not use at all.
+        for (segment, error) in self.inner.damage.list() {
+            let is_found_below = matches!(error, Error::MissingSegment { .. });
+            if !is_found_below && self.inner.location(segment).is_none() {
+                report.damage.push(error);
+            }
+        }
         let mut next = self.inner.table.lock().segments.keys().next().copied();
         while let Some(segment) = next {
             next = None;
             let from = match self.inner.header(segment) {
                 Ok(header) => header.header.base_lsn(),
                 Err(error) => {
+                    self.inner.damage.note(&error);
                     report.damage.push(error);
                     next = self.inner.table.lock().after(segment);
                     continue;
@@ -309,13 +337,22 @@ impl SegmentedJournal {
                         report.entry_bytes += entry.bytes.len() as u64;
                     }
                     Ok(None) => break,
-                    Err(error @ Error::Env(_)) => return Err(error),
+                    Err(Error::Env(error)) if !heal::is_unreadable(&error) => return Err(Error::Env(error)),
                     Err(error) => {
                         report.damage.push(error);
                         next = self.inner.table.lock().after(reader.segment());
                         break;
                     }
                 }
+            }
+        }
+        for segment in self.damaged_segments() {
+            match self.holes(segment) {
+                Ok(holes) => report.holes.extend(holes),
+                // Recycled meanwhile.
+                Err(HealError::NoSegment { .. }) => {}
+                Err(HealError::Journal(error)) => return Err(error),
+                Err(_) => {}
             }
         }
         Ok(report)
@@ -375,8 +412,11 @@ impl Journal for SegmentedJournal {
         if from > durable_lsn.next() {
             return Err(out_of_range);
         }
-        let segment = self.inner.table.lock().find(&self.inner.dir, from)?.ok_or(out_of_range)?;
-        SegmentedReader::new(Arc::clone(&self.inner), segment, from)
+        let find = || {
+            let segment = self.inner.table.lock().find(&self.inner.dir, from)?.ok_or(out_of_range)?;
+            SegmentedReader::new(Arc::clone(&self.inner), segment, from)
+        };
+        find().inspect_err(|error| self.inner.damage.note(error))
     }
 
     fn release(&self, flushed: Lsn) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stemedb_env::Lsn;
+use stemedb_env::{Lsn, frame::Chain};
 
 use super::inner::Inner;
 use crate::{
@@ -21,6 +21,10 @@ pub struct SegmentedReader {
     segment: u64,
     /// Where the segment was when its file was opened.
     location: Option<Location>,
+    /// Which file of the segment that was.
+    generation: u32,
+    /// How many files had been replaced by then.
+    healed: u64,
     cursor: Cursor,
     group: GroupEntries,
     /// Position of the group's next entry.
@@ -36,21 +40,24 @@ pub struct SegmentedReader {
 pub(crate) enum Limit {
     /// The newest segment: up to what is durable.
     Newest { bytes: u64 },
-    /// The successor's header says how long it is.
-    Succeeded { bytes: u64, successor: u64 },
+    /// The successor's header says how long it is, or a replacement itself, which has no chain value to be compared.
+    Succeeded { bytes: u64, successor: u64, chain: Option<Chain> },
     /// The successor is gone; `next` is the first one that is left.
     BeforeHole { next: u64 },
 }
 
 impl SegmentedReader {
     pub(crate) fn new(journal: Arc<Inner>, segment: u64, from: Lsn) -> Result<SegmentedReader> {
-        let location = journal.location(segment);
+        let healed = journal.damage.healed();
+        let (location, generation) = (journal.location(segment), journal.generation(segment));
         let cursor = journal.cursor(segment, from)?;
         let wanted = from;
         Ok(SegmentedReader {
             journal,
             segment,
             location,
+            generation,
+            healed,
             cursor,
             group: GroupEntries::default(),
             group_lsn: from,
@@ -88,6 +95,9 @@ impl SegmentedReader {
     /// Reads the next group. False when the durable end has been reached.
     fn next_group(&mut self) -> Result<bool> {
         loop {
+            if self.journal.damage.healed() != self.healed {
+                self.look_for_healed()?;
+            }
             let limit = self.journal.limit(self.segment)?;
             let bytes = match limit {
                 Limit::Newest { bytes } | Limit::Succeeded { bytes, .. } => bytes,
@@ -117,13 +127,14 @@ impl SegmentedReader {
                 Next::Frame(_) => {}
                 Next::End => match limit {
                     Limit::Newest { .. } | Limit::BeforeHole { .. } => return Ok(false),
-                    Limit::Succeeded { successor, .. } => self.enter(successor)?,
+                    Limit::Succeeded { successor, chain, .. } => self.enter(successor, chain)?,
                 },
                 // It was compressed while it was being read, and its file has become another segment.
                 Next::Bad(_) if has_moved(&self.journal, self.segment, self.location) => {
                     self.location = self.journal.location(self.segment);
                     self.cursor = self.journal.reopened(self.segment, &self.cursor)?;
                 }
+                Next::Bad(_) if self.journal.damage.healed() != self.healed => {}
                 // Its file has become another segment, and it is gone.
                 Next::Bad(_) if self.journal.is_recycled(self.segment) => self.leave_recycled()?,
                 Next::Bad(damage) => match limit {
@@ -140,9 +151,9 @@ impl SegmentedReader {
     }
 
     /// Goes on in the next segment, which must start where this one ends.
-    fn enter(&mut self, successor: u64) -> Result<()> {
+    fn enter(&mut self, successor: u64, chain: Option<Chain>) -> Result<()> {
         let header = self.journal.header(successor)?.header;
-        if header.predecessor_chain != self.cursor.chain {
+        if chain.is_some_and(|chain| chain != self.cursor.chain) {
             return Err(self.corrupt(Damage::BrokenChain, Some(header.predecessor_last_lsn)));
         }
         if header.base_lsn() != self.cursor.next_lsn {
@@ -152,12 +163,42 @@ impl SegmentedReader {
         self.go_to(successor, Lsn::ZERO)
     }
 
+    /// A damaged file has been replaced. If it was this one: frames may stand elsewhere in the new one, the LSNs are the same.
+    fn look_for_healed(&mut self) -> Result<()> {
+        let healed = self.journal.damage.healed();
+        if self.journal.generation(self.segment) != self.generation {
+            self.go_to(self.segment, self.cursor.next_lsn)?;
+        }
+        self.healed = healed;
+        Ok(())
+    }
+
     /// Goes to a position of another segment.
     fn go_to(&mut self, segment: u64, lsn: Lsn) -> Result<()> {
-        let location = self.journal.location(segment);
+        let (location, generation) = (self.journal.location(segment), self.journal.generation(segment));
         self.cursor = self.journal.cursor(segment, lsn)?;
-        (self.segment, self.location) = (segment, location);
+        (self.segment, self.location, self.generation) = (segment, location, generation);
         Ok(())
+    }
+
+    /// The next entry, or `None` at the end.
+    fn entry(&mut self) -> Result<Option<Entry>> {
+        loop {
+            if self.wanted > self.until {
+                return Ok(None);
+            }
+            while let Some(bytes) = self.group.take() {
+                let lsn = self.group_lsn;
+                self.group_lsn = lsn.next();
+                if lsn >= self.wanted {
+                    self.wanted = lsn.next();
+                    return Ok(Some(Entry { lsn, bytes }));
+                }
+            }
+            if !self.next_group()? {
+                return Ok(None);
+            }
+        }
     }
 
     /// The segment is gone on purpose. That is harmless if everything that was wanted of it has been read.
@@ -195,21 +236,6 @@ fn has_moved(journal: &Inner, segment: u64, was: Option<Location>) -> bool {
 
 impl JournalReader for SegmentedReader {
     fn next_entry(&mut self) -> Result<Option<Entry>> {
-        loop {
-            if self.wanted > self.until {
-                return Ok(None);
-            }
-            while let Some(bytes) = self.group.take() {
-                let lsn = self.group_lsn;
-                self.group_lsn = lsn.next();
-                if lsn >= self.wanted {
-                    self.wanted = lsn.next();
-                    return Ok(Some(Entry { lsn, bytes }));
-                }
-            }
-            if !self.next_group()? {
-                return Ok(None);
-            }
-        }
+        self.entry().inspect_err(|error| self.journal.damage.note(error))
     }
 }

@@ -75,8 +75,18 @@ pub(crate) struct Found {
 /// Whether losses are errors (to serve) or findings (to rebuild what is left).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    Serve { flushed: Lsn },
+    Serve {
+        flushed: Lsn,
+    },
     ReadOnly,
+    /// As `ReadOnly`, and what is damaged is passed over: the journal ends before it, or has a hole there.
+    Damaged,
+}
+
+impl Purpose {
+    pub fn serves(self) -> bool {
+        matches!(self, Purpose::Serve { .. })
+    }
 }
 
 pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
@@ -92,18 +102,25 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
     let mut table = Table::new(&listed);
     let newest = listed.last_key_value().map_or(0, |(&id, _)| id);
     let (mut missing, mut unreadable) = (Vec::new(), Vec::new());
+    // Not in the table, and not to be removed.
+    let mut kept = Vec::new();
+    let newest = match purpose {
+        Purpose::Damaged => newest_readable(dir, &mut table, newest, &mut unreadable)?,
+        _ => newest,
+    };
     let first_lsn = loop {
         missing.clear();
         match check_history(dir, &mut table, &listed, purpose, recycled_lsn, &mut missing)? {
             History::From(first_lsn) => break first_lsn,
             History::Unreadable(id, error) => {
-                tracing::warn!(segment = id, %error, "an unreadable released segment counts as missing");
+                tracing::warn!(segment = id, %error, "an unreadable segment that is not needed counts as missing");
                 table.segments.remove(&id);
                 unreadable.push(error);
+                kept.push(id);
             }
         }
     };
-    let scan = scan_tail(dir, &mut table, newest, head, purpose)?;
+    let scan = scan_tail(dir, &mut table, newest, head, purpose, &mut unreadable)?;
     let successor_lost = if let Some(seal) = scan.seal {
         Some(seal.successor)
     } else if listed.get(&newest).is_some_and(|listed| listed.location.place == Place::Released) {
@@ -117,7 +134,7 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
             first: scan.last_lsn.next(),
             last: head.map(|head| head.last_lsn).filter(|&last| last > scan.last_lsn),
         };
-        if purpose != Purpose::ReadOnly {
+        if purpose.serves() {
             let dir = dir.path.clone();
             return Err(Error::MissingSegment { dir, segment, first_lsn: lost.first, last_lsn: lost.last });
         }
@@ -131,7 +148,10 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
     let stale = listed
         .iter()
         .filter(|(id, listed)| {
-            listed.location == Location::LIVE && !table.segments.contains_key(id) && **id < newest
+            listed.location == Location::LIVE
+                && !table.segments.contains_key(id)
+                && !kept.contains(*id)
+                && **id < newest
         })
         .map(|(&id, _)| id)
         .collect();
@@ -151,6 +171,28 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
         tail_frames: scan.frames,
         recycled_lsn,
     })
+}
+
+/// The newest segment whose header can be read; the others are passed over.
+fn newest_readable(
+    dir: &SegmentDir,
+    table: &mut Table,
+    newest: u64,
+    unreadable: &mut Vec<Error>,
+) -> Result<u64> {
+    let mut at = newest;
+    loop {
+        match table.header(dir, at) {
+            Ok(_) => return Ok(at),
+            Err(error @ Error::Env(_)) => return Err(error),
+            Err(error) if table.segments.len() == 1 => return Err(error),
+            Err(error) => {
+                unreadable.push(error);
+                table.segments.remove(&at);
+                at = table.newest().unwrap_or(at);
+            }
+        }
+    }
 }
 
 /// No segment at all: was there ever a journal?
@@ -207,7 +249,10 @@ fn check_history(
             continue;
         }
         let header = match table.header(dir, id) {
-            Err(error @ Error::Corruption { .. }) if !live && ids.len() > 1 => {
+            Err(error @ Error::Corruption { .. })
+                if ids.len() > 1
+                    && (!live || purpose == Purpose::Damaged || is_flushed(dir, table, id, purpose)) =>
+            {
                 return Ok(History::Unreadable(id, error));
             }
             loaded => loaded?.header,
@@ -215,6 +260,9 @@ fn check_history(
         let needed = |listed: &&Listed| live && !hole && listed.location.place == Place::Live;
         if let Some(listed) = before.and_then(|before| listed.get(&before)).filter(needed)
             && listed.bytes < header.predecessor_bytes
+            && purpose != Purpose::Damaged
+            && !is_flushed(dir, table, id - 1, purpose)
+            && table.header(dir, id - 1)?.header.replaces.is_none_or(|own| listed.bytes < own.own_bytes)
         {
             let location = listed.location;
             return Err(Error::Corruption {
@@ -246,7 +294,7 @@ fn check_history(
                 // Segments are released in order, so a released one speaks for all before it, readable or not.
                 let released = newest_released.is_some_and(|released| released + 1 >= id);
                 let harmless = match purpose {
-                    Purpose::ReadOnly => true,
+                    Purpose::ReadOnly | Purpose::Damaged => true,
                     Purpose::Serve { flushed } => released || last <= flushed.max(recycled_lsn),
                 };
                 if !harmless {
@@ -266,6 +314,14 @@ fn check_history(
     }
     missing.extend(holes.into_iter().rev());
     Ok(History::From(first_lsn.unwrap_or(Lsn(1))))
+}
+
+/// True if the views say that they have every entry of a segment: then it is as good as released.
+fn is_flushed(dir: &SegmentDir, table: &mut Table, id: u64, purpose: Purpose) -> bool {
+    let Purpose::Serve { flushed } = purpose else { return false };
+    let successor = id.checked_add(1).filter(|next| table.segments.contains_key(next));
+    let ends = successor.and_then(|next| table.header(dir, next).ok());
+    ends.is_some_and(|successor| successor.header.predecessor_last_lsn <= flushed)
 }
 
 /// Last LSN of a segment whose successor is missing: read to its end. Only done beside a hole.
@@ -306,7 +362,7 @@ fn doubtful_name(
 ) -> Result<Option<Tail>> {
     let header = table.header(dir, newest)?.header;
     let known = head.is_some_and(|head| head.segment >= newest);
-    if purpose == Purpose::ReadOnly || known || scan.end_bytes > header.built_bytes {
+    if !purpose.serves() || known || scan.end_bytes > header.built_bytes {
         return Ok(None);
     }
     Ok(Some(Tail {
@@ -340,6 +396,7 @@ fn scan_tail(
     id: u64,
     head: Option<HeadRecord>,
     purpose: Purpose,
+    unreadable: &mut Vec<Error>,
 ) -> Result<TailScan> {
     let loaded = table.header(dir, id)?;
     let header = loaded.header;
@@ -428,10 +485,14 @@ fn scan_tail(
         last_lsn: head_here.map(|head| head.last_lsn).filter(|&last| last > last_lsn),
     };
     if end_bytes < proven {
-        return Err(corrupt(match bad {
+        let error = corrupt(match bad {
             Some(damage) if damage != Damage::Frame(FrameError::Truncated) => damage,
             _ => Damage::EndsEarly { durable_bytes: proven },
-        }));
+        });
+        if purpose != Purpose::Damaged {
+            return Err(error);
+        }
+        unreadable.push(error);
     }
     if let Purpose::Serve { flushed } = purpose {
         if last_lsn < flushed {

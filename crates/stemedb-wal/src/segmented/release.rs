@@ -16,6 +16,9 @@ use crate::{
 impl Inner {
     /// See [`crate::Journal::release`].
     pub(super) fn release(&self, flushed: Lsn) -> Result<()> {
+        if self.is_read_only {
+            return Ok(());
+        }
         let _one = self.releasing.lock();
         let ids = self.releasable(flushed)?;
         if ids.is_empty() {

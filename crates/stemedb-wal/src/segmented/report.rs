@@ -94,6 +94,8 @@ pub struct VerifyReport {
     pub entry_bytes: u64,
     /// Everything that is wrong, in order. Empty means that every entry from the first segment on is readable.
     pub damage: Vec<crate::Error>,
+    /// The same by exact bytes and LSNs, for every damaged segment that has a successor.
+    pub holes: Vec<super::Hole>,
 }
 
 /// Counters of a journal since it was opened.

@@ -29,10 +29,22 @@ pub(crate) struct Segment {
     pub born: bool,
     /// It cannot be compressed: how long it counts is not known.
     pub unpackable: bool,
+    /// Counts how often the file has been replaced by another one with the same entries.
+    pub generation: u32,
     /// Loaded when first needed, so that opening does not touch the whole history.
     pub header: Option<LoadedHeader>,
     /// Positions where a reader may start, ascending.
     pub marks: Vec<Mark>,
+}
+
+/// Where a segment ends, as its successor says or, of a replacement, it says itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub successor: u64,
+    /// The accepted length.
+    pub bytes: u64,
+    /// The chain value there. `None` of a replacement: its last frame is a seal, which speaks for what is before it.
+    pub chain: Option<Chain>,
 }
 
 /// All known segments by number.
@@ -47,6 +59,7 @@ impl Table {
             location: listed.location,
             born: false,
             unpackable: false,
+            generation: 0,
             header: None,
             marks: Vec::new(),
         };
@@ -59,10 +72,30 @@ impl Table {
             location: Location::LIVE,
             born: true,
             unpackable: false,
+            generation: 0,
             header: Some(header),
             marks: Vec::new(),
         };
         self.segments.insert(id, segment);
+    }
+
+    /// A segment's file is another one now, or there is one again. Positions in the old one mean nothing any more.
+    pub fn replaced(&mut self, id: u64, location: Location, header: LoadedHeader) {
+        let generation = self.generation(id).wrapping_add(1);
+        let segment = Segment {
+            location,
+            born: false,
+            unpackable: false,
+            generation,
+            header: Some(header),
+            marks: Vec::new(),
+        };
+        self.segments.insert(id, segment);
+    }
+
+    /// See [`Segment::generation`].
+    pub fn generation(&self, id: u64) -> u32 {
+        self.segments.get(&id).map_or(0, |segment| segment.generation)
     }
 
     /// Remembers a position if the last one is far enough away.
@@ -154,20 +187,56 @@ impl Table {
         Ok(header)
     }
 
-    /// The newest segment whose first LSN is at most `lsn`. Reads O(log segments) headers.
+    /// Where a segment ends; `None` if its successor, whose header says so, is not known.
+    pub fn ending(&mut self, dir: &SegmentDir, id: u64) -> Result<Option<Ending>> {
+        let Some(successor) = id.checked_add(1).filter(|next| self.segments.contains_key(next)) else {
+            return Ok(None);
+        };
+        let says = self.header(dir, successor)?.header;
+        let (bytes, chain, last_lsn) =
+            (says.predecessor_bytes, says.predecessor_chain, says.predecessor_last_lsn);
+        let Some(replaced) = self.header(dir, id)?.header.replaces else {
+            return Ok(Some(Ending { successor, bytes, chain: Some(chain) }));
+        };
+        if (replaced.bytes, replaced.chain) != (bytes, chain) {
+            // It stands for another segment than the one that was here.
+            let file = dir.segment(id, self.location(id).unwrap_or(Location::LIVE));
+            let first_lsn = self.loaded(id).map_or(Lsn::ZERO, |header| header.header.base_lsn());
+            let damage = Damage::BrokenChain;
+            return Err(Error::Corruption { file, offset: 0, damage, first_lsn, last_lsn: Some(last_lsn) });
+        }
+        Ok(Some(Ending { successor, bytes: replaced.own_bytes, chain: None }))
+    }
+
+    /// The newest segment whose first LSN is at most `lsn`. Reads O(log segments) headers; one that is damaged is passed
+    /// over, since those behind it tell as well on which side the LSN lies.
     pub fn find(&mut self, dir: &SegmentDir, lsn: Lsn) -> Result<Option<u64>> {
         let ids: Vec<u64> = self.segments.keys().copied().collect();
         let (mut low, mut high) = (0, ids.len());
+        let mut failure = None;
         while low < high {
             let middle = low + (high - low) / 2;
-            let Some(&id) = ids.get(middle) else { break };
-            if self.header(dir, id)?.header.base_lsn() <= lsn {
-                low = middle + 1;
-            } else {
-                high = middle;
+            let mut begins = None;
+            for at in middle..high {
+                let Some(&id) = ids.get(at) else { break };
+                match self.header(dir, id) {
+                    Ok(header) => {
+                        begins = Some((at, header.header.base_lsn()));
+                        break;
+                    }
+                    Err(error @ Error::Env(_)) => return Err(error),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            match begins {
+                Some((at, base_lsn)) if base_lsn <= lsn => low = at + 1,
+                _ => high = middle,
             }
         }
-        Ok(low.checked_sub(1).and_then(|at| ids.get(at).copied()))
+        match (low.checked_sub(1).and_then(|at| ids.get(at).copied()), failure) {
+            (None, Some(failure)) => Err(failure),
+            (found, _) => Ok(found),
+        }
     }
 
     /// The last mark of a segment at or before `lsn`, else the end of its header.

@@ -57,6 +57,8 @@ struct Packing {
     out: PackedWriter,
     done: u64,
     bytes: u64,
+    /// Which file of the segment it is made of.
+    generation: u32,
 }
 
 impl Upkeep {
@@ -128,7 +130,12 @@ impl Upkeep {
     fn trim(&self) -> stemedb_env::Result<()> {
         loop {
             let Some((id, end_bytes)) = self.journal.spares.lock().to_trim.pop() else { return Ok(()) };
+            let _names = self.journal.releasing.lock();
             let Some(location) = self.journal.table.lock().location(id) else { continue };
+            if self.journal.generation(id) > 0 {
+                // Written again with nothing behind its end.
+                continue;
+            }
             if location.form != Form::Plain || location.folder != 0 {
                 continue;
             }
@@ -149,6 +156,7 @@ impl Upkeep {
     /// Starts to compress the oldest released segment that is not compressed.
     fn begin_packing(&mut self, level: i32) -> Result<bool> {
         let Some((id, bytes)) = self.journal.next_to_pack()? else { return Ok(false) };
+        let generation = self.journal.generation(id);
         let dir = &self.journal.dir;
         let temporary = dir.temporary_packed(id);
         let fs = &self.journal.env.fs;
@@ -157,7 +165,7 @@ impl Upkeep {
         }
         let source = fs.open(&dir.segment(id, Location::RELEASED), OpenMode::Read)?;
         let out = PackedWriter::new(fs.open(&temporary, OpenMode::CreateNew)?, level)?;
-        self.packing = Some(Packing { id, temporary, source, out, done: 0, bytes });
+        self.packing = Some(Packing { id, temporary, source, out, done: 0, bytes, generation });
         Ok(true)
     }
 
@@ -179,7 +187,7 @@ impl Upkeep {
 
     /// Durable under its name, read back, and only then the original goes.
     fn finish_packing(&self, packing: Packing) -> Result<()> {
-        let Packing { id, temporary, source, out, bytes, .. } = packing;
+        let Packing { id, temporary, source, out, bytes, generation, .. } = packing;
         let (fs, dir) = (&self.journal.env.fs, &self.journal.dir);
         let summary = out.finish()?;
         let (plain, packed) = (dir.segment(id, Location::RELEASED), dir.segment(id, Location::PACKED));
@@ -189,6 +197,11 @@ impl Upkeep {
         }
         fs.open(&temporary, OpenMode::ReadWrite)?.sync_data()?;
         same_content(&source, &dir.open_packed(&temporary, Form::Zstd)?, bytes)?;
+        let _names = self.journal.releasing.lock();
+        if self.journal.generation(id) != generation {
+            // It was damaged, and has been written again meanwhile.
+            return Ok(fs.remove(&temporary)?);
+        }
         fs.rename(&temporary, &packed)?;
         self.journal.sync_names()?;
         self.journal.table.lock().moved(id, Location::PACKED);
@@ -280,10 +293,10 @@ impl Inner {
             if !table.segments.contains_key(&(id + 1)) {
                 continue;
             }
-            match table.header(&self.dir, id + 1) {
-                Ok(successor) => return Ok(Some((id, successor.header.predecessor_bytes))),
+            match table.ending(&self.dir, id) {
+                Ok(Some(ending)) => return Ok(Some((id, ending.bytes))),
                 // Its length is not known, so it is not touched.
-                Err(_) => table.leave_plain(id),
+                _ => table.leave_plain(id),
             }
         }
         Ok(None)
