@@ -41,6 +41,8 @@ pub(super) fn parse_entry_value(value: &[u8]) -> Result<(Micros, u32)> {
 
 impl Derive for Claims {
     const VERSION: u32 = 1;
+    // The entry row counts the commands, every command's row has its ordinal, and a claim's key its hash.
+    const INVERSE_IS_CERTAIN: bool = true;
 
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()> {
         let entry = Entry::parse(lsn, entry)?;

@@ -20,6 +20,11 @@ pub trait Derive: Send + Sync + 'static {
     /// Changes whenever the same entry would give other rows. Stands in every table.
     const VERSION: u32;
 
+    /// True if what [`Derive::invert`] gives is the entry and nothing else could be, once deriving it again has given the same
+    /// rows: its rows count and name what belongs to it. False if rows may be missing without a trace, as where keys
+    /// are written again or removed; then only the journal's own chain can prove an entry.
+    const INVERSE_IS_CERTAIN: bool = false;
+
     /// Appends the rows of an entry. Pure: the same LSN and bytes give the same rows, for ever.
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()>;
 
