@@ -3,7 +3,7 @@
 //! ```text
 //! commit ─▶ commit/   admit ─▶ journal frame ─▶ sync ─▶ derive ─▶ apply ─▶ publish ─▶ ack(LSN)
 //! open   ─▶ recovery/ identity, lock, journal, views, replay of what the views have not flushed
-//! repair ─▶ repair/   a damaged table from the journal; every view from the journal
+//! repair ─▶ repair/   a damaged table from the journal, or every view; a damaged journal segment from the views
 //! read   ─▶ view/     a snapshot of the first healthy view that has reached the LSN
 //! ```
 //!
@@ -35,9 +35,9 @@ pub use events::{EVENTS_KEPT, Event, EventKind, Events};
 pub use health::{Health, ViewHealth};
 pub use identity::Identity;
 pub use layout::Layout;
-pub use options::HybridOptions;
-pub use recovery::{OpenReport, OpenedStore};
-pub use repair::{RebuildProgress, RebuildReport, rebuild, salvage};
+pub use options::{HybridOptions, OpenDamaged};
+pub use recovery::{DamagedJournal, OpenReport, OpenedStore};
+pub use repair::{JournalRepair, RebuildProgress, RebuildReport, Unhealed, rebuild, salvage};
 pub use root::StateRoot;
 pub use stats::Stats;
 pub use stemedb_env::Lsn;

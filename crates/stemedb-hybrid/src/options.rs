@@ -3,6 +3,16 @@
 use stemedb_lsm::LsmOptions;
 use stemedb_wal::{CommitOptions, JournalOptions};
 
+/// What an open does with a database whose journal is damaged where no view has its entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenDamaged {
+    /// It fails, with file, place and LSNs.
+    #[default]
+    Refuse,
+    /// It serves everything up to the damage, and refuses writes. Nothing of the journal is changed.
+    ReadOnly,
+}
+
 /// Options of a [`crate::HybridStore`] over the LSM tree.
 #[derive(Clone, Debug, Default)]
 pub struct HybridOptions {
@@ -13,6 +23,8 @@ pub struct HybridOptions {
     pub lsm: LsmOptions,
     /// Bounds of the commit queue.
     pub commit: CommitOptions,
+    /// The operator's word about a damaged journal.
+    pub open_damaged: OpenDamaged,
 }
 
 impl HybridOptions {
@@ -22,6 +34,7 @@ impl HybridOptions {
             journal: JournalOptions { compress: true, ..JournalOptions::tiny() },
             lsm: LsmOptions::tiny(),
             commit: CommitOptions::default(),
+            open_damaged: OpenDamaged::Refuse,
         }
     }
 }

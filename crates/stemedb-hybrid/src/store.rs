@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
 };
 
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
@@ -13,6 +13,7 @@ use stemedb_wal::{CommitOptions, CommitQueue, Journal, SegmentedJournal};
 use crate::{
     Error, Events, Health, Identity, Layout, Result, StateRoot, Stats, ViewSnapshot,
     commit::{CommitTicket, EndHalt, Halt, Stages, Wakes, refusal},
+    repair::{HealJob, Healer},
     view::{View, Views},
 };
 
@@ -28,6 +29,7 @@ pub type ClaimEngine = LsmEngine<Claims>;
 pub struct HybridStore<P: KvStore, F: KvStore, D: Admit> {
     // Dropped first: it runs on a thread of its own and uses the rest.
     releaser: Arc<Releaser>,
+    healer: OnceLock<Arc<OnceLock<TaskHandle>>>,
     queue: CommitQueue<Stages<SegmentedJournal, P, F, D>>,
     pub(crate) journal: Arc<SegmentedJournal>,
     pub(crate) views: Arc<Views<P, F>>,
@@ -122,6 +124,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
         let stages = Stages::new(halt, Arc::clone(&parts.env.clock), parts.recorded, wakes);
         Ok(HybridStore {
             releaser,
+            healer: OnceLock::new(),
             queue: CommitQueue::new(
                 stages,
                 parts.commit,
@@ -136,6 +139,11 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
             identity: parts.identity,
             _lock: parts.lock,
         })
+    }
+
+    /// Refuses writes until the database is opened again.
+    pub(crate) fn refuse_writes(&self, cause: String) {
+        self.queue.stages().halt.for_good(cause);
     }
 
     /// Commits one atomic request; returns when it is durable and readable.
@@ -243,6 +251,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// then has nothing to read; where every entry is kept it still reads the last group, for its time.
     pub fn close(self) -> Result<()> {
         drop(self.releaser);
+        drop(self.healer);
         let flushed = self.views.flushed();
         let is_idle = flushed >= self.journal.durable_lsn() && self.journal.read_only().is_none();
         if is_idle && self.journal.stats().file_bytes > CLOSED_WITHIN_BYTES {
@@ -257,6 +266,14 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
 }
 
 impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
+    /// Heals from now on what readers of the journal find to be damaged.
+    pub(crate) fn start_healing(&self, env: &Env) -> Result<()> {
+        let (journal, views) = (Arc::clone(&self.journal), Arc::clone(&self.views));
+        let healer = Healer::new(journal, views, Arc::clone(&self.derive), self.events.clone());
+        let _ = self.healer.set(HealJob::start(env, healer)?);
+        Ok(())
+    }
+
     /// Counters of the engine and its parts.
     pub fn stats(&self) -> Stats {
         let stages = self.queue.stages();

@@ -5,7 +5,11 @@
 //!                        └─▶ journal (recovers 1..M; F is a lower bound for M) ─▶ replay F+1..M into the views ─▶ serve
 //! ```
 
+mod damaged;
+
 use std::{path::Path, sync::Arc};
+
+pub use damaged::DamagedJournal;
 
 use stemedb_env::{Env, Error as EnvError, FileLock, Fs, Lsn, Micros};
 use stemedb_index::{Admit, Derive};
@@ -14,7 +18,7 @@ use stemedb_wal::{Journal, JournalIdentity, JournalReader, RecoveryReport, Segme
 
 use crate::{
     Error, Events, HybridOptions, HybridStore, Identity, Layout, LsmEngine, Result, ViewHealth,
-    commit::classify, store::Parts, view::View,
+    repair::tell_healed, store::Parts, view::View,
 };
 
 /// What opening found and did.
@@ -28,6 +32,8 @@ pub struct OpenReport {
     pub rebuilt: bool,
     /// Numbers of tables in the primary view that are damaged: reads that touch them say so.
     pub damaged_tables: Vec<u64>,
+    /// What of the journal is damaged, if it was opened all the same: writes are refused.
+    pub damaged_journal: Option<DamagedJournal>,
 }
 
 /// An opened store, and what opening found and did.
@@ -79,7 +85,7 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             LsmStore::create(env.clone(), &layout.kv(), identity.database, lsm_options::<D>(&options.lsm))?;
         fs.sync_dir(dir)?;
         identity.write(fs, &layout)?;
-        HybridStore::assemble(Parts {
+        let store = HybridStore::assemble(Parts {
             env: env.clone(),
             layout,
             identity,
@@ -91,7 +97,9 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             recorded: Micros(i64::MIN),
             commit: options.commit.clone(),
             events: Events::new(Arc::clone(&env.clock)),
-        })
+        })?;
+        store.start_healing(env)?;
+        Ok(store)
     }
 
     /// Opens the database in a folder. Fails with [`Error::NotADatabase`] where none was created.
@@ -107,22 +115,14 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
         let identity = Identity::read(fs, &layout)?;
         mention_moved_aside(fs, &layout)?;
         let (tree, rebuilt) = open_tree::<D>(env, &layout, &identity, options)?;
-        let flushed = tree.flushed_lsn();
-        let (journal, recovery) = SegmentedJournal::open(
-            env,
-            &layout.wal(),
-            journal_identity(&identity),
-            flushed,
-            options.journal.clone(),
-        )
-        .map_err(classify)?;
         let damaged_tables: Vec<u64> = tree.damaged().iter().map(|(file, _)| *file).collect();
         let health = match damaged_tables.as_slice() {
             [] => ViewHealth::Healthy,
             files => ViewHealth::Degraded { cause: format!("damaged tables: {files:?}") },
         };
         let derive = Arc::new(derive);
-        let (replayed, recorded) = replay(&journal, &tree, derive.as_ref())?;
+        let opened = damaged::open_journal(env, &layout, &identity, &tree, derive.as_ref(), options)?;
+        let damaged::OpenedJournal { journal, recovery, replayed, recorded, damage, healed } = opened;
         if rebuilt {
             tracing::info!(entries = replayed, "rebuild complete");
         }
@@ -131,7 +131,9 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             tracing::info!("rebuild complete (offline, before this start)");
             fs.remove(&mark)?;
         }
-        let report = OpenReport { journal: recovery, replayed, rebuilt, damaged_tables };
+        let refused = damage.as_ref().map(|damage| damage.cause.clone());
+        let report =
+            OpenReport { journal: recovery, replayed, rebuilt, damaged_tables, damaged_journal: damage };
         let store = HybridStore::assemble(Parts {
             env: env.clone(),
             layout,
@@ -145,6 +147,11 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             commit: options.commit.clone(),
             events: Events::new(Arc::clone(&env.clock)),
         })?;
+        healed.iter().for_each(|healed| tell_healed(&store.events, healed));
+        match refused {
+            Some(cause) => store.refuse_writes(cause),
+            None => store.start_healing(env)?,
+        }
         Ok((store, report))
     }
 }
@@ -170,8 +177,13 @@ fn open_tree<D: Derive>(
 }
 
 /// Applies to a view what the journal has and the view has not. Returns the number of entries and the recorded time
-/// of the journal's last one.
-fn replay<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) -> Result<(u64, Micros)> {
+/// of the journal's last one. Ends early where the journal cannot be read, and says why in `stopped`.
+fn replay<D: Derive>(
+    journal: &SegmentedJournal,
+    view: &LsmStore,
+    derive: &D,
+    stopped: &mut Option<Error>,
+) -> Result<(u64, Micros)> {
     let (reached, end) = (view.published_lsn(), journal.durable_lsn());
     if reached > end {
         return Err(Error::ViewAhead { view: reached, journal: end });
@@ -186,8 +198,8 @@ fn replay<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) ->
     }
     if reached == end {
         // The last entry is read even when nothing is to be replayed: its time is a floor for the next one.
-        if let Some(entry) = journal.last_entry()?
-            && let Some(at) = derive.recorded_at(entry.lsn, &entry.bytes)?
+        if let Some(entry) = damaged::last_entry(journal, view, derive, end)?
+            && let Some(at) = derive.recorded_at(end, &entry)?
         {
             recorded = at;
         }
@@ -197,7 +209,15 @@ fn replay<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) ->
     let mut rows = WriteBatch::new();
     let mut replay = view.begin_replay();
     let mut replayed = 0;
-    while let Some(entry) = reader.next_entry()? {
+    loop {
+        let entry = match reader.next_entry() {
+            Ok(Some(entry)) => entry,
+            Ok(None) => break,
+            Err(error) => {
+                *stopped = Some(Error::Journal(error));
+                break;
+            }
+        };
         if let Some(at) = derive.recorded_at(entry.lsn, &entry.bytes)? {
             recorded = recorded.max(at);
         }

@@ -6,5 +6,6 @@
 mod commit;
 mod crash;
 mod folders;
+mod journal;
 mod repair;
 mod setup;

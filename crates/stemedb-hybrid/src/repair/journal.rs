@@ -1,0 +1,209 @@
+//! Damaged journal segments, written again from the views.
+//!
+//! The journal finds the holes, fills them as far as it can by itself, and proves what fills the rest (see
+//! `docs/formats/journal.md`); the views give the entries. Nothing here waits for anybody: readers and writers go on.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use stemedb_env::{Budget, Env, Job, Step, TaskHandle};
+use stemedb_index::Admit;
+use stemedb_lsm::{KvStore, LsmStore, TableRepair};
+use stemedb_wal::{HealError, Healed, Healing, LostHole, SegmentedJournal};
+
+use super::ViewEntries;
+use crate::{EventKind, Events, HybridStore, Result, view::Views};
+
+/// After a failure, before the next try; doubled with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest of these pauses.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// A segment that stays damaged, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unhealed {
+    /// The segment.
+    pub segment: u64,
+    /// Its holes: file, bytes, LSNs, and which of those are lost. Empty if the disk refused instead.
+    pub holes: Vec<LostHole>,
+    /// In words.
+    pub cause: String,
+}
+
+/// What [`HybridStore::repair_journal`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalRepair {
+    /// Segments that are whole again.
+    pub healed: Vec<Healed>,
+    /// Segments that are not.
+    pub unhealed: Vec<Unhealed>,
+}
+
+/// What one healing came to.
+type Attempt = std::result::Result<Option<Healed>, Unhealed>;
+
+/// Heals segments, one at a time, and says so.
+pub(crate) struct Healer<P, F, D> {
+    journal: Arc<SegmentedJournal>,
+    views: Arc<Views<P, F>>,
+    derive: Arc<D>,
+    events: Events,
+}
+
+impl<P: TableRepair, F: KvStore, D: Admit> Healer<P, F, D> {
+    pub fn new(
+        journal: Arc<SegmentedJournal>,
+        views: Arc<Views<P, F>>,
+        derive: Arc<D>,
+        events: Events,
+    ) -> Healer<P, F, D> {
+        Healer { journal, views, derive, events }
+    }
+
+    /// Heals one segment. `Ok(None)` if nothing is wrong with it.
+    fn heal(&self, segment: u64) -> Attempt {
+        if let Ok(holes) = self.journal.holes(segment) {
+            for hole in holes {
+                self.events.push(
+                    EventKind::Damage,
+                    Some(hole.file.clone()),
+                    format!("Journal damage: {hole}"),
+                );
+            }
+        }
+        let mut entries = ViewEntries::new(&self.views.primary.store, self.derive.as_ref());
+        match self.journal.heal(segment, &mut entries) {
+            Ok(Some(healed)) => {
+                tell_healed(&self.events, &healed);
+                Ok(Some(healed))
+            }
+            // Recycled meanwhile: nobody needs it any more.
+            Ok(None) | Err(HealError::NoSegment { .. }) => Ok(None),
+            Err(error) => {
+                let cause = error.to_string();
+                tracing::error!(segment, error = ?error, "StorageError: {cause}");
+                let holes = match error {
+                    HealError::Lost { holes, .. } => holes,
+                    _ => Vec::new(),
+                };
+                let file = holes.first().map(|lost| lost.hole.file.clone());
+                self.events.push(EventKind::RepairFailed, file, cause.clone());
+                Err(Unhealed { segment, holes, cause })
+            }
+        }
+    }
+}
+
+/// Says what was healed, in the list of events and in the log.
+pub(crate) fn tell_healed(events: &Events, healed: &Healed) {
+    let text = told(healed);
+    tracing::info!(segment = healed.segment, file = %healed.file.display(), "{text}");
+    events.push(EventKind::Repaired, Some(healed.file.clone()), text);
+}
+
+fn told(healed: &Healed) -> String {
+    let how = match healed.healing {
+        Healing::OtherForm => "another file of it is whole and is used from now on",
+        Healing::Exact => "written again byte for byte, proven by the chain",
+        Healing::Replacement => "written again with the same entries in other frames",
+    };
+    let mut text = format!("Journal segment {} repaired: {how}", healed.segment);
+    for hole in &healed.holes {
+        text.push_str(&format!("; {hole}"));
+    }
+    for file in &healed.quarantined {
+        text.push_str(&format!("; the damaged file is {}", file.display()));
+    }
+    text
+}
+
+/// When a segment is to be tried again, and how long it was waited before.
+struct Retry {
+    due: Duration,
+    pause: Duration,
+}
+
+/// The background job: sleeps until the journal tells of damage.
+pub(crate) struct HealJob<P, F, D> {
+    healer: Healer<P, F, D>,
+    env: Env,
+    retries: BTreeMap<u64, Retry>,
+}
+
+impl<P: TableRepair, F: KvStore, D: Admit> HealJob<P, F, D> {
+    /// Starts it. It ends when what is returned is dropped.
+    pub fn start(env: &Env, healer: Healer<P, F, D>) -> Result<Arc<OnceLock<TaskHandle>>> {
+        let journal = Arc::clone(&healer.journal);
+        let job = HealJob { healer, env: env.clone(), retries: BTreeMap::new() };
+        let slot: Arc<OnceLock<TaskHandle>> = Arc::default();
+        let wake = Arc::downgrade(&slot);
+        let task = env.tasks.spawn("stemedb-heal-journal", Box::new(job))?;
+        // Set exactly once, here.
+        let _ = slot.set(task);
+        journal.on_damage(move |_| {
+            if let Some(slot) = wake.upgrade()
+                && let Some(task) = slot.get()
+            {
+                task.wake();
+            }
+        });
+        Ok(slot)
+    }
+}
+
+impl<P: TableRepair, F: KvStore, D: Admit> Job for HealJob<P, F, D> {
+    fn step(&mut self, _budget: Budget) -> Step {
+        let now = self.env.clock.monotonic();
+        let damaged = self.healer.journal.damaged_segments();
+        self.retries.retain(|segment, _| damaged.contains(segment));
+        let due = |segment: &&u64| self.retries.get(segment).is_none_or(|retry| retry.due <= now);
+        if let Some(&segment) = damaged.iter().find(due) {
+            if self.healer.heal(segment).is_err() {
+                let pause = self.retries.get(&segment).map_or(FIRST_PAUSE, |retry| retry.pause * 2);
+                let pause = pause.min(LONGEST_PAUSE);
+                self.retries.insert(segment, Retry { due: now + pause, pause });
+            } else {
+                self.retries.remove(&segment);
+            }
+            return Step::Again;
+        }
+        match self.retries.values().map(|retry| retry.due).min() {
+            Some(due) => Step::After(due.saturating_sub(now).max(Duration::from_millis(1))),
+            None => Step::Idle,
+        }
+    }
+}
+
+impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
+    /// Reads the whole journal and heals every segment that is damaged or missing, from its own checksums, from other files of
+    /// it, and from the primary view. The engine does the same by itself with whatever a reader comes across.
+    ///
+    /// What cannot be healed is reported with file, bytes and LSNs, and stays as it is. Cost: the journal is read once; per
+    /// damaged segment up to three times that segment, and a scan of the tables that may hold its entries for every 16 MiB of
+    /// their rows. Errors: whatever keeps the journal from being read for reasons of the system.
+    pub fn repair_journal(&self) -> Result<JournalRepair> {
+        self.journal.verify()?;
+        let mut segments = self.journal.damaged_segments();
+        // Where the journal begins with its second segment, the first one is missing (or was recycled).
+        if self.journal.first_segment() == Some(2) {
+            segments.insert(0, 1);
+        }
+        let healer = Healer::new(
+            Arc::clone(&self.journal),
+            Arc::clone(&self.views),
+            Arc::clone(&self.derive),
+            self.events.clone(),
+        );
+        let mut repair = JournalRepair::default();
+        for segment in segments {
+            match healer.heal(segment) {
+                Ok(healed) => repair.healed.extend(healed),
+                Err(unhealed) => repair.unhealed.push(unhealed),
+            }
+        }
+        Ok(repair)
+    }
+}
