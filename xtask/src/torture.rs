@@ -15,12 +15,13 @@ use crate::steps::Outcome;
 const LEDGER: &str = "docs/proof/ledger.md";
 /// Where runs that take hours keep their progress.
 const PROGRESS: &str = "target/torture";
-const SUITES: [&str; 11] = [
+const SUITES: [&str; 12] = [
     "crash",
     "liar",
     "swarm",
     "errors",
     "damage",
+    "heal",
     "lsm",
     "lsm-options",
     "lsm-errors",

@@ -9,6 +9,7 @@
 //! | [`swarm`] | long random histories under classes of faults that a seed switches on and off, and a liveness phase |
 //! | [`errors`] | the n-th call fails, once and from then on, for every n |
 //! | [`damage`] | every byte, sector and file damaged |
+//! | [`heal`] | damaged segments are written again, from the truth and from a lie |
 //! | [`lsm`] | the same ideas for the tree: histories beside a model, option sets, errors, damage, counts, threads |
 //! | [`planted`] | defects on purpose, which [`quick`] (all suites in small) must notice |
 //!
@@ -33,6 +34,7 @@ pub mod damage;
 mod dice;
 pub mod entries;
 pub mod errors;
+pub mod heal;
 pub mod ledger;
 pub mod lsm;
 pub mod machine;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use stemedb_torture::{
     crash::{self, Plan},
-    damage, errors, lsm, planted, quick,
+    damage, errors, heal, lsm, planted, quick,
     report::Report,
     swarm,
 };
@@ -33,6 +33,12 @@ enum Suite {
     Errors(ErrorsArgs),
     /// Every byte, sector and file damaged.
     Damage(DamageArgs),
+    /// Damaged segments written again, from the truth and from a lie.
+    Heal {
+        /// Every so-manieth byte.
+        #[arg(long, default_value_t = 1)]
+        every: u64,
+    },
     /// Random histories of the LSM tree beside a model, with power cuts.
     Lsm(LsmArgs),
     /// The same history of the tree under many option sets.
@@ -277,6 +283,7 @@ fn main() -> ExitCode {
         Suite::Liar(args) => args.run("liar", &cli.tier),
         Suite::Swarm(args) => args.run(&cli.tier),
         Suite::Damage(args) => args.run(&cli.tier),
+        Suite::Heal { every } => heal::run(&cli.tier, &heal::Options { every }),
         Suite::Planted(PlantedArgs { part, of, only, limit, all_suites }) => {
             let limit = Duration::from_secs(limit);
             planted::run(&cli.tier, &planted::Options { part, of, only, limit, all_suites })

@@ -2,7 +2,7 @@
 
 use stemedb_env::planted::Part;
 
-use crate::{crash, damage, errors, lsm, report::Report, swarm};
+use crate::{crash, damage, errors, heal, lsm, report::Report, swarm};
 
 /// States of the crash enumeration: all sequences of one and two operations, and some of three.
 const STATES: u64 = 60_000;
@@ -27,11 +27,12 @@ type Suite = &'static dyn Fn() -> Result<Report, String>;
 
 const TIER: &str = "quick";
 
-const JOURNAL: [Suite; 5] = [
+const JOURNAL: [Suite; 6] = [
     &|| {
         let options = damage::Options { every: BYTES, pairs: PAIRS, ..damage::Options::default() };
         damage::run(TIER, &options)
     },
+    &|| heal::run(TIER, &heal::Options { every: BYTES as u64 }),
     &|| errors::run(TIER, &errors::Options::default()),
     &|| crash::run("crash", TIER, &crash::Options::new(crash::Plan::honest(3), STATES)),
     &|| swarm::run(TIER, &swarm::Options { twice: 10, ..swarm::Options::new(1, SEEDS) }),
