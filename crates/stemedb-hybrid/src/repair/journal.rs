@@ -185,8 +185,12 @@ impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
     /// damaged segment up to three times that segment, and a scan of the tables that may hold its entries for every 16 MiB of
     /// their rows. Errors: whatever keeps the journal from being read for reasons of the system.
     pub fn repair_journal(&self) -> Result<JournalRepair> {
-        self.journal.verify()?;
+        let checked = self.journal.verify();
         let mut segments = self.journal.damaged_segments();
+        if segments.is_empty() {
+            // A place that the disk refuses is noted, and healed like any other.
+            checked?;
+        }
         // Where the journal begins with its second segment, the first one is missing (or was recycled).
         if self.journal.first_segment() == Some(2) {
             segments.insert(0, 1);

@@ -337,7 +337,7 @@ impl SegmentedJournal {
                         report.entry_bytes += entry.bytes.len() as u64;
                     }
                     Ok(None) => break,
-                    Err(Error::Env(error)) if !heal::is_unreadable(&error) => return Err(Error::Env(error)),
+                    Err(error @ Error::Env(_)) => return Err(error),
                     Err(error) => {
                         report.damage.push(error);
                         next = self.inner.table.lock().after(reader.segment());
