@@ -8,3 +8,5 @@ mod crash;
 mod folders;
 mod repair;
 mod setup;
+mod sidecars;
+mod views;
