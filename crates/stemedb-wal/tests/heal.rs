@@ -433,10 +433,27 @@ fn damaged_compressed_segments_are_written_again_and_a_whole_second_file_is_used
         let base = fs.crash_keeping_all();
         packed(&base, &original[..accepted as usize], &zst);
         let len = base.read_all(&zst).unwrap().len() as u64;
-        // Both are there, the plain one is damaged.
+        // Both are there, and the plain one is damaged when the journal is opened: a crash between the two steps of compressing.
         let image = base.crash_keeping_all();
         image.overwrite(&path, 600, &[0xEE; 300]).unwrap();
+        let (reader, _) = SegmentedJournal::open_read_only(&env_over(&image), Path::new(DIR)).unwrap();
+        read_all(&reader, &model);
+        assert!(image.read_all(&path).is_ok(), "who only reads changes nothing");
+        drop(reader);
         let journal = open(&image, &model);
+        assert!(image.read_all(&path).is_err(), "it is in quarantine");
+        assert_eq!(journal.heal(id, &mut NoEntries).unwrap(), None);
+        judge_whole(&image, journal, &model, id);
+        // The compressed one ends early: somebody's tool was cut short.
+        let image = base.crash_keeping_all();
+        image.truncate(&zst, len / 2).unwrap();
+        let journal = open(&image, &model);
+        assert!(image.read_all(&path).is_ok());
+        judge_whole(&image, journal, &model, id);
+        // Both are there, and the plain one becomes damaged.
+        let image = base.crash_keeping_all();
+        let journal = open(&image, &model);
+        image.overwrite(&path, 600, &[0xEE; 300]).unwrap();
         let report = journal.heal(id, &mut NoEntries).unwrap().unwrap();
         assert_eq!((report.healing, &report.file), (Healing::OtherForm, &zst));
         assert!(image.read_all(&path).is_err());

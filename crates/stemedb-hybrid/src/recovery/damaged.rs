@@ -4,15 +4,12 @@
 //! background. Damage above what the views have flushed loses acknowledged entries, as far as anybody can tell. Then the
 //! open fails and says where; at the operator's word it serves what lies before the damage, and changes nothing.
 
-use stemedb_env::{Env, Lsn, Micros};
+use stemedb_env::Lsn;
 use stemedb_index::Derive;
-use stemedb_lsm::{KvStore, LsmStore};
-use stemedb_wal::{Error as Wal, Healed, Hole, Journal, RecoveryReport, SegmentedJournal};
+use stemedb_wal::{Error as Wal, Healed, Hole, Journal, SegmentedJournal};
 
-use super::{journal_identity, replay};
-use crate::{
-    Error, HybridOptions, Identity, Layout, OpenDamaged, Result, commit::classify, repair::ViewEntries,
-};
+use super::primary::{Replayed, replay};
+use crate::{Error, Result, repair::ViewEntries, view::ViewStore};
 
 /// What is damaged of a journal that was opened at the operator's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,19 +24,8 @@ pub struct DamagedJournal {
     pub holes: Vec<Hole>,
 }
 
-/// A journal, and what became of replaying it.
-pub(super) struct OpenedJournal {
-    pub journal: SegmentedJournal,
-    pub recovery: RecoveryReport,
-    pub replayed: u64,
-    pub recorded: Micros,
-    pub damage: Option<DamagedJournal>,
-    /// Segments that had to be healed before they could be replayed.
-    pub healed: Vec<Healed>,
-}
-
 /// Heals what is known to be damaged, from what the view has on disk.
-fn heal<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) -> Vec<Healed> {
+fn heal<P: ViewStore, D: Derive>(journal: &SegmentedJournal, view: &P, derive: &D) -> Vec<Healed> {
     let mut entries = ViewEntries::new(view, derive);
     let heal = |segment| match journal.heal(segment, &mut entries) {
         Ok(healed) => healed,
@@ -52,7 +38,7 @@ fn heal<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) -> V
 }
 
 /// True if files are damaged or missing: another attempt would find the same.
-fn is_damage(error: &Error) -> bool {
+pub(super) fn is_damage(error: &Error) -> bool {
     match error {
         Error::Journal(error) => {
             matches!(error, Wal::Corruption { .. } | Wal::MissingSegment { .. } | Wal::Foreign { .. })
@@ -62,78 +48,52 @@ fn is_damage(error: &Error) -> bool {
     }
 }
 
-/// Opens the journal and brings the view up to its end.
-pub(super) fn open_journal<D: Derive>(
-    env: &Env,
-    layout: &Layout,
-    identity: &Identity,
-    view: &LsmStore,
+/// Brings a view up to the journal's end, or as far as about `most_bytes` of entries go. What is damaged on the way, and can be
+/// healed from what the view has, is healed: the second result.
+pub(super) fn replay_and_heal<P: ViewStore, D: Derive>(
+    journal: &SegmentedJournal,
+    view: &P,
     derive: &D,
-    options: &HybridOptions,
-) -> Result<OpenedJournal> {
-    let whole = || {
-        let (journal, recovery) = SegmentedJournal::open(
-            env,
-            &layout.wal(),
-            journal_identity(identity),
-            view.flushed_lsn(),
-            options.journal.clone(),
-        )
-        .map_err(classify)?;
-        let mut healed = Vec::new();
-        let (mut replayed, mut recorded) = (0, Micros(i64::MIN));
-        loop {
-            let mut stopped = None;
-            let error = match replay(&journal, view, derive, &mut stopped) {
-                Ok((more, at)) => {
-                    (replayed, recorded) = (replayed + more, recorded.max(at));
-                    match stopped {
-                        Some(error) => error,
-                        None => break,
-                    }
+    most_bytes: u64,
+) -> Result<(Replayed, Vec<Healed>)> {
+    let (mut healed, mut entries) = (Vec::new(), 0);
+    loop {
+        let error = match replay(journal, view, derive, most_bytes) {
+            Ok(mut replayed) => {
+                entries += replayed.entries;
+                match replayed.stopped.take() {
+                    Some(error) => error,
+                    None => return Ok((Replayed { entries, ..replayed }, healed)),
                 }
-                Err(error) => error,
-            };
-            // Damage in front of what is to be replayed, and a single changed byte anywhere, are healed on the spot.
-            let before = healed.len();
-            if is_damage(&error) {
-                healed.extend(heal(&journal, view, derive));
             }
-            if healed.len() == before {
-                return Err(error);
-            }
+            Err(error) => error,
+        };
+        // Damage in front of what is to be replayed, and a single changed byte anywhere, are healed on the spot.
+        let before = healed.len();
+        if is_damage(&error) {
+            healed.extend(heal(journal, view, derive));
         }
-        Ok(OpenedJournal { journal, recovery, replayed, recorded, damage: None, healed })
-    };
-    match whole() {
-        Err(error) if options.open_damaged == OpenDamaged::ReadOnly && is_damage(&error) => {
-            open_at_a_word(env, layout, identity, view, derive, options, &error)
+        if healed.len() == before {
+            return Err(error);
         }
-        opened => opened,
     }
 }
 
-fn open_at_a_word<D: Derive>(
-    env: &Env,
-    layout: &Layout,
-    identity: &Identity,
-    view: &LsmStore,
+/// Brings a view as far as the damage lets it, at the operator's word.
+pub(super) fn replay_to_damage<P: ViewStore, D: Derive>(
+    journal: &SegmentedJournal,
+    view: &P,
     derive: &D,
-    options: &HybridOptions,
-    error: &Error,
-) -> Result<OpenedJournal> {
-    let (journal, recovery) = SegmentedJournal::open_damaged(
-        env,
-        &layout.wal(),
-        journal_identity(identity),
-        options.journal.clone(),
-    )?;
-    let mut stopped = None;
-    let (replayed, recorded) = match replay(&journal, view, derive, &mut stopped) {
+) -> Result<Replayed> {
+    match replay(journal, view, derive, u64::MAX) {
         // Nothing of what is left follows on what the view has; the view itself is whole.
-        Err(error) if is_damage(&error) => (0, Micros(i64::MIN)),
-        replayed => replayed?,
-    };
+        Err(error) if is_damage(&error) => Ok(Replayed::nothing()),
+        replayed => replayed,
+    }
+}
+
+/// Says what is damaged of a journal whose opening has failed with `error`, and that is now opened for reading.
+pub(super) fn tell<P: ViewStore>(journal: &SegmentedJournal, view: &P, error: &Error) -> DamagedJournal {
     let mut holes = Vec::new();
     for segment in journal.damaged_segments() {
         if let Ok(found) = journal.holes(segment) {
@@ -148,14 +108,13 @@ fn open_at_a_word<D: Derive>(
     let durable = durable.max(Some(journal.durable_lsn())).filter(|&lsn| lsn > Lsn::ZERO);
     let cause = format!("the journal is damaged, and it was opened for reading only: {error}");
     tracing::error!(served = %view.published_lsn(), "StorageError: {cause}");
-    let damage = DamagedJournal { cause, served: view.published_lsn(), durable, holes };
-    Ok(OpenedJournal { journal, recovery, replayed, recorded, damage: Some(damage), healed: Vec::new() })
+    DamagedJournal { cause, served: view.published_lsn(), durable, holes }
 }
 
 /// The newest entry, which the view has. Where the journal cannot give it, the view does.
-pub(super) fn last_entry<D: Derive>(
+pub(super) fn last_entry<P: ViewStore, D: Derive>(
     journal: &SegmentedJournal,
-    view: &LsmStore,
+    view: &P,
     derive: &D,
     end: Lsn,
 ) -> Result<Option<Vec<u8>>> {

@@ -4,17 +4,17 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use stemedb_env::Lsn;
 use stemedb_index::{Derive, ViewRow};
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, Op, TableRepair, WriteBatch};
+use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, Op, WriteBatch};
 use stemedb_wal::{EntrySource, RecoveredEntry, Unrecoverable};
 
-use crate::Result;
+use crate::{Result, view::ViewStore};
 
 /// Rows that are held at once.
 const WINDOW_BYTES: usize = 16 << 20;
 
 /// Inverts what a view shows. Each question costs one scan of the tables that may hold the answer, and memory for about
 /// 16 MiB of rows (or for one entry's, if they are more).
-pub(crate) struct ViewEntries<'a, P: KvStore, D> {
+pub(crate) struct ViewEntries<'a, P: ViewStore, D> {
     view: &'a P,
     derive: &'a D,
     window_bytes: usize,
@@ -23,7 +23,7 @@ pub(crate) struct ViewEntries<'a, P: KvStore, D> {
 /// Rows by the entry that wrote them.
 type Rows = BTreeMap<Lsn, Vec<ViewRow>>;
 
-impl<'a, P: TableRepair, D: Derive> ViewEntries<'a, P, D> {
+impl<'a, P: ViewStore, D: Derive> ViewEntries<'a, P, D> {
     pub fn new(view: &'a P, derive: &'a D) -> ViewEntries<'a, P, D> {
         ViewEntries { view, derive, window_bytes: WINDOW_BYTES }
     }
@@ -33,9 +33,10 @@ impl<'a, P: TableRepair, D: Derive> ViewEntries<'a, P, D> {
         // In this order: what the snapshot shows and is flushed by now is in a table by now.
         let snapshot = self.view.snapshot();
         let flushed = self.view.flushed_lsn();
-        let spans = match *lsns.end() <= flushed {
-            true => spans(&self.view.tables(), lsns),
-            // Memtables have no bounds.
+        let parts = self.view.parts();
+        let spans = match *lsns.end() <= flushed && !parts.is_empty() {
+            true => spans(&parts, lsns),
+            // Memtables have no bounds, and not every view has parts.
             false => vec![KeyRange::all()],
         };
         let mut rows = Rows::new();
@@ -97,7 +98,7 @@ impl<'a, P: TableRepair, D: Derive> ViewEntries<'a, P, D> {
     }
 }
 
-impl<P: TableRepair, D: Derive> EntrySource for ViewEntries<'_, P, D> {
+impl<P: ViewStore, D: Derive> EntrySource for ViewEntries<'_, P, D> {
     fn recover(
         &mut self,
         lsns: &RangeInclusive<Lsn>,

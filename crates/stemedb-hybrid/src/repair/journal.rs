@@ -3,24 +3,20 @@
 //! The journal finds the holes, fills them as far as it can by itself, and proves what fills the rest (see
 //! `docs/formats/journal.md`); the views give the entries. Nothing here waits for anybody: readers and writers go on.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use stemedb_env::{Budget, Env, Job, Step, TaskHandle};
+use stemedb_env::{Budget, Job, Step};
 use stemedb_index::Admit;
-use stemedb_lsm::{KvStore, LsmStore, TableRepair};
 use stemedb_wal::{HealError, Healed, Healing, LostHole, SegmentedJournal};
 
 use super::ViewEntries;
-use crate::{EventKind, Events, HybridStore, Result, view::Views};
+use crate::{
+    EventKind, Events, HybridStore, Result,
+    shared::Shared,
+    view::{Backoff, ViewStore, Views},
+};
 
-/// After a failure, before the next try; doubled with each.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest of these pauses.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(3600));
 
 /// A segment that stays damaged, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,15 +42,15 @@ pub struct JournalRepair {
 type Attempt = std::result::Result<Option<Healed>, Unhealed>;
 
 /// Heals segments, one at a time, and says so.
-pub(crate) struct Healer<P, F, D> {
+struct Healer<P, F, D> {
     journal: Arc<SegmentedJournal>,
     views: Arc<Views<P, F>>,
     derive: Arc<D>,
     events: Events,
 }
 
-impl<P: TableRepair, F: KvStore, D: Admit> Healer<P, F, D> {
-    pub fn new(
+impl<P: ViewStore, F: ViewStore, D: Admit> Healer<P, F, D> {
+    fn new(
         journal: Arc<SegmentedJournal>,
         views: Arc<Views<P, F>>,
         derive: Arc<D>,
@@ -74,8 +70,7 @@ impl<P: TableRepair, F: KvStore, D: Admit> Healer<P, F, D> {
                 );
             }
         }
-        let mut entries = ViewEntries::new(&self.views.primary.store, self.derive.as_ref());
-        match self.journal.heal(segment, &mut entries) {
+        match self.write_again(segment) {
             Ok(Some(healed)) => {
                 tell_healed(&self.events, &healed);
                 Ok(Some(healed))
@@ -93,6 +88,15 @@ impl<P: TableRepair, F: KvStore, D: Admit> Healer<P, F, D> {
                 self.events.push(EventKind::RepairFailed, file, cause.clone());
                 Err(Unhealed { segment, holes, cause })
             }
+        }
+    }
+
+    /// From the rows of the view that shows everything.
+    fn write_again(&self, segment: u64) -> std::result::Result<Option<Healed>, HealError> {
+        let (primary, fallback) = (self.views.primary(), self.views.fallback());
+        match fallback.filter(|_| !primary.covers()) {
+            Some(view) => self.journal.heal(segment, &mut ViewEntries::new(&view.store, &*self.derive)),
+            None => self.journal.heal(segment, &mut ViewEntries::new(&primary.store, &*self.derive)),
         }
     }
 }
@@ -120,64 +124,48 @@ fn told(healed: &Healed) -> String {
     text
 }
 
-/// When a segment is to be tried again, and how long it was waited before.
-struct Retry {
-    due: Duration,
-    pause: Duration,
-}
-
 /// The background job: sleeps until the journal tells of damage.
-pub(crate) struct HealJob<P, F, D> {
+pub(crate) struct HealJob<P: ViewStore, F: ViewStore, D: Admit> {
+    shared: Arc<Shared<P, F, D>>,
     healer: Healer<P, F, D>,
-    env: Env,
-    retries: BTreeMap<u64, Retry>,
+    /// Segments that could not be healed, and when each may be tried again.
+    failed: BTreeMap<u64, (Backoff, Duration)>,
 }
 
-impl<P: TableRepair, F: KvStore, D: Admit> HealJob<P, F, D> {
-    /// Starts it. It ends when what is returned is dropped.
-    pub fn start(env: &Env, healer: Healer<P, F, D>) -> Result<Arc<OnceLock<TaskHandle>>> {
-        let journal = Arc::clone(&healer.journal);
-        let job = HealJob { healer, env: env.clone(), retries: BTreeMap::new() };
-        let slot: Arc<OnceLock<TaskHandle>> = Arc::default();
-        let wake = Arc::downgrade(&slot);
-        let task = env.tasks.spawn("stemedb-heal-journal", Box::new(job))?;
-        // Set exactly once, here.
-        let _ = slot.set(task);
-        journal.on_damage(move |_| {
-            if let Some(slot) = wake.upgrade()
-                && let Some(task) = slot.get()
-            {
-                task.wake();
-            }
-        });
-        Ok(slot)
+impl<P: ViewStore, F: ViewStore, D: Admit> HealJob<P, F, D> {
+    pub fn new(shared: Arc<Shared<P, F, D>>) -> HealJob<P, F, D> {
+        let (journal, views) = (Arc::clone(&shared.journal), Arc::clone(&shared.views));
+        let healer = Healer::new(journal, views, Arc::clone(&shared.derive), shared.events.clone());
+        HealJob { shared, healer, failed: BTreeMap::new() }
     }
 }
 
-impl<P: TableRepair, F: KvStore, D: Admit> Job for HealJob<P, F, D> {
+impl<P: ViewStore, F: ViewStore, D: Admit> Job for HealJob<P, F, D> {
     fn step(&mut self, _budget: Budget) -> Step {
-        let now = self.env.clock.monotonic();
-        let damaged = self.healer.journal.damaged_segments();
-        self.retries.retain(|segment, _| damaged.contains(segment));
-        let due = |segment: &&u64| self.retries.get(segment).is_none_or(|retry| retry.due <= now);
+        if self.shared.is_closing() || !self.shared.heals_journal {
+            return Step::Done;
+        }
+        let now = self.shared.env.clock.monotonic();
+        let damaged = self.shared.journal.damaged_segments();
+        self.failed.retain(|segment, _| damaged.contains(segment));
+        let due = |segment: &&u64| self.failed.get(segment).is_none_or(|(_, due)| *due <= now);
         if let Some(&segment) = damaged.iter().find(due) {
             if self.healer.heal(segment).is_err() {
-                let pause = self.retries.get(&segment).map_or(FIRST_PAUSE, |retry| retry.pause * 2);
-                let pause = pause.min(LONGEST_PAUSE);
-                self.retries.insert(segment, Retry { due: now + pause, pause });
+                let (backoff, due) = self.failed.entry(segment).or_insert((BACKOFF, now));
+                *due = now.saturating_add(backoff.failed());
             } else {
-                self.retries.remove(&segment);
+                self.failed.remove(&segment);
             }
             return Step::Again;
         }
-        match self.retries.values().map(|retry| retry.due).min() {
+        match self.failed.values().map(|(_, due)| *due).min() {
             Some(due) => Step::After(due.saturating_sub(now).max(Duration::from_millis(1))),
             None => Step::Idle,
         }
     }
 }
 
-impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
+impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
     /// Reads the whole journal and heals every segment that is damaged or missing, from its own checksums, from other files of
     /// it, and from the primary view. The engine does the same by itself with whatever a reader comes across.
     ///

@@ -9,3 +9,5 @@ mod folders;
 mod journal;
 mod repair;
 mod setup;
+mod sidecars;
+mod views;

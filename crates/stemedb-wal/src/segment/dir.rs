@@ -1,7 +1,7 @@
 //! The journal's folder: names, and opening a segment's file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -167,14 +167,25 @@ impl SegmentDir {
 
     /// Every segment in the folder and in the archive folders.
     pub fn list(&self) -> Result<BTreeMap<u64, Listed>> {
-        let mut found: BTreeMap<u64, Listed> = BTreeMap::new();
-        self.each(&mut |id, listed| {
-            let known = found.entry(id).or_insert(listed);
-            if listed.location.rank() < known.location.rank() {
-                *known = listed;
+        Ok(self.list_with_doubles()?.0)
+    }
+
+    /// The same, and the segments of which the folder has more than one file.
+    pub fn list_with_doubles(&self) -> Result<(BTreeMap<u64, Listed>, Vec<u64>)> {
+        let (mut found, mut doubles) = (BTreeMap::<u64, Listed>::new(), Vec::new());
+        self.each(&mut |id, listed| match found.entry(id) {
+            Entry::Vacant(free) => _ = free.insert(listed),
+            Entry::Occupied(mut known) => {
+                let other = known.get().location;
+                if listed.location.folder == 0 && other.folder == 0 {
+                    doubles.push(id);
+                }
+                if listed.location.rank() < other.rank() {
+                    known.insert(listed);
+                }
             }
         })?;
-        Ok(found)
+        Ok((found, doubles))
     }
 
     /// Every file that holds segment `id`, the one that counts first.

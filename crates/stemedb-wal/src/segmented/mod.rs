@@ -4,6 +4,7 @@ mod birth;
 mod heal;
 mod inner;
 mod last;
+mod pick;
 mod reader;
 mod recover;
 mod release;
@@ -24,6 +25,7 @@ use stemedb_env::{Env, Lsn, frame::Chain};
 pub use heal::{
     EntrySource, HealError, Healed, Healing, Hole, LostHole, NoEntries, RecoveredEntry, Unrecoverable,
 };
+pub use pick::{JournalMark, PickedEntries};
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
 pub use ticket::AppendTicket;
@@ -126,6 +128,7 @@ impl SegmentedJournal {
             unsettled: None,
             tail_frames: 0,
             recycled_lsn: Lsn::ZERO,
+            doubles: Vec::new(),
         };
         let inner = Inner::new(env, dir, options, found, Purpose::Serve { flushed: Lsn::ZERO });
         inner.writer.lock().begin(&inner, &[])?;
@@ -162,12 +165,15 @@ impl SegmentedJournal {
         }
         let adopted = std::mem::take(&mut found.adopted);
         let eager = !adopted.is_empty() || found.cut.is_some() || found.unsettled.is_some();
+        let doubles = std::mem::take(&mut found.doubles);
         let inner = Inner::new(env, dir, options, found, purpose);
         if eager {
             // Entries whose durability nothing proves must be durable before anybody can see them.
             inner.writer.lock().begin(&inner, &adopted)?;
         }
-        Ok((SegmentedJournal::start(inner)?, report))
+        let journal = SegmentedJournal::start(inner)?;
+        journal.decide_doubles(&doubles)?;
+        Ok((journal, report))
     }
 
     /// Opens whatever is left of a journal for reading, without knowing whose it is. Missing segments are reported, not
@@ -176,9 +182,7 @@ impl SegmentedJournal {
         let identity = SegmentDir::discover(&env.fs, dir)?;
         let options = JournalOptions::default();
         let dir = segment_dir(env, dir, identity, &options);
-        let found = recover(&dir, Purpose::ReadOnly)?;
-        let report = report_of(&found);
-        Ok((SegmentedJournal::start(Inner::new(env, dir, options, found, Purpose::ReadOnly))?, report))
+        SegmentedJournal::start_to_read(env, dir, options, Purpose::ReadOnly)
     }
 
     /// Opens a journal that [`SegmentedJournal::open`] refuses, for reading what is left: whatever is damaged or missing is
@@ -191,9 +195,21 @@ impl SegmentedJournal {
         options: JournalOptions,
     ) -> Result<(SegmentedJournal, RecoveryReport)> {
         let dir = segment_dir(env, dir, identity, &options);
-        let found = recover(&dir, Purpose::Damaged)?;
+        SegmentedJournal::start_to_read(env, dir, options, Purpose::Damaged)
+    }
+
+    fn start_to_read(
+        env: &Env,
+        dir: SegmentDir,
+        options: JournalOptions,
+        purpose: Purpose,
+    ) -> Result<(SegmentedJournal, RecoveryReport)> {
+        let mut found = recover(&dir, purpose)?;
         let report = report_of(&found);
-        Ok((SegmentedJournal::start(Inner::new(env, dir, options, found, Purpose::Damaged))?, report))
+        let doubles = std::mem::take(&mut found.doubles);
+        let journal = SegmentedJournal::start(Inner::new(env, dir, options, found, purpose))?;
+        journal.decide_doubles(&doubles)?;
+        Ok((journal, report))
     }
 
     fn start(inner: Inner) -> Result<SegmentedJournal> {

@@ -70,6 +70,8 @@ pub(crate) struct Found {
     pub tail_frames: u64,
     /// Entries up to here were recycled after every view had flushed them.
     pub recycled_lsn: Lsn,
+    /// Segments of which the folder has more than one file.
+    pub doubles: Vec<u64>,
 }
 
 /// Whether losses are errors (to serve) or findings (to rebuild what is left).
@@ -90,9 +92,9 @@ impl Purpose {
 }
 
 pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
-    let listed = match dir.fs.metadata(&dir.path)? {
-        Some(metadata) if metadata.is_dir => dir.list()?,
-        _ => BTreeMap::new(),
+    let (listed, doubles) = match dir.fs.metadata(&dir.path)? {
+        Some(metadata) if metadata.is_dir => dir.list_with_doubles()?,
+        _ => Default::default(),
     };
     if listed.is_empty() {
         return Err(nothing_left(dir));
@@ -170,6 +172,7 @@ pub(crate) fn recover(dir: &SegmentDir, purpose: Purpose) -> Result<Found> {
         unreadable,
         tail_frames: scan.frames,
         recycled_lsn,
+        doubles,
     })
 }
 

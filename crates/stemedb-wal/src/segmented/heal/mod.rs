@@ -293,6 +293,39 @@ impl SegmentedJournal {
     }
 }
 
+impl SegmentedJournal {
+    /// Of segments with more than one file, decides which one counts: one that is whole.
+    ///
+    /// A crash between the two steps of compressing a segment leaves both files, and the plain one need not be what it was:
+    /// its removal may be under way, and a file system that does not order data and its own journal (ext4 with
+    /// `data=writeback`, or without a journal) may have given its blocks to another file already. The other way round, an operator's
+    /// tool that was cut short leaves a compressed file that ends early. Cost: one pass over the files of such a segment.
+    pub(super) fn decide_doubles(&self, segments: &[u64]) -> Result<()> {
+        for &segment in segments {
+            if !self.inner.is_read_only {
+                match self.heal(segment, &mut NoEntries) {
+                    Ok(None) | Err(HealError::Lost { .. } | HealError::NoSegment { .. }) => continue,
+                    Ok(Some(healed)) => {
+                        tracing::warn!(segment, file = %healed.file.display(), "of two files of a segment one is damaged; the other one counts");
+                        continue;
+                    }
+                    // Where nothing can be written it may still be read.
+                    Err(HealError::Journal(error)) => tracing::warn!(segment, %error, "a damaged file stays"),
+                }
+            }
+            let examined = examine(&self.inner, segment)?;
+            let whole = examined.contents.iter().find(|content| content.is_whole());
+            if let Some(Content { listed: Some(listed), header: Some(header), .. }) = whole
+                && !examined.present().is_some_and(Content::is_whole)
+            {
+                self.inner.table.lock().replaced(segment, listed.location, *header);
+                self.inner.damage.forget(segment);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Refuses segments that were never there, or were recycled.
 fn check_known(inner: &Inner, segment: u64) -> std::result::Result<(), HealError> {
     let recycled = inner.writer.lock().recycled_lsn;
