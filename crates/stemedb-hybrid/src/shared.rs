@@ -51,7 +51,6 @@ impl<P: ViewStore, F: ViewStore, D: Admit> Shared<P, F, D> {
         halt: &Arc<Halt<SegmentedJournal, P, F, D>>,
         events: Events,
         sidecars: Arc<Sidecars>,
-        heals_journal: bool,
     ) -> Shared<P, F, D> {
         Shared {
             env,
@@ -64,11 +63,16 @@ impl<P: ViewStore, F: ViewStore, D: Admit> Shared<P, F, D> {
             halt: Arc::clone(halt),
             events,
             sidecars,
-            heals_journal,
+            heals_journal: true,
             building: Mutex::new(None),
             keepers: OnceLock::new(),
             closing: AtomicBool::new(false),
         }
+    }
+
+    /// Says whether damaged segments are written again.
+    pub fn healing_journal(self, heals_journal: bool) -> Shared<P, F, D> {
+        Shared { heals_journal, ..self }
     }
 
     /// Jobs end at their next step.

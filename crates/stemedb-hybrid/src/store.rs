@@ -152,7 +152,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         let halt =
             Arc::new(Halt::new(Arc::clone(&parts.journal), Arc::clone(&views), Arc::clone(&parts.derive)));
         let ender = parts.env.tasks.spawn("stemedb-resume", Box::new(EndHalt { halt: Arc::clone(&halt) }))?;
-        let shared = Arc::new(Shared::new(
+        let shared = Shared::new(
             parts.env.clone(),
             parts.layout.clone(),
             parts.identity.database,
@@ -160,8 +160,8 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             &halt,
             parts.events.clone(),
             Arc::clone(&parts.sidecars),
-            parts.heals_journal,
-        ));
+        );
+        let shared = Arc::new(shared.healing_journal(parts.heals_journal));
         let keepers = Arc::new(keepers(&parts.env, &shared)?);
         let _ = shared.keepers.set(Arc::downgrade(&keepers));
         views.on_trouble({
