@@ -78,6 +78,8 @@ pub enum Bug {
     LsmRangeRemovalCutShort,
     /// Rows that are ingested are put below older ones that still lie in level 0.
     LsmIngestBelowLevel0,
+    /// Reading everything back leaves the filters of tables out.
+    LsmScrubSkipsFilters,
 }
 
 /// A part of the engine that has suites of its own.
@@ -100,7 +102,7 @@ impl Part {
 }
 
 /// Every defect, for a driver that goes through them.
-pub const ALL: [Bug; 35] = [
+pub const ALL: [Bug; 36] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -136,6 +138,7 @@ pub const ALL: [Bug; 35] = [
     Bug::LsmFilterHidesRangeRemoval,
     Bug::LsmRangeRemovalCutShort,
     Bug::LsmIngestBelowLevel0,
+    Bug::LsmScrubSkipsFilters,
 ];
 
 impl Bug {

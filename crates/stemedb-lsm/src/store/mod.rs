@@ -7,6 +7,7 @@
 //! ```
 
 mod admission;
+mod check;
 mod checkpoint;
 mod core;
 mod files;
@@ -24,7 +25,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 pub use self::{admission::DelayCause, files::Damage, snapshot::LsmSnapshot};
 pub(crate) use self::{
-    core::{Change, Core},
+    core::{Change, Core, State},
     files::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
     snapshot::SnapshotInner,
 };

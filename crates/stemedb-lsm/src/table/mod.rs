@@ -28,6 +28,7 @@ pub(crate) use cursor::{Bounds, RunCursor};
 pub(crate) use heads::head;
 pub(crate) use meta::{TableMeta, decode_meta, encode_meta};
 pub(crate) use pack::Room;
+pub use reader::{CheckEnd, CheckedPiece, TableCheck};
 pub(crate) use reader::{Found, Table, TableContext};
 pub(crate) use run::Run;
 

@@ -1,7 +1,10 @@
 //! An open table.
 
+mod check;
 mod many;
 mod verify;
+
+pub use check::{CheckEnd, CheckedPiece, TableCheck};
 
 use std::{
     cell::RefCell,
