@@ -1,6 +1,7 @@
 //! What the journal's handles, readers and background jobs share.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::PathBuf,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub(super) counters: Counters,
     /// Released segments that are there and could not be read at the open.
     pub(super) unreadable: Vec<Error>,
+    /// Segments that a check has found damaged since.
+    pub(super) damaged: Mutex<BTreeMap<u64, Error>>,
     /// Held by one release from its look at the table to its last rename.
     pub(super) releasing: Mutex<()>,
     pub(super) spares: Mutex<Spares>,
@@ -100,6 +103,7 @@ impl Inner {
             durable_moved: Gate::new(),
             counters: Counters::default(),
             unreadable: found.unreadable,
+            damaged: Mutex::new(BTreeMap::new()),
             releasing: Mutex::new(()),
             spares: Mutex::new(Spares::default()),
             names_in_doubt: AtomicBool::new(false),

@@ -1,6 +1,7 @@
 //! The journal of one machine: segment files in a folder.
 
 mod birth;
+mod check;
 mod inner;
 mod last;
 mod reader;
@@ -20,6 +21,7 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use stemedb_env::{Env, Lsn, frame::Chain};
 
+pub use check::{SegmentCheck, SegmentEnd, SegmentFile, SegmentPiece};
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
 pub use ticket::AppendTicket;
