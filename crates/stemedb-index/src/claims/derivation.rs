@@ -41,6 +41,8 @@ pub(super) fn parse_entry_value(value: &[u8]) -> Result<(Micros, u32)> {
 
 impl Derive for Claims {
     const VERSION: u32 = 1;
+    // Keys have a position; those that have not (`by_id`, `derived`) have the id of a claim, and a claim is admitted once.
+    const WRITE_ONCE: bool = true;
 
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()> {
         let entry = Entry::parse(lsn, entry)?;

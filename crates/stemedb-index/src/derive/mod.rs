@@ -20,6 +20,10 @@ pub trait Derive: Send + Sync + 'static {
     /// Changes whenever the same entry would give other rows. Stands in every table.
     const VERSION: u32;
 
+    /// Every key is written once and never removed: of each there is one version at most. The engine relies on it for speed
+    /// alone, and proves it where an answer depends on it.
+    const WRITE_ONCE: bool = false;
+
     /// Appends the rows of an entry. Pure: the same LSN and bytes give the same rows, for ever.
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()>;
 
