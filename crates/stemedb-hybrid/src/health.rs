@@ -4,6 +4,8 @@ use std::fmt;
 
 use stemedb_env::Lsn;
 
+use crate::ScrubStatus;
+
 /// State of one view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewHealth {
@@ -56,6 +58,8 @@ pub struct Health {
     pub published: Lsn,
     /// Last entry that survives in the primary view without the journal.
     pub flushed: Lsn,
+    /// How the reading of every file goes; `None` in an engine without files.
+    pub scrub: Option<ScrubStatus>,
 }
 
 impl Health {

@@ -4,6 +4,7 @@
 //! commit ─▶ commit/   admit ─▶ journal frame ─▶ sync ─▶ derive ─▶ apply ─▶ publish ─▶ ack(LSN)
 //! open   ─▶ recovery/ identity, lock, journal, views, replay of what the views have not flushed
 //! repair ─▶ repair/   a damaged table from the journal; every view from the journal
+//! scrub  ─▶ scrub/    every byte of every file, read back and checked
 //! read   ─▶ view/     a snapshot of the first healthy view that has reached the LSN
 //! ```
 //!
@@ -25,6 +26,7 @@ mod options;
 mod recovery;
 mod repair;
 mod root;
+mod scrub;
 mod stats;
 mod store;
 mod view;
@@ -39,6 +41,7 @@ pub use options::HybridOptions;
 pub use recovery::{OpenReport, OpenedStore};
 pub use repair::{RebuildProgress, RebuildReport, rebuild, salvage};
 pub use root::StateRoot;
+pub use scrub::{ClassCount, FINDINGS_KEPT, FileClass, Finding, ScrubOptions, ScrubReport, ScrubStatus};
 pub use stats::Stats;
 pub use stemedb_env::Lsn;
 pub use store::{ClaimEngine, HybridStore, LsmEngine, Verified};

@@ -7,12 +7,13 @@ use std::{
 
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
 use stemedb_index::{Admit, Claims};
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmStore, MemStore, Value};
+use stemedb_lsm::{KvStore, LsmStore, MemStore, Value};
 use stemedb_wal::{CommitOptions, CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
-    Error, Events, Health, Identity, Layout, Result, StateRoot, Stats, ViewSnapshot,
+    Events, Health, Identity, Layout, Result, StateRoot, Stats, ViewSnapshot,
     commit::{CommitTicket, EndHalt, Halt, Stages, Wakes, refusal},
+    scrub::Scrubber,
     view::{View, Views},
 };
 
@@ -26,7 +27,8 @@ pub type ClaimEngine = LsmEngine<Claims>;
 /// Opened and created by `HybridStore::<LsmStore, MemStore, D>::open` and `create`. All methods may be called from any
 /// thread.
 pub struct HybridStore<P: KvStore, F: KvStore, D: Admit> {
-    // Dropped first: it runs on a thread of its own and uses the rest.
+    // Dropped first: they run on threads of their own and use the rest.
+    pub(crate) scrubber: Option<Scrubber>,
     releaser: Arc<Releaser>,
     queue: CommitQueue<Stages<SegmentedJournal, P, F, D>>,
     pub(crate) journal: Arc<SegmentedJournal>,
@@ -121,6 +123,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
         let wakes = Wakes { after_publish: wake, after_halt: Box::new(move || ender.wake()) };
         let stages = Stages::new(halt, Arc::clone(&parts.env.clock), parts.recorded, wakes);
         Ok(HybridStore {
+            scrubber: None,
             releaser,
             queue: CommitQueue::new(
                 stages,
@@ -205,6 +208,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
             durable: self.durable_lsn(),
             published: self.published_lsn(),
             flushed: self.views.flushed(),
+            scrub: self.scrubber.as_ref().map(Scrubber::status),
         }
     }
 
@@ -220,20 +224,12 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
         Ok(self.views.primary.store.compact()?)
     }
 
-    /// Reads everything back and checks it: the journal's frames and the primary view's blocks. The first damage found is
-    /// the error.
-    pub fn verify(&self) -> Result<Verified> {
-        let journal = self.journal.verify()?;
-        if let Some(damage) = journal.damage.into_iter().next() {
-            return Err(Error::Journal(damage));
-        }
-        let rows = self.views.primary.store.verify()?;
-        Ok(Verified { entries: journal.entries, entry_bytes: journal.entry_bytes, rows })
-    }
-
-    /// One number for the content of the view that answers. Cost: a full scan.
+    /// One number for the content of the view that answers, with the LSN that it is of.
+    ///
+    /// Cost: where the derivation's keys are written once, the tables that no call has seen before (or merges of such), and the
+    /// memtables; else a full scan.
     pub fn state_root(&self) -> Result<StateRoot> {
-        state_root(&self.snapshot()?)
+        crate::root::of_view::<D, _>(&self.snapshot()?)
     }
 
     /// Waits for background work that closing must not cut off, and says in the journal that everything is durable.
@@ -242,6 +238,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// If the views need nothing of the journal any more, the next open finds a new segment. Where files are used again it
     /// then has nothing to read; where every entry is kept it still reads the last group, for its time.
     pub fn close(self) -> Result<()> {
+        drop(self.scrubber);
         drop(self.releaser);
         let flushed = self.views.flushed();
         let is_idle = flushed >= self.journal.durable_lsn() && self.journal.read_only().is_none();
@@ -269,6 +266,7 @@ impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
             fallback_reads: self.views.fallback_reads(),
             durable: self.durable_lsn(),
             published: self.published_lsn(),
+            scrub: self.scrub_status(),
         }
     }
 }
@@ -282,14 +280,4 @@ pub struct Verified {
     pub entry_bytes: u64,
     /// Rows in the primary view.
     pub rows: u64,
-}
-
-/// The root of everything that a snapshot shows.
-pub(crate) fn state_root<S: KvSnapshot>(snapshot: &S) -> Result<StateRoot> {
-    let mut root = StateRoot::empty();
-    let mut rows = snapshot.scan(&KeyRange::all(), Direction::Forward);
-    while rows.advance()? {
-        root.add(rows.key(), rows.value());
-    }
-    Ok(root)
 }

@@ -79,7 +79,7 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             LsmStore::create(env.clone(), &layout.kv(), identity.database, lsm_options::<D>(&options.lsm))?;
         fs.sync_dir(dir)?;
         identity.write(fs, &layout)?;
-        HybridStore::assemble(Parts {
+        let mut store = HybridStore::assemble(Parts {
             env: env.clone(),
             layout,
             identity,
@@ -91,7 +91,9 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             recorded: Micros(i64::MIN),
             commit: options.commit.clone(),
             events: Events::new(Arc::clone(&env.clock)),
-        })
+        })?;
+        store.start_scrub(env, options.scrub)?;
+        Ok(store)
     }
 
     /// Opens the database in a folder. Fails with [`Error::NotADatabase`] where none was created.
@@ -132,7 +134,7 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             fs.remove(&mark)?;
         }
         let report = OpenReport { journal: recovery, replayed, rebuilt, damaged_tables };
-        let store = HybridStore::assemble(Parts {
+        let mut store = HybridStore::assemble(Parts {
             env: env.clone(),
             layout,
             identity,
@@ -145,6 +147,7 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             commit: options.commit.clone(),
             events: Events::new(Arc::clone(&env.clock)),
         })?;
+        store.start_scrub(env, options.scrub)?;
         Ok((store, report))
     }
 }

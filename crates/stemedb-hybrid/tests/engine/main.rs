@@ -7,4 +7,6 @@ mod commit;
 mod crash;
 mod folders;
 mod repair;
+mod root;
+mod scrub;
 mod setup;
