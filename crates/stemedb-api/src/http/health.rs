@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 
-use super::{App, Problem, reply};
+use super::{App, Problem, reply, storage::ScrubJson};
 use crate::errors::Code;
 
 #[derive(Serialize)]
@@ -21,6 +21,8 @@ struct HealthJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback: Option<String>,
     writable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scrub: Option<ScrubJson>,
 }
 
 /// `GET /v1/health`: always 200, because it describes; `/readyz` judges.
@@ -41,6 +43,7 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         primary: health.primary.to_string(),
         fallback: health.fallback.as_ref().map(ToString::to_string),
         writable: health.read_only.is_none(),
+        scrub: health.scrub.as_ref().map(ScrubJson::from),
     };
     reply::json(StatusCode::OK, Some(health.published), &json)
 }

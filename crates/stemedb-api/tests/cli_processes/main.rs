@@ -15,3 +15,4 @@ mod rebuilds;
 mod salvages;
 mod server;
 mod stops;
+mod verifies;
