@@ -248,7 +248,7 @@ impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
     /// Reads every file back and checks it, in this thread and without rests; see `docs/design/scrub.md`. Damage is told by the
     /// report, by events and by the lists from which repairs are made; it is not an error.
     ///
-    /// Errors: [`Error::Env`] if a folder cannot be listed. Cost: every byte of every file from the disk.
+    /// Errors: [`crate::Error::Env`] if a folder cannot be listed. Cost: every byte of every file from the disk.
     pub fn scrub_now(&self) -> Result<ScrubReport> {
         match &self.scrubber {
             Some(scrubber) => scrubber.run(),
