@@ -13,7 +13,10 @@ use super::{
     Ground,
     files::{FileClass, Item},
 };
-use crate::{Error, Identity, Result};
+use crate::{
+    Error, Identity, Result,
+    sidecar::{SidecarCheck, SidecarEnd},
+};
 
 /// A check under way.
 pub(super) enum Check {
@@ -21,6 +24,7 @@ pub(super) enum Check {
     Small,
     Segment(Box<SegmentCheck>),
     Table(Box<TableCheck>),
+    Sidecar(Box<SidecarCheck>),
     Through(Through),
     /// Nothing to read: the file is not of the database any more.
     Gone,
@@ -39,6 +43,13 @@ pub(super) struct Piece {
     pub end: Option<End>,
     /// Damage that has been mended already, or could not be.
     pub damage: Vec<Damage>,
+}
+
+impl Piece {
+    /// The file is not of the database any more.
+    fn gone() -> Piece {
+        Piece { end: Some(End::Gone), ..Piece::default() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +117,13 @@ impl Check {
                 Some(check) => Check::Table(Box::new(check)),
                 None => Check::Gone,
             },
-            FileClass::Sidecar | FileClass::Fallback | FileClass::Quarantine | FileClass::Other => {
+            FileClass::Sidecar => {
+                match item.path.file_name().and_then(|name| ground.sidecars.check(name.to_str()?)) {
+                    Some(check) => Check::Sidecar(Box::new(check)),
+                    None => Check::Gone,
+                }
+            }
+            FileClass::Fallback | FileClass::Quarantine | FileClass::Other => {
                 match ground.env.fs.open_past_cache(&item.path) {
                     Err(error) if error.is_not_found() => Check::Gone,
                     file => Check::Through(Through { file: file?, at: 0, room: AlignedBuffer::new() }),
@@ -123,7 +140,7 @@ impl Check {
         bytes: u64,
     ) -> std::result::Result<Piece, Trouble> {
         Ok(match self {
-            Check::Gone => Piece { end: Some(End::Gone), ..Piece::default() },
+            Check::Gone => Piece::gone(),
             Check::Small => small(ground, item.class)?,
             Check::Segment(check) => {
                 let piece = check.step(bytes).map_err(Error::from)?;
@@ -140,7 +157,11 @@ impl Check {
                 }
             }
             Check::Table(check) => {
-                let piece = check.step(bytes).map_err(Error::from)?;
+                let piece = match check.step(bytes) {
+                    // Its folder may be that of another view by now.
+                    Err(_) if !ground.tree.has_checked(check) => return Ok(Piece::gone()),
+                    piece => piece.map_err(Error::from)?,
+                };
                 Piece {
                     bytes: piece.bytes,
                     rereads: piece.rereads,
@@ -155,8 +176,32 @@ impl Check {
                     ..Piece::default()
                 }
             }
+            Check::Sidecar(check) => {
+                let piece = check.step(bytes).map_err(Error::from)?;
+                let (bytes, rereads) = (piece.bytes, piece.rereads);
+                let end = match piece.end {
+                    None => None,
+                    Some(SidecarEnd::Whole) => Some(End::Whole),
+                    Some(SidecarEnd::Gone) => Some(End::Gone),
+                    Some(SidecarEnd::Damaged { file, problem }) => {
+                        let error = Error::BadSidecar { file: file.clone(), problem };
+                        let damage = Damage { error, file, offset: None, healed: false };
+                        return Err(Trouble::Damage(Box::new(damage)));
+                    }
+                };
+                Piece { bytes, rereads, end, ..Piece::default() }
+            }
             Check::Through(through) => through.step(bytes)?,
         })
+    }
+
+    /// Whoever could make the file again is told that the system cannot read it.
+    pub(super) fn give_up(&self, ground: &Ground, item: &Item, offset: u64) {
+        match self {
+            Check::Table(_) => ground.tree.note_unreadable(item.key.number, offset),
+            Check::Sidecar(check) => check.give_up(),
+            Check::Gone | Check::Small | Check::Segment(_) | Check::Through(_) => {}
+        }
     }
 }
 
@@ -202,13 +247,18 @@ fn small(ground: &Ground, class: FileClass) -> std::result::Result<Piece, Troubl
                 refused => return Err(refused),
             },
         },
-        _ => match ground.tree.check_manifest() {
-            Ok(bytes) => (piece.bytes, piece.files) = (bytes, 2),
+        _ => match ground.tree.check_state() {
+            _ if !ground.tree.is_settled() => return Ok(Piece::gone()),
+            Ok(bytes) => (piece.bytes, piece.files) = (bytes, ground.tree.state_files().len() as u64),
             Err(error) => match Trouble::of(error.into()) {
                 Trouble::Damage(damage) => {
                     let Damage { error, file, offset, .. } = *damage;
                     let mended =
-                        ground.tree.renew_manifest("damaged; what it said was known and stands in a new one");
+                        ground.tree.renew_state("damaged; what it said was known and stands in a new one");
+                    if mended.is_err() && !ground.tree.is_settled() {
+                        // The view is given up, and its files with it.
+                        return Ok(Piece::gone());
+                    }
                     piece.damage.push(mend(error, file, offset, mended.map_err(Error::from)));
                 }
                 refused => return Err(refused),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Ground;
-use crate::Result;
+use crate::{Result, sidecar::is_sidecar_name};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,7 +54,7 @@ impl FileClass {
 
     /// True if what is read is also checked; of others only that the disk can read them is known.
     pub fn is_checked(self) -> bool {
-        !matches!(self, FileClass::Sidecar | FileClass::Fallback | FileClass::Quarantine | FileClass::Other)
+        !matches!(self, FileClass::Fallback | FileClass::Quarantine | FileClass::Other)
     }
 }
 
@@ -116,12 +116,16 @@ pub(super) fn list(ground: &Ground) -> Result<Vec<Item>> {
     });
     known.insert(path);
     let mut bytes = 0;
-    for path in ground.tree.manifest_files() {
+    let state_files = ground.tree.state_files();
+    let has_state = !state_files.is_empty();
+    for path in state_files {
         bytes += len(&path)?;
         known.insert(path);
     }
-    let path = ground.layout.kv();
-    items.push(Item { key: single(MANIFEST, ""), class: FileClass::Manifest, path, bytes });
+    if has_state {
+        let path = ground.layout.kv();
+        items.push(Item { key: single(MANIFEST, ""), class: FileClass::Manifest, path, bytes });
+    }
     for file in ground.journal.segment_files()? {
         let class = if file.packed { FileClass::PackedSegment } else { FileClass::Segment };
         let key = Key { rank: SEGMENT, number: file.id, name: String::new() };
@@ -136,6 +140,7 @@ pub(super) fn list(ground: &Ground) -> Result<Vec<Item>> {
     }
     known.insert(ground.layout.scrub());
     rest(ground, &known, &mut items)?;
+    far(ground, &mut items);
     items.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(items)
 }
@@ -162,24 +167,44 @@ fn rest(ground: &Ground, known: &BTreeSet<PathBuf>, items: &mut Vec<Item>) -> Re
                 continue;
             }
             let key = Key { rank: REST, number: 0, name: within.to_string_lossy().into_owned() };
-            items.push(Item { key, class: class_of(within), path, bytes: entry.metadata.len });
+            items.push(Item { key, class: class_of(within, &entry.name), path, bytes: entry.metadata.len });
         }
     }
     Ok(())
+}
+
+/// The fallback view where it lies outside of the data directory. Another disk that does not answer must not keep the scrubber
+/// from this one.
+fn far(ground: &Ground, items: &mut Vec<Item>) {
+    let Some(far) = &ground.far else { return };
+    let entries = match ground.env.fs.list(&far.dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            if !error.is_not_found() {
+                tracing::warn!(%error, "the folder of the fallback view cannot be listed");
+            }
+            return;
+        }
+    };
+    for entry in entries.into_iter().filter(|entry| !entry.metadata.is_dir && (far.owns)(&entry.name)) {
+        let path = far.dir.join(&entry.name);
+        let key = Key { rank: REST, number: 0, name: path.to_string_lossy().into_owned() };
+        items.push(Item { key, class: FileClass::Fallback, path, bytes: entry.metadata.len });
+    }
 }
 
 /// True for files that are being made, or wait for their removal.
 fn changes_by_itself(within: &Path, name: &str) -> bool {
     let in_folder = |folder: &str| within.starts_with(folder);
     name.ends_with(".tmp")
-        || (in_folder("kv") && (name.ends_with(".sst") || name.ends_with(".spill") || name.starts_with("MANIFEST-")))
+        || (in_folder("kv") && (name.ends_with(".sst") || name.ends_with(".spill") || name == "CURRENT" || name.starts_with("MANIFEST-")))
         // Released, packed or renamed since the list of segments was made.
         || (in_folder("wal") && (name.starts_with("live.") || name.starts_with("segment.")))
 }
 
-fn class_of(within: &Path) -> FileClass {
+fn class_of(within: &Path, name: &str) -> FileClass {
     match within.iter().next().and_then(|first| first.to_str()) {
-        Some("sidecar") => FileClass::Sidecar,
+        Some("sidecar") if is_sidecar_name(name) => FileClass::Sidecar,
         Some("fallback") => FileClass::Fallback,
         Some("quarantine") => FileClass::Quarantine,
         _ => FileClass::Other,

@@ -23,11 +23,15 @@ use parking_lot::Mutex;
 pub use round::{ClassCount, FINDINGS_KEPT, Finding, ScrubReport};
 use stemedb_env::{Env, Micros, TaskHandle};
 use stemedb_index::Admit;
-use stemedb_lsm::{KvStore, LsmStore, TableCheck, TableRepair};
+use stemedb_lsm::TableCheck;
 use stemedb_wal::SegmentedJournal;
 
 use self::{job::ScrubJob, round::Round};
-use crate::{Events, HybridStore, Identity, Layout, Result, Verified, view::Views};
+use crate::{
+    Error, Events, HybridStore, Identity, Layout, Result, Verified,
+    sidecar::Sidecars,
+    view::{ViewStore, Views},
+};
 
 /// Bytes read at once by a round that nobody paces.
 const UNPACED_BYTES: u64 = 1 << 20;
@@ -69,46 +73,69 @@ pub struct ScrubStatus {
     pub late: bool,
 }
 
-/// What the primary view shows of its files.
+/// What the primary view shows of its files. Nothing while it is being derived again: then its folder is somebody else's, or has
+/// no complete files.
 pub(crate) trait ScrubbedTree: Send + Sync {
+    /// False while the primary view is being derived again.
+    fn is_settled(&self) -> bool;
     /// Numbers and lengths of the live tables.
     fn table_files(&self) -> Vec<(u64, u64)>;
     /// The files beside tables that hold its present state.
-    fn manifest_files(&self) -> Vec<PathBuf>;
-    /// See [`LsmStore::check_table`].
+    fn state_files(&self) -> Vec<PathBuf>;
+    /// See [`ViewStore::check_part`].
     fn check_table(&self, file: u64) -> Option<TableCheck>;
-    /// See [`LsmStore::check_manifest`].
-    fn check_manifest(&self) -> stemedb_lsm::Result<u64>;
-    /// See [`LsmStore::renew_manifest`].
-    fn renew_manifest(&self, reason: &str) -> stemedb_lsm::Result<()>;
-    /// See [`LsmStore::note_unreadable`].
+    /// See [`ViewStore::has_checked`].
+    fn has_checked(&self, check: &TableCheck) -> bool;
+    /// See [`ViewStore::check_state`].
+    fn check_state(&self) -> stemedb_lsm::Result<u64>;
+    /// See [`ViewStore::renew_state`].
+    fn renew_state(&self, reason: &str) -> stemedb_lsm::Result<()>;
+    /// See [`ViewStore::note_unreadable`].
     fn note_unreadable(&self, file: u64, offset: u64);
 }
 
-impl<F: KvStore> ScrubbedTree for Views<LsmStore, F> {
-    fn table_files(&self) -> Vec<(u64, u64)> {
-        self.primary.store.tables().into_iter().map(|table| (table.file, table.bytes)).collect()
+impl<P: ViewStore, F: ViewStore> ScrubbedTree for Views<P, F> {
+    fn is_settled(&self) -> bool {
+        !self.primary_is_in_trouble()
     }
 
-    fn manifest_files(&self) -> Vec<PathBuf> {
-        self.primary.store.manifest_files()
+    fn table_files(&self) -> Vec<(u64, u64)> {
+        match self.is_settled() {
+            true => self.primary().store.parts().into_iter().map(|part| (part.file, part.bytes)).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    fn state_files(&self) -> Vec<PathBuf> {
+        if self.is_settled() { self.primary().store.state_files() } else { Vec::new() }
     }
 
     fn check_table(&self, file: u64) -> Option<TableCheck> {
-        self.primary.store.check_table(file)
+        self.primary().store.check_part(file).filter(|_| self.is_settled())
     }
 
-    fn check_manifest(&self) -> stemedb_lsm::Result<u64> {
-        self.primary.store.check_manifest()
+    fn has_checked(&self, check: &TableCheck) -> bool {
+        self.is_settled() && self.primary().store.has_checked(check)
     }
 
-    fn renew_manifest(&self, reason: &str) -> stemedb_lsm::Result<()> {
-        self.primary.store.renew_manifest(reason)
+    fn check_state(&self) -> stemedb_lsm::Result<u64> {
+        self.primary().store.check_state()
+    }
+
+    fn renew_state(&self, reason: &str) -> stemedb_lsm::Result<()> {
+        self.primary().store.renew_state(reason)
     }
 
     fn note_unreadable(&self, file: u64, offset: u64) {
-        self.primary.store.note_unreadable(file, offset);
+        self.primary().store.note_unreadable(file, offset);
     }
+}
+
+/// The folder of a fallback view that lies outside of the data directory.
+pub(crate) struct FarFolder {
+    pub dir: PathBuf,
+    /// True for the names of the view's files: others there are somebody else's.
+    pub owns: fn(&str) -> bool,
 }
 
 /// What there is to read, and where to tell what was found.
@@ -118,6 +145,8 @@ pub(crate) struct Ground {
     pub identity: Identity,
     pub journal: Arc<SegmentedJournal>,
     pub tree: Arc<dyn ScrubbedTree>,
+    pub sidecars: Arc<Sidecars>,
+    pub far: Option<FarFolder>,
     pub events: Events,
 }
 
@@ -230,15 +259,23 @@ impl Scrubber {
     }
 }
 
-impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
-    pub(crate) fn start_scrub(&mut self, env: &Env, options: ScrubOptions) -> Result<()> {
+impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
+    pub(crate) fn start_scrub(
+        &mut self,
+        env: &Env,
+        options: ScrubOptions,
+        fallback_dir: Option<PathBuf>,
+    ) -> Result<()> {
         let tree: Arc<dyn ScrubbedTree> = Arc::clone(&self.views) as _;
+        let far = fallback_dir.filter(|dir| !dir.starts_with(self.layout().dir()));
         let ground = Ground {
             env: env.clone(),
             layout: self.layout().clone(),
             identity: *self.identity(),
             journal: Arc::clone(&self.journal),
             tree,
+            sidecars: Arc::clone(&self.sidecars),
+            far: far.map(|dir| FarFolder { dir, owns: F::owns }),
             events: self.events.clone(),
         };
         self.scrubber = Some(Scrubber::start(ground, options)?);
@@ -278,13 +315,19 @@ impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
     }
 
     /// What a report says in the words of [`HybridStore::verify`].
+    ///
+    /// Errors: the first damage that was not mended; [`crate::Error::NoView`] while the primary view is being derived again.
     pub fn verified(&self, report: ScrubReport) -> Result<Verified> {
         match report.first_error {
             Some(error) => Err(error),
+            // Its tables have been left out.
+            None if self.views.primary_is_in_trouble() => {
+                Err(Error::NoView { cause: self.views.primary_health().to_string() })
+            }
             None => Ok(Verified {
                 entries: report.entries,
                 entry_bytes: report.entry_bytes,
-                rows: report.rows + self.views.primary.store.memtable_rows(),
+                rows: report.rows + self.settled_primary()?.store.verify_the_rest()?,
             }),
         }
     }

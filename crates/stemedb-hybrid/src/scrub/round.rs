@@ -202,8 +202,8 @@ impl Round {
                 step.wait = Some(RETRY_AFTER);
             }
             Err(Trouble::Refused(error)) => {
-                if item.class == FileClass::Table {
-                    ground.tree.note_unreadable(item.key.number, self.consumed);
+                if let Some((_, Some(check))) = &self.current {
+                    check.give_up(ground, &item, self.consumed);
                 }
                 let offset = Some(self.consumed);
                 self.found(

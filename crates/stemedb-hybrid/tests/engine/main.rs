@@ -10,3 +10,5 @@ mod repair;
 mod root;
 mod scrub;
 mod setup;
+mod sidecars;
+mod views;

@@ -79,7 +79,7 @@ fn every_file_is_read_and_a_whole_database_has_no_findings() {
     grow(&engine, &sim, 30);
     assert_claims(&engine, [100_000]);
     sim.fs.install(&dir().join("quarantine/old.sst"), b"evidence").unwrap();
-    sim.fs.install(&dir().join("sidecar/1"), b"list").unwrap();
+    sim.fs.install(&dir().join("sidecar/a list of somebody"), b"list").unwrap();
     sim.fs.install(&dir().join("a folder/of somebody"), &[7; 70_000]).unwrap();
     let report = engine.scrub_now().unwrap();
     assert_eq!((report.damages, report.findings.len(), report.rereads), (0, 0, 0));
@@ -96,13 +96,18 @@ fn every_file_is_read_and_a_whole_database_has_no_findings() {
     assert_eq!(files[&FileClass::PackedSegment], packed as u64);
     assert_eq!(files[&FileClass::Segment], (segments.len() - packed) as u64);
     assert!(packed > 0 && segments.len() > packed && files[&FileClass::Table] > 1, "{files:?}");
-    assert_eq!((files[&FileClass::Quarantine], files[&FileClass::Sidecar]), (1, 1));
+    assert_eq!(files[&FileClass::Quarantine], 1);
+    let sidecars = sidecars(&sim);
+    assert_eq!(files[&FileClass::Sidecar], sidecars.len() as u64);
+    let bytes: usize = sidecars.iter().map(|path| sim.fs.read_all(path).unwrap().len()).sum();
+    assert_eq!(report.classes[&FileClass::Sidecar].bytes, bytes as u64, "every byte of every sidecar");
+    assert!(bytes > 0);
     let tables: u64 = engine.tables().iter().map(|table| table.bytes).sum();
     assert_eq!(report.classes[&FileClass::Table].bytes, tables, "every byte of every table");
     assert_eq!(report.rows, engine.tables().iter().map(|table| table.rows).sum::<u64>());
     assert_eq!(report.entries, engine.durable_lsn().0);
     let other = &report.classes[&FileClass::Other];
-    assert_eq!(other.bytes, 70_000 + sim.fs.read_all(&dir().join("LOCK")).unwrap().len() as u64);
+    assert_eq!(other.bytes, 4 + 70_000 + sim.fs.read_all(&dir().join("LOCK")).unwrap().len() as u64);
     assert_eq!(engine.verify().unwrap().entries, engine.durable_lsn().0);
     assert!(engine.scrub_status().last_full_round.is_some());
     let before = engine.stats().lsm;
@@ -291,6 +296,39 @@ fn damage_is_noted_where_repairs_begin() {
     let report = engine.scrub_now().unwrap();
     assert_eq!(report.damages, 1);
     assert!(report.findings[0].text.contains("missing"), "{report:?}");
+}
+
+fn sidecars(sim: &SimHandles) -> Vec<PathBuf> {
+    sim.fs.paths().into_iter().filter(|path| path.extension().is_some_and(|end| end == "keys")).collect()
+}
+
+#[test]
+fn a_damaged_sidecar_is_found_removed_and_made_again() {
+    let (engine, _env, sim) = create(79);
+    grow(&engine, &sim, 20);
+    let root = engine.state_root().unwrap();
+    let count = sidecars(&sim).len();
+    for round in 0..40usize {
+        let paths = sidecars(&sim);
+        let path = &paths[round % paths.len()];
+        let len = sim.fs.read_all(path).unwrap().len();
+        let at = (round * 131 % len) as u64;
+        let seen = engine.events().after(0).last().map_or(0, |event| event.number);
+        sim.fs.corrupt(path, at, 1 << (at % 8)).unwrap();
+        let report = engine.scrub_now().unwrap();
+        let finding = &report.findings[0];
+        assert_eq!((report.damages, finding.class, finding.healed), (1, FileClass::Sidecar, false));
+        assert_eq!(&finding.file, path, "{at} of {len}");
+        assert!(!sidecars(&sim).contains(path));
+        let told: Vec<_> =
+            engine.events().after(seen).into_iter().map(|event| (event.kind, event.file)).collect();
+        assert_eq!(told, [(EventKind::Damage, Some(path.clone()))]);
+        assert!(engine.verified(report).unwrap_err().to_string().contains("made again"));
+        run_until(&sim, sim.clock.monotonic() + Duration::from_secs(5));
+        assert_eq!(sidecars(&sim).len(), count);
+        assert_eq!(engine.scrub_now().unwrap().damages, 0);
+    }
+    assert_eq!(engine.state_root().unwrap(), root);
 }
 
 fn total_bytes(sim: &SimHandles) -> u64 {

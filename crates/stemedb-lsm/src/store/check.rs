@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{LsmStore, files::quarantine_link};
 use crate::{
-    CorruptionKind, Result, TableCheck,
+    CorruptionKind, Error, Result, TableCheck,
     manifest::{current_path, manifest_path},
 };
 
@@ -14,6 +14,11 @@ impl LsmStore {
         let state = self.core.state();
         let (_, table) = state.version.tables().find(|(_, table)| table.meta.file == file)?;
         Some(TableCheck::new(Arc::clone(table)))
+    }
+
+    /// True if what is being checked is still a table of this tree.
+    pub fn has_checked(&self, check: &TableCheck) -> bool {
+        self.core.state().version.tables().any(|(_, table)| Arc::ptr_eq(table, check.table()))
     }
 
     /// Reads `CURRENT` and the manifest back, up to the last edit written. Returns the bytes read.
@@ -32,10 +37,14 @@ impl LsmStore {
     }
 
     /// Writes what the tree knows into a new manifest and makes that the current one; evidence of the old files stays in
-    /// `quarantine/`.
+    /// `quarantine/`. Errors: [`Error::ReadOnly`] for a tree that was stopped, whose folder may be another's by now; the system's.
     pub fn renew_manifest(&self, reason: &str) -> Result<()> {
         let core = &self.core;
         let mut manifest = core.manifest.lock();
+        // Under the lock: whoever stops the tree waits for it.
+        if core.is_closing() {
+            return Err(Error::ReadOnly { cause: "the tree was stopped".to_owned() });
+        }
         let number = manifest.written().number();
         for path in [current_path(&core.dir), manifest_path(&core.dir, number)] {
             core.remember(quarantine_link(&core.env, &path, reason))?;

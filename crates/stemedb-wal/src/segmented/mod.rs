@@ -4,6 +4,7 @@ mod birth;
 mod check;
 mod inner;
 mod last;
+mod pick;
 mod reader;
 mod recover;
 mod release;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use stemedb_env::{Env, Lsn, frame::Chain};
 
 pub use check::{SegmentCheck, SegmentEnd, SegmentFile, SegmentPiece};
+pub use pick::{JournalMark, PickedEntries};
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
 pub use ticket::AppendTicket;

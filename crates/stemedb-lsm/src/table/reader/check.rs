@@ -23,6 +23,7 @@ use crate::{
             BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Scratch, TableIdentity, check_header,
             open_block, read_block, short_read,
         },
+        heal::is_unreadable,
         index::Index,
         meta_sum::MetaSum,
         pack::Room,
@@ -64,6 +65,10 @@ impl TableCheck {
         TableCheck { table, reading: None }
     }
 
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
     /// The table's file.
     pub fn path(&self) -> PathBuf {
         self.table.path()
@@ -94,11 +99,21 @@ impl TableCheck {
 
 /// Reads every byte again from disk and compares with what the manifest says. Returns the rows.
 pub(super) fn whole(table: &Table) -> Result<u64> {
-    let (mut reading, _) = Reading::open(table)?;
+    let (mut reading, _) = again(|| Reading::open(table)).map_err(|error| table.as_damage(error, 0))?;
     loop {
-        if let Some(CheckEnd::Whole { rows }) = reading.step(WINDOW_BYTES)?.end {
+        let at = reading.offset();
+        let piece = again(|| reading.step(WINDOW_BYTES)).map_err(|error| table.as_damage(error, at))?;
+        if let Some(CheckEnd::Whole { rows }) = piece.end {
             return Ok(rows);
         }
+    }
+}
+
+/// Tries once more where the device has refused to read.
+fn again<T>(mut read: impl FnMut() -> Result<T>) -> Result<T> {
+    match read() {
+        Err(error) if is_unreadable(&error) => read(),
+        outcome => outcome,
     }
 }
 
@@ -236,6 +251,11 @@ impl Reading {
 
     fn corrupt(&self, kind: CorruptionKind, offset: u64) -> Error {
         Error::Corruption { kind, file: self.file.path().to_path_buf(), offset }
+    }
+
+    /// Where the next data block stands.
+    fn offset(&self) -> u64 {
+        self.index.handle(self.at).map_or(0, |handle| handle.offset)
     }
 
     fn step(&mut self, bytes: u64) -> Result<CheckedPiece> {
