@@ -80,6 +80,8 @@ pub enum Bug {
     LsmRangeRemovalCutShort,
     /// Rows that are ingested are put below older ones that still lie in level 0.
     LsmIngestBelowLevel0,
+    /// Reading everything back leaves the filters of tables out.
+    LsmScrubSkipsFilters,
     /// What takes the place of a damaged block knows nothing of removals behind the table's rows, nor of removed ranges.
     LsmHealForgetsRemovals,
     /// A recovered list of tables has a table that was replaced beside the one that replaced it.
@@ -110,7 +112,7 @@ impl Part {
 }
 
 /// Every defect, for a driver that goes through them.
-pub const ALL: [Bug; 38] = [
+pub const ALL: [Bug; 39] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -147,6 +149,7 @@ pub const ALL: [Bug; 38] = [
     Bug::LsmFilterHidesRangeRemoval,
     Bug::LsmRangeRemovalCutShort,
     Bug::LsmIngestBelowLevel0,
+    Bug::LsmScrubSkipsFilters,
     Bug::LsmHealForgetsRemovals,
     Bug::LsmRecoveryKeepsInputs,
 ];

@@ -103,6 +103,14 @@ pub enum Error {
         /// Its number.
         file: u64,
     },
+    /// A sidecar is not what was written. Nothing is lost with it: it is removed and made again from the journal.
+    #[error("the sidecar {} is of no use and is made again: {problem}", file.display())]
+    BadSidecar {
+        /// Its file.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A background job could not be started, or a file could not be used.
     #[error(transparent)]
     Env(#[from] stemedb_env::Error),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use stemedb_env::Lsn;
 
-use crate::{FallbackMode, RebuildProgress};
+use crate::{FallbackMode, RebuildProgress, ScrubStatus};
 
 /// State of one view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +106,8 @@ pub struct Health {
     pub published: Lsn,
     /// Last entry that survives in the primary view without the journal.
     pub flushed: Lsn,
+    /// How the reading of every file goes; `None` in an engine without files.
+    pub scrub: Option<ScrubStatus>,
 }
 
 impl Health {

@@ -54,6 +54,11 @@ impl Layout {
         self.dir.join("quarantine")
     }
 
+    /// How far the reading of every file has come.
+    pub fn scrub(&self) -> PathBuf {
+        self.dir.join("SCRUB")
+    }
+
     /// Left in a view's folder by an offline rebuild, so that the next start can say so.
     pub fn rebuilt_mark(kv: &Path) -> PathBuf {
         kv.join("REBUILT")

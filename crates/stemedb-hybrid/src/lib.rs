@@ -4,6 +4,7 @@
 //! commit ─▶ commit/   admit ─▶ journal frame ─▶ sync ─▶ derive ─▶ apply ─▶ publish ─▶ ack(LSN)
 //! open   ─▶ recovery/ identity, lock, journal, views, replay of what the views have not flushed
 //! repair ─▶ repair/   a damaged table from the journal, or every view; a damaged journal segment from the views
+//! scrub  ─▶ scrub/    every byte of every file, read back and checked
 //! read   ─▶ view/     a snapshot of the first healthy view that has reached the LSN
 //! ```
 //!
@@ -25,6 +26,7 @@ mod options;
 mod recovery;
 mod repair;
 mod root;
+mod scrub;
 mod shared;
 mod sidecar;
 mod stats;
@@ -41,6 +43,7 @@ pub use options::{FallbackMode, HybridOptions, OpenDamaged};
 pub use recovery::{DamagedJournal, OpenReport, OpenedStore};
 pub use repair::{JournalRepair, RebuildProgress, RebuildReport, Unhealed, rebuild, salvage};
 pub use root::StateRoot;
+pub use scrub::{ClassCount, FINDINGS_KEPT, FileClass, Finding, ScrubOptions, ScrubReport, ScrubStatus};
 pub use stats::Stats;
 pub use stemedb_env::Lsn;
 pub use stemedb_fallback::RedbStore;

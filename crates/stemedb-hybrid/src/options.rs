@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use stemedb_lsm::LsmOptions;
 use stemedb_wal::{CommitOptions, JournalOptions};
 
+use crate::ScrubOptions;
+
 /// What an open does with a database whose journal is damaged where no view has its entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OpenDamaged {
@@ -77,6 +79,8 @@ pub struct HybridOptions {
     /// Bytes of journal entries that an open replays before it returns; the rest is replayed in the background, and reads are
     /// refused until then. More than the memtables hold is found only where the view is missing or old.
     pub replay_at_open_bytes: u64,
+    /// The background reading of every file.
+    pub scrub: ScrubOptions,
 }
 
 impl Default for HybridOptions {
@@ -90,6 +94,7 @@ impl Default for HybridOptions {
             fallback_dir: None,
             fallback_cache_bytes: 32 << 20,
             replay_at_open_bytes: 256 << 20,
+            scrub: ScrubOptions::default(),
         }
     }
 }
@@ -101,6 +106,7 @@ impl HybridOptions {
             journal: JournalOptions { compress: true, ..JournalOptions::tiny() },
             lsm: LsmOptions::tiny(),
             fallback_cache_bytes: 64 << 10,
+            scrub: ScrubOptions::off(),
             ..HybridOptions::default()
         }
     }

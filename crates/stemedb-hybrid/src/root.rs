@@ -2,17 +2,32 @@
 
 use std::fmt;
 
+use stemedb_env::Lsn;
+use stemedb_index::Derive;
+use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, RowSum};
+
+use crate::Result;
+
 /// An order-independent hash over the rows of a view: the same rows give the same root, in any store, in any order.
 ///
 /// Each row is hashed (BLAKE3, 512 bits, lengths included) and the hashes are added as integers modulo 2^512. A row can be
 /// taken out again by subtraction, so a root can be kept up to date at the cost of one hash per change. Source: Bellare,
 /// Micciancio, "A New Paradigm for Collision-Free Hashing: Incrementality at Reduced Cost" (AdHash).
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+///
+/// Equality is that of the rows; the LSN at which they were seen goes along and is not compared.
+#[derive(Clone, Copy, Default)]
 pub struct StateRoot {
-    /// Little-endian limbs of the sum.
-    limbs: [u64; 8],
-    rows: u64,
+    sum: RowSum,
+    lsn: Lsn,
 }
+
+impl PartialEq for StateRoot {
+    fn eq(&self, other: &StateRoot) -> bool {
+        self.sum == other.sum
+    }
+}
+
+impl Eq for StateRoot {}
 
 impl StateRoot {
     /// The root of no rows.
@@ -22,39 +37,59 @@ impl StateRoot {
 
     /// Adds one row.
     pub fn add(&mut self, key: &[u8], value: &[u8]) {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&(key.len() as u64).to_le_bytes());
-        hasher.update(key);
-        hasher.update(value);
-        let mut hash = [0; 64];
-        hasher.finalize_xof().fill(&mut hash);
-        let mut carry = false;
-        for (limb, bytes) in self.limbs.iter_mut().zip(hash.as_chunks::<8>().0) {
-            (*limb, carry) = add_with_carry(*limb, u64::from_le_bytes(*bytes), carry);
-        }
-        self.rows += 1;
+        self.sum.add(&row_hash(key, value));
     }
 
     /// Number of rows added.
     pub fn rows(&self) -> u64 {
-        self.rows
+        self.sum.rows()
+    }
+
+    /// The entry up to which the view had come whose rows these are; 0 for rows that were not a view's.
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
     }
 
     /// The root in 32 bytes.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.rows.to_le_bytes());
-        for limb in self.limbs {
+        hasher.update(&self.rows().to_le_bytes());
+        for limb in self.sum.limbs() {
             hasher.update(&limb.to_le_bytes());
         }
         *hasher.finalize().as_bytes()
     }
 }
 
-fn add_with_carry(a: u64, b: u64, carry: bool) -> (u64, bool) {
-    let (sum, first) = a.overflowing_add(b);
-    let (sum, second) = sum.overflowing_add(u64::from(carry));
-    (sum, first || second)
+fn row_hash(key: &[u8], value: &[u8]) -> [u8; 64] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key);
+    hasher.update(value);
+    let mut hash = [0; 64];
+    hasher.finalize_xof().fill(&mut hash);
+    hash
+}
+
+/// The root of everything that a snapshot shows, by definition: a full scan.
+pub(crate) fn by_scan<S: KvSnapshot>(snapshot: &S) -> Result<StateRoot> {
+    let mut root = StateRoot { lsn: snapshot.lsn(), ..StateRoot::empty() };
+    let mut rows = snapshot.scan(&KeyRange::all(), Direction::Forward);
+    while rows.advance()? {
+        root.add(rows.key(), rows.value());
+    }
+    Ok(root)
+}
+
+/// The same for less, where the derivation's keys are written once and the store can prove it; see
+/// `docs/design/state-root.md`.
+pub(crate) fn of_view<D: Derive, S: KvSnapshot>(snapshot: &S) -> Result<StateRoot> {
+    if D::WRITE_ONCE
+        && let Some(sum) = snapshot.row_sum(&row_hash)?
+    {
+        return Ok(StateRoot { sum, lsn: snapshot.lsn() });
+    }
+    by_scan(snapshot)
 }
 
 impl fmt::Display for StateRoot {
@@ -65,7 +100,7 @@ impl fmt::Display for StateRoot {
 
 impl fmt::Debug for StateRoot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StateRoot({self}, {} rows)", self.rows)
+        write!(f, "StateRoot({self}, {} rows)", self.rows())
     }
 }
 

@@ -22,4 +22,6 @@ pub struct Stats {
     pub durable: Lsn,
     /// Last readable entry.
     pub published: Lsn,
+    /// The reading of every file.
+    pub scrub: crate::ScrubStatus,
 }

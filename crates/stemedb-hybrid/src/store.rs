@@ -8,7 +8,7 @@ use std::{
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
 use stemedb_fallback::RedbStore;
 use stemedb_index::{Admit, Claims};
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, LsmStore, Value, WriteSource};
+use stemedb_lsm::{LsmStore, Value, WriteSource};
 use stemedb_wal::{CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     Stats, ViewSnapshot,
     commit::{CommitTicket, EndHalt, Halt, Stages, Wakes, refusal},
     repair::{HealJob, PrimaryKeeper, RepairJob},
+    scrub::Scrubber,
     shared::{Keepers, Shared},
     sidecar::Sidecars,
     view::{FallbackKeeper, View, ViewStore, Views},
@@ -32,6 +33,7 @@ pub type ClaimEngine = LsmEngine<Claims>;
 /// thread.
 pub struct HybridStore<P: ViewStore, F: ViewStore, D: Admit> {
     // Dropped first: they run on threads of their own and use the rest.
+    pub(crate) scrubber: Option<Scrubber>,
     keepers: Arc<Keepers>,
     releaser: Arc<Releaser>,
     queue: CommitQueue<Stages<SegmentedJournal, P, F, D>>,
@@ -39,7 +41,7 @@ pub struct HybridStore<P: ViewStore, F: ViewStore, D: Admit> {
     pub(crate) views: Arc<Views<P, F>>,
     pub(crate) derive: Arc<D>,
     pub(crate) events: Events,
-    sidecars: Arc<Sidecars>,
+    pub(crate) sidecars: Arc<Sidecars>,
     fallback_mode: FallbackMode,
     layout: Layout,
     identity: Identity,
@@ -183,6 +185,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         let wakes = Wakes { after_publish: wake, after_halt: Box::new(move || ender.wake()) };
         let stages = Stages::new(halt, Arc::clone(&parts.env.clock), parts.recorded, wakes);
         Ok(HybridStore {
+            scrubber: None,
             keepers,
             releaser,
             fallback_mode: options.fallback,
@@ -288,11 +291,12 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             durable: self.durable_lsn(),
             published: self.published_lsn(),
             flushed: self.views.primary().store.flushed_lsn(),
+            scrub: self.scrubber.as_ref().map(Scrubber::status),
         }
     }
 
     /// The primary view, if it is not being derived again: then its tables are nobody's to change.
-    fn settled_primary(&self) -> Result<Arc<View<P>>> {
+    pub(crate) fn settled_primary(&self) -> Result<Arc<View<P>>> {
         let primary = Arc::clone(&self.views.primary());
         match primary.is_writable() {
             true => Ok(primary),
@@ -312,20 +316,12 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         Ok(self.settled_primary()?.store.compact()?)
     }
 
-    /// Reads everything back and checks it: the journal's frames and the primary view's blocks. The first damage found is
-    /// the error.
-    pub fn verify(&self) -> Result<Verified> {
-        let journal = self.journal.verify()?;
-        if let Some(damage) = journal.damage.into_iter().next() {
-            return Err(Error::Journal(damage));
-        }
-        let rows = self.settled_primary()?.store.verify()?;
-        Ok(Verified { entries: journal.entries, entry_bytes: journal.entry_bytes, rows })
-    }
-
-    /// One number for the content of the view that answers. Cost: a full scan.
+    /// One number for the content of the view that answers, with the LSN that it is of.
+    ///
+    /// Cost: where the derivation's keys are written once, the tables that no call has seen before (or merges of such), and the
+    /// memtables; else a full scan.
     pub fn state_root(&self) -> Result<StateRoot> {
-        state_root(&self.snapshot()?)
+        crate::root::of_view::<D, _>(&self.snapshot()?)
     }
 
     /// Waits for background work that closing must not cut off, and says in the journal that everything is durable.
@@ -334,6 +330,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
     /// If the views need nothing of the journal any more, the next open finds a new segment. Where files are used again it
     /// then has nothing to read; where every entry is kept it still reads the last group, for its time.
     pub fn close(self) -> Result<()> {
+        drop(self.scrubber);
         drop(self.keepers);
         drop(self.releaser);
         if let Some(fallback) = self.views.fallback()
@@ -367,6 +364,7 @@ impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
             fallback_reads: self.views.fallback_reads(),
             durable: self.durable_lsn(),
             published: self.published_lsn(),
+            scrub: self.scrub_status(),
         }
     }
 }
@@ -380,14 +378,4 @@ pub struct Verified {
     pub entry_bytes: u64,
     /// Rows in the primary view.
     pub rows: u64,
-}
-
-/// The root of everything that a snapshot shows.
-pub(crate) fn state_root<S: KvSnapshot>(snapshot: &S) -> Result<StateRoot> {
-    let mut root = StateRoot::empty();
-    let mut rows = snapshot.scan(&KeyRange::all(), Direction::Forward);
-    while rows.advance()? {
-        root.add(rows.key(), rows.value());
-    }
-    Ok(root)
 }

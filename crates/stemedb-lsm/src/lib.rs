@@ -15,6 +15,7 @@
 //! - `cache`: decompressed blocks.
 //! - `memory`: what all of them hold, counted against one budget.
 //! - `store`: what ties them together.
+//! - `sum`: one number for all that a snapshot shows, table by table.
 //! - `bulk`: loading many unsorted rows at once.
 //! - `salvage`: a new tree from what is readable of a damaged one.
 // Files that need it say so and prove it.
@@ -39,6 +40,7 @@ mod ranges;
 mod salvage;
 mod stats;
 mod store;
+mod sum;
 mod table;
 mod version;
 
@@ -58,6 +60,8 @@ pub use store::{
     AsideReason, Damage, DelayCause, Ingested, LsmSnapshot, LsmStore, RecoveredManifest, RecoveryBasis,
     Replay, RowIter, Versions,
 };
+pub use sum::{RowHash, RowSum};
+pub use table::{CheckEnd, CheckedPiece, TableCheck};
 
 /// The example of the README must compile and hold.
 #[cfg(doctest)]

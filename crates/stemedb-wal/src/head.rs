@@ -127,6 +127,42 @@ impl Head {
         Ok(newest)
     }
 
+    /// Reads both slots back from the disk; [`Error::Corruption`] names the first that is not whole. Returns the bytes.
+    pub fn check(dir: &SegmentDir) -> Result<u64> {
+        let path = Head::path(dir);
+        let damaged = |offset: usize, error: FrameError| Error::Corruption {
+            file: path.clone(),
+            offset: offset as u64,
+            damage: error.into(),
+            first_lsn: Lsn::ZERO,
+            last_lsn: None,
+        };
+        let file = match dir.fs.open_past_cache(&path) {
+            Err(error) if error.is_not_found() => return Err(damaged(0, FrameError::Truncated)),
+            file => file?,
+        };
+        // One byte more, to see that there is none.
+        let mut bytes = vec![0; 2 * SLOT_BYTES + 1];
+        let read = file.read_up_to_at(&mut bytes, 0)?;
+        bytes.truncate(read);
+        for at in [0, SLOT_BYTES] {
+            let slot = bytes.get(at..).unwrap_or_default();
+            let slot = slot.get(..SLOT_BYTES).ok_or_else(|| damaged(at, FrameError::Truncated))?;
+            parse(&dir.identity, slot, at as u64).map_err(|error| damaged(at, error))?;
+        }
+        if read > 2 * SLOT_BYTES {
+            Err(damaged(2 * SLOT_BYTES, FrameError::NotAFrame))
+        } else {
+            Ok(read as u64)
+        }
+    }
+
+    /// Writes both slots into a new file, which takes the place of the old one.
+    pub fn renew(&mut self, dir: &SegmentDir, says: HeadRecord) -> stemedb_env::Result<()> {
+        self.file = None;
+        self.write(dir, says)
+    }
+
     /// The file as it will be written after `read` said `record`.
     pub fn after(dir: &SegmentDir, record: Option<HeadRecord>) -> Head {
         let sequence = record.map_or(0, |record| record.sequence);

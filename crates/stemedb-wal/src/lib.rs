@@ -38,6 +38,7 @@ pub use mem::{MemJournal, MemReader};
 pub use options::{JournalIdentity, JournalOptions, MAX_ENTRY_BYTES, MAX_GROUP_BYTES, Prepare, Retention};
 pub use segmented::{
     AppendTicket, Cut, EntrySource, HealError, Healed, Healing, Hole, JournalMark, JournalStats, LostHole,
-    LsnRange, NoEntries, PickedEntries, RecoveredEntry, RecoveryReport, SegmentInfo, SegmentState,
-    SegmentedJournal, SegmentedReader, Unrecoverable, VerifyReport,
+    LsnRange, NoEntries, PickedEntries, RecoveredEntry, RecoveryReport, SegmentCheck, SegmentEnd,
+    SegmentFile, SegmentInfo, SegmentPiece, SegmentState, SegmentedJournal, SegmentedReader, Unrecoverable,
+    VerifyReport,
 };

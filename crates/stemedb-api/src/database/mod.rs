@@ -33,7 +33,9 @@ use stemedb_core::{
     identity::verify_claim,
 };
 use stemedb_env::{Env, Lsn};
-use stemedb_hybrid::{ClaimEngine, Events, Health, OpenReport, RedbStore, Stats, Verified, ViewSnapshot};
+use stemedb_hybrid::{
+    ClaimEngine, Events, Health, OpenReport, RedbStore, ScrubReport, Stats, Verified, ViewSnapshot,
+};
 use stemedb_index::{ClaimReader, Claims, Outcome, StoredClaim, Submission};
 use stemedb_lsm::{KvStore, LsmStore};
 
@@ -278,6 +280,14 @@ impl Database {
     /// [`Error::Engine`] names the file and offset of the first damage.
     pub fn verify(&self) -> Result<Verified> {
         Ok(self.inner.engine.verify()?)
+    }
+
+    /// Reads everything back and checks it, as [`Database::verify`] does, and tells what was read and all damage.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if a folder cannot be listed.
+    pub fn scrub(&self) -> Result<ScrubReport> {
+        Ok(self.inner.engine.scrub_now()?)
     }
 
     /// The engine below, for tools that look at files and views.

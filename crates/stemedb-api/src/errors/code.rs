@@ -88,6 +88,7 @@ codes! {
     NotADatabase = "not_a_database", 409, "Not a database", "The folder holds no database. Create one explicitly.";
     AlreadyExists = "already_exists", 409, "Already there", "The folder is not empty.";
     InUse = "in_use", 409, "In use", "Another process has the database open.";
+    ScrubOff = "scrub_off", 409, "Scrubbing is off", "The database was opened without the background reading of every file. `verify` reads every file once.";
     // The server cannot do it now, or at all.
     InternalError = "internal_error", 500, "Internal error", "A defect of the server. The log has more under the request's id.";
     IoError = "io_error", 500, "Input or output failed", "The operating system refused an operation. The log says which.";

@@ -5,7 +5,7 @@ use serde::Serialize;
 use stemedb_env::Lsn;
 use stemedb_hybrid::{FallbackHealth, RebuildProgress, ViewHealth};
 
-use super::{App, Problem, reply};
+use super::{App, Problem, reply, storage::ScrubJson};
 use crate::errors::Code;
 
 #[derive(Serialize)]
@@ -31,6 +31,8 @@ struct HealthJson {
     writable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     read_only: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scrub: Option<ScrubJson>,
 }
 
 /// One view.
@@ -96,6 +98,7 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         readable: health.readable,
         writable: health.read_only.is_none(),
         read_only: health.read_only,
+        scrub: health.scrub.as_ref().map(ScrubJson::from),
     };
     reply::json(StatusCode::OK, Some(health.published), &json)
 }

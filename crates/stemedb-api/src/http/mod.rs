@@ -24,6 +24,7 @@ mod read;
 mod reply;
 mod routes;
 mod schemas;
+mod storage;
 mod write;
 
 use std::{

@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
-use super::{App, events, health, import, openapi, read, schemas, write};
+use super::{App, events, health, import, openapi, read, schemas, storage, write};
 
 /// One route.
 pub(super) struct Route {
@@ -38,6 +38,8 @@ pub(super) fn table() -> Vec<Route> {
         get_route("/v1/assertions/{id}", get(read::assertion), schemas::assertion()),
         get_route("/v1/admin/storage/events", get(events::events), schemas::events()),
         get_route("/v1/health", get(health::health), schemas::health()),
+        get_route("/v1/admin/storage/scrub", get(storage::scrub), schemas::scrub()),
+        post_route("/v1/admin/storage/scrub", post(storage::begin_scrub), schemas::begin_scrub()),
         get_route("/livez", get(health::livez), schemas::livez()),
         get_route("/readyz", get(health::readyz), schemas::readyz()),
         get_route("/metrics", get(health::metrics), schemas::metrics()),

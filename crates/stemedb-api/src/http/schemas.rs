@@ -104,6 +104,18 @@ pub(super) fn health() -> Operation {
     simple("health", "How the server is", "application/json", Type::Object)
 }
 
+pub(super) fn scrub() -> Operation {
+    operation("scrub", "How the background reading of every file goes, and what damage it found")
+        .response("200", reply("How it goes", "application/json", content("Scrub")))
+        .build()
+}
+
+pub(super) fn begin_scrub() -> Operation {
+    operation("begin_scrub", "Begin to read every file now")
+        .response("202", reply("It begins, or is under way", "application/json", content("Scrub")))
+        .build()
+}
+
 pub(super) fn livez() -> Operation {
     simple("livez", "That the process answers", "text/plain", Type::String)
 }
@@ -169,6 +181,23 @@ fn parameter(name: &str, required: bool) -> Parameter {
 }
 
 /// The schemas that routes refer to.
+const SCRUB: [(&str, Type); 14] = [
+    ("enabled", Type::Boolean),
+    ("running", Type::Boolean),
+    ("round", Type::Integer),
+    ("bytes_done", Type::Integer),
+    ("bytes_total", Type::Integer),
+    ("files_left", Type::Integer),
+    ("round_findings", Type::Integer),
+    ("findings", Type::Integer),
+    ("healed", Type::Integer),
+    ("bytes_read", Type::Integer),
+    ("rereads", Type::Integer),
+    ("transient_errors", Type::Integer),
+    ("late", Type::Boolean),
+    ("damage", Type::Array),
+];
+
 pub(super) fn components() -> Components {
     ComponentsBuilder::new()
         .schema("Object", claimed_object())
@@ -196,6 +225,13 @@ pub(super) fn components() -> Components {
                     ("cross_class_conflict", Type::Number),
                     ("layers", Type::Array),
                 ],
+            ),
+        )
+        .schema(
+            "Scrub",
+            described(
+                &SCRUB,
+                &[("started", Type::String), ("last_full_round", Type::String), ("reading", Type::String)],
             ),
         )
         .schema("StorageEvent", described(&EVENT, &[("file", Type::String)]))

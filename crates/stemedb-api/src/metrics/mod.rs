@@ -20,6 +20,7 @@ use prometheus_client::{
 };
 use stemedb_core::Lens;
 use stemedb_env::TaskHandle;
+use stemedb_hybrid::ScrubStatus;
 
 use self::{census::Census, exposition::Exposition};
 use crate::{database::Database, store_helpers::Operation};
@@ -286,6 +287,7 @@ impl Metrics {
             "Reads answered by the fallback view",
             stats.fallback_reads,
         );
+        scrub(out, &stats.scrub);
         out.gauge("stemedb_durable_lsn", "Last durable entry", stats.durable.0 as f64);
         out.gauge("stemedb_published_lsn", "Last readable entry", stats.published.0 as f64);
         out.gauge(
@@ -295,6 +297,41 @@ impl Metrics {
         );
         out.gauge("stemedb_ready", "1 when reads and writes work", f64::from(u8::from(health.is_ready())));
     }
+}
+
+/// The reading of every file.
+fn scrub(out: &mut Exposition, scrub: &ScrubStatus) {
+    out.counter(
+        "stemedb_scrub_read_bytes_total",
+        "Bytes read back and checked in the background",
+        scrub.bytes_read,
+    );
+    out.counter("stemedb_scrub_findings_total", "Damage found by reading files back", scrub.findings);
+    out.counter("stemedb_scrub_healed_total", "Of that, what was written again at once", scrub.healed);
+    out.counter(
+        "stemedb_scrub_rereads_total",
+        "Places that verified only when they were read once more",
+        scrub.rereads,
+    );
+    out.counter(
+        "stemedb_scrub_transient_errors_total",
+        "Reads that the system refused at first",
+        scrub.transient_errors,
+    );
+    out.gauge("stemedb_scrub_round", "Number of the present or last round", scrub.round as f64);
+    out.gauge("stemedb_scrub_running", "1 while a round is under way", f64::from(u8::from(scrub.running)));
+    out.gauge("stemedb_scrub_bytes_done", "Bytes that the round has read", scrub.bytes_done as f64);
+    out.gauge("stemedb_scrub_bytes_total", "Bytes that the round has to read", scrub.bytes_total as f64);
+    out.gauge(
+        "stemedb_scrub_late",
+        "1 when the period cannot be kept at the pace that is allowed",
+        f64::from(u8::from(scrub.late)),
+    );
+    out.gauge(
+        "stemedb_scrub_last_full_round_timestamp_seconds",
+        "When every file had last been read; 0 if never",
+        scrub.last_full_round.map_or(0.0, |at| at.0 as f64 / 1e6),
+    );
 }
 
 /// Number and bytes of the journal's segments; `None` when the folder cannot be listed.

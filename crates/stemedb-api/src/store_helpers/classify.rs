@@ -10,7 +10,10 @@ pub(crate) fn code_of(error: &Error) -> Code {
         Error::NotADatabase { .. } => Code::NotADatabase,
         Error::AlreadyExists { .. } => Code::AlreadyExists,
         Error::InUse { .. } => Code::InUse,
-        Error::BadIdentity { .. } | Error::JournalGap { .. } | Error::ViewAhead { .. } => Code::Corruption,
+        Error::BadIdentity { .. }
+        | Error::BadSidecar { .. }
+        | Error::JournalGap { .. }
+        | Error::ViewAhead { .. } => Code::Corruption,
         Error::Overloaded { .. } => Code::Overloaded,
         Error::StorageFull { .. } => Code::StorageFull,
         // Durable, but the reply cannot promise that a read shows it: as unknown as a failed sync, and as safe to repeat.

@@ -10,5 +10,6 @@ mod import;
 mod oracle;
 mod refusals;
 mod routes;
+mod storage;
 mod support;
 mod time_travel;

@@ -16,3 +16,4 @@ mod rebuilds;
 mod salvages;
 mod server;
 mod stops;
+mod verifies;

@@ -6,6 +6,7 @@
 
 mod batch;
 pub mod fault;
+mod past_cache;
 mod real;
 pub mod sim;
 #[cfg(target_os = "linux")]
@@ -99,6 +100,13 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// past the page cache, where that is possible. Reads and plain writes of the handle are as of any other.
     fn open_for_commits(&self, path: &Path) -> Result<Arc<dyn File>> {
         self.open(path, OpenMode::ReadWrite)
+    }
+
+    /// Opens an existing file for reading what the disk has: past the page cache, where the system and the file system allow
+    /// it, and leaving nothing in it. Elsewhere reads are as of [`Fs::open`]. Not for files that are written through
+    /// another handle where the reader needs bytes that are not durable yet.
+    fn open_past_cache(&self, path: &Path) -> Result<Arc<dyn File>> {
+        self.open(path, OpenMode::Read)
     }
 
     /// For fault injection: what a failed [`Fs::sync_dir`] does to un-synced names. They stay visible and are lost.

@@ -17,11 +17,11 @@ use rustix::{
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
-use super::{Access, DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space};
+use super::{Access, DirEntry, File, FileLock, Fs, Metadata, OpenMode, Space, past_cache};
 use crate::{Error, Result, aligned::ALIGNMENT_BYTES, clock::Micros, error::IoOp};
 
 #[allow(clippy::cast_possible_wrap)] // a flag, not a number
-const O_DIRECT: i32 = OFlags::DIRECT.bits() as i32;
+pub(super) const O_DIRECT: i32 = OFlags::DIRECT.bits() as i32;
 
 /// Real files through `pread`/`pwrite`/`fdatasync`, and `pwritev2` with `O_DIRECT` and `RWF_DSYNC` for commits.
 #[derive(Debug, Default)]
@@ -68,6 +68,10 @@ impl Fs for RealFs {
         // Refused by tmpfs, by some overlay and network file systems; then commits go through the page cache.
         let direct = options.custom_flags(O_DIRECT).open(path).ok();
         Ok(Arc::new(RealFile { file, direct, path: path.to_path_buf() }))
+    }
+
+    fn open_past_cache(&self, path: &Path) -> Result<Arc<dyn File>> {
+        past_cache::open(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {

@@ -52,7 +52,7 @@ impl Identity {
         Identity { database, timeline: 1, created_at: env.clock.wall() }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
@@ -64,7 +64,7 @@ impl Identity {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Identity> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Identity> {
         let bytes: &[u8; BYTES] = bytes.try_into().ok()?;
         let (body, crc) = bytes.split_last_chunk::<4>()?;
         let (magic, rest) = body.split_first_chunk::<8>()?;

@@ -118,7 +118,8 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             },
             &primary,
         )?;
-        HybridStore::assemble(Parts {
+        let (scrub, fallback_dir) = (options.scrub, options.fallback_dir.clone());
+        let mut store = HybridStore::assemble(Parts {
             env: env.clone(),
             layout,
             identity,
@@ -131,7 +132,9 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             events,
             sidecars,
             heals_journal: true,
-        })
+        })?;
+        store.start_scrub(env, scrub, fallback_dir)?;
+        Ok(store)
     }
 
     /// Opens the database in a folder. Fails with [`Error::NotADatabase`] where none was created.
@@ -237,7 +240,8 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             damaged_journal: refused.map(|error| damaged::tell(&journal, &primary.store, error)),
         };
         let cause = report.damaged_journal.as_ref().map(|damage| damage.cause.clone());
-        let store = HybridStore::assemble(Parts {
+        let (scrub, fallback_dir) = (options.scrub, options.fallback_dir.clone());
+        let mut store = HybridStore::assemble(Parts {
             env: env.clone(),
             layout,
             identity,
@@ -254,6 +258,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         if let Some(cause) = cause {
             store.refuse_writes(cause);
         }
+        store.start_scrub(env, scrub, fallback_dir)?;
         Ok((store, report))
     }
 }

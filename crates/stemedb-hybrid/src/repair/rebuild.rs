@@ -10,7 +10,7 @@ use stemedb_wal::{Journal, JournalReader, SegmentedJournal};
 use crate::{
     Error, HybridOptions, Identity, Layout, Result, StateRoot,
     recovery::{lock, lsm_options},
-    store::state_root,
+    root::by_scan,
 };
 
 /// How far a rebuild has come.
@@ -96,7 +96,7 @@ pub fn rebuild<D: Derive>(
             None => drop(tree.flush()?),
         }
     }
-    let root = state_root(&tree.snapshot())?;
+    let root = by_scan(&tree.snapshot())?;
     tree.close();
     write_file_atomic(fs, &Layout::rebuilt_mark(kv), format!("{end}\n").as_bytes())?;
     tracing::info!(entries, %end, "rebuild complete");

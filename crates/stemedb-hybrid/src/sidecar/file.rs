@@ -51,7 +51,11 @@ pub(super) struct Sidecar {
 impl Sidecar {
     /// Opens a file that must be of `origin` and what its name says. Cost: four small reads.
     pub fn open(fs: &dyn Fs, path: &Path, origin: &Origin, name: SidecarName) -> Result<Sidecar> {
-        let file = fs.open(path, OpenMode::Read)?;
+        Sidecar::of_file(fs.open(path, OpenMode::Read)?, origin, name)
+    }
+
+    /// As [`Sidecar::open`], of a file that is open already.
+    pub fn of_file(file: Arc<dyn File>, origin: &Origin, name: SidecarName) -> Result<Sidecar> {
         let file_bytes = file.len()?;
         let end_at = file_bytes.checked_sub(FOOTER_BYTES as u64).filter(|&at| at >= HEADER_BYTES as u64);
         let end_at = end_at.ok_or(Unfit::Damaged)?;
@@ -112,6 +116,32 @@ impl Sidecar {
             }
         }
         Ok(())
+    }
+
+    /// Bytes of the file that are no blocks of keys or removals.
+    pub fn bytes_beside_blocks(&self) -> u64 {
+        HEADER_BYTES as u64 + self.footer.file_bytes.saturating_sub(self.footer.marks.offset)
+    }
+
+    /// Reads block `at`, of keys or of removals, and checks all of it. Returns its bytes; `None` behind the last.
+    pub fn verify_block(&self, at: usize) -> Result<Option<u64>> {
+        let mut bytes = Vec::new();
+        if let Some(block) = self.keys.get(at) {
+            let mut rows = BlockRows::new(self.read(block.place, &mut bytes)?)?;
+            let mut is_first = true;
+            if rows.rows() != block.rows {
+                return Err(Unfit::Damaged.into());
+            }
+            while rows.advance()? {
+                if std::mem::take(&mut is_first) && rows.key() != &*block.first {
+                    return Err(Unfit::Damaged.into());
+                }
+            }
+        } else {
+            let Some(place) = self.removals.get(at - self.keys.len()) else { return Ok(None) };
+            each_removal(self.read(*place, &mut bytes)?, |_, _, _| ()).ok_or(Unfit::Damaged)?;
+        }
+        Ok(Some(bytes.len() as u64))
     }
 
     /// Appends the LSNs of all entries with a row that may lie in a span, in no order and with repetitions.

@@ -11,6 +11,7 @@
 //! of a repair depends on sidecars, never its result. Format: `docs/formats/sidecar.md`.
 
 mod block;
+mod check;
 mod file;
 mod format;
 mod name;
@@ -33,9 +34,13 @@ use stemedb_index::Derive;
 use stemedb_lsm::{TableObserver, WriteSource};
 use stemedb_wal::{Journal, Retention, SegmentedJournal};
 
-pub(crate) use self::name::is_sidecar_name;
+pub(crate) use self::{
+    check::{SidecarCheck, SidecarEnd},
+    name::is_sidecar_name,
+};
 use self::{
     format::Origin,
+    name::SidecarName,
     observer::{NothingObserved, SidecarObserver},
     set::{Past, SidecarSet, UpkeepTask},
     source::JournalSource,
@@ -47,6 +52,7 @@ use crate::{Events, Identity, Layout, Result, view::ViewStore};
 pub(crate) struct Sidecars {
     pub source: Arc<dyn WriteSource>,
     pub observer: Arc<dyn TableObserver>,
+    set: Arc<SidecarSet>,
     _upkeep: Option<Arc<UpkeepTask>>,
 }
 
@@ -91,14 +97,20 @@ impl Sidecars {
         let set = Arc::new(SidecarSet::open(env, &layout.sidecars(), origin, events, past));
         let source = Arc::new(JournalSource::new(&set, journal, derive, layout.wal()));
         if parts.retention == Retention::Recycle {
-            return Ok(Sidecars { source, observer: Arc::new(NothingObserved), _upkeep: None });
+            return Ok(Sidecars { source, observer: Arc::new(NothingObserved), set, _upkeep: None });
         }
         let upkeep = Arc::new(UpkeepTask { task: OnceLock::new() });
         set.set_upkeep(&upkeep);
         let job = Upkeep::new(&set, journal, derive);
         // Set exactly once, here.
         let _ = upkeep.task.set(env.tasks.spawn("stemedb-sidecars", Box::new(job))?);
-        let observer = Arc::new(SidecarObserver { set, journal: Arc::clone(journal) });
-        Ok(Sidecars { source, observer, _upkeep: Some(upkeep) })
+        let observer = Arc::new(SidecarObserver { set: Arc::clone(&set), journal: Arc::clone(journal) });
+        Ok(Sidecars { source, observer, set, _upkeep: Some(upkeep) })
+    }
+
+    /// A check of the sidecar in a file of this name; `None` if it is not one that is used.
+    pub fn check(&self, file_name: &str) -> Option<SidecarCheck> {
+        let name = SidecarName::parse(file_name).filter(|name| self.set.has(*name))?;
+        Some(SidecarCheck::new(&self.set, name))
     }
 }

@@ -208,6 +208,27 @@ impl SidecarSet {
         }
     }
 
+    pub(super) fn has(&self, name: SidecarName) -> bool {
+        self.state.lock().files.contains(&name)
+    }
+
+    /// A sidecar as it is on disk, for one who reads all of it.
+    pub(super) fn open_past_cache(&self, name: SidecarName) -> Result<Sidecar, Unusable> {
+        let file = self.env.fs.open_past_cache(&self.path(name))?;
+        Sidecar::of_file(file, &self.origin, name)
+    }
+
+    /// Drops a damaged sidecar without a word, for one who tells of it himself. It is made again. False if it was not used any
+    /// more.
+    pub(super) fn drop_damaged(&self, name: SidecarName) -> bool {
+        let was_known = self.state.lock().forget(name);
+        if was_known {
+            remove(&self.env, &self.path(name));
+            self.wake();
+        }
+        was_known
+    }
+
     /// Drops a sidecar that is of no use; it is made again.
     pub(super) fn reject(&self, name: SidecarName, error: &Unusable) {
         let was_known = self.state.lock().forget(name);

@@ -1,12 +1,15 @@
 //! Kinds of stores that can be views: made, opened, filled and given up.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 use stemedb_fallback::{RedbOptions, RedbStore};
 use stemedb_lsm::{
-    BulkLoader, BulkOptions, Damage, DerivedWrite, Error, KvStore, LsmStore, MemStore, Result, TableInfo,
-    TableObserver, TableRepair, Versions, WriteBatch, WriteSource,
+    BulkLoader, BulkOptions, Damage, DerivedWrite, Error, KvStore, LsmStore, MemStore, Result, TableCheck,
+    TableInfo, TableObserver, TableRepair, Versions, WriteBatch, WriteSource,
 };
 
 use crate::HybridOptions;
@@ -91,6 +94,32 @@ pub trait ViewStore: KvStore + Sized {
     /// All parts that can be derived again on their own.
     fn parts(&self) -> Vec<TableInfo> {
         Vec::new()
+    }
+    /// Reads one of its parts back, piece by piece; `None` if it has no such part.
+    fn check_part(&self, _file: u64) -> Option<TableCheck> {
+        None
+    }
+    /// True if what is being read back is still one of its parts.
+    fn has_checked(&self, _check: &TableCheck) -> bool {
+        false
+    }
+    /// The files beside parts that hold its present state and can be read back.
+    fn state_files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+    /// Reads them back. Returns the bytes.
+    fn check_state(&self) -> Result<u64> {
+        Ok(0)
+    }
+    /// Writes them again from what is known.
+    fn renew_state(&self, _reason: &str) -> Result<()> {
+        Ok(())
+    }
+    /// The system cannot read a part at an offset.
+    fn note_unreadable(&self, _file: u64, _offset: u64) {}
+    /// Checks what lies neither in parts nor in those files. Returns its rows.
+    fn verify_the_rest(&self) -> Result<u64> {
+        self.verify()
     }
     /// Derives a part again: see [`TableRepair::repair_table`].
     fn repair_part(&self, file: u64, _writes: &mut dyn Iterator<Item = Result<DerivedWrite>>) -> Result<()> {
@@ -217,6 +246,34 @@ impl ViewStore for LsmStore {
 
     fn parts(&self) -> Vec<TableInfo> {
         self.tables()
+    }
+
+    fn check_part(&self, file: u64) -> Option<TableCheck> {
+        self.check_table(file)
+    }
+
+    fn has_checked(&self, check: &TableCheck) -> bool {
+        LsmStore::has_checked(self, check)
+    }
+
+    fn state_files(&self) -> Vec<PathBuf> {
+        self.manifest_files()
+    }
+
+    fn check_state(&self) -> Result<u64> {
+        self.check_manifest()
+    }
+
+    fn renew_state(&self, reason: &str) -> Result<()> {
+        self.renew_manifest(reason)
+    }
+
+    fn note_unreadable(&self, file: u64, offset: u64) {
+        LsmStore::note_unreadable(self, file, offset);
+    }
+
+    fn verify_the_rest(&self) -> Result<u64> {
+        Ok(self.memtable_rows())
     }
 
     fn repair_part(&self, file: u64, writes: &mut dyn Iterator<Item = Result<DerivedWrite>>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! A snapshot of whichever view answered.
 
 use stemedb_env::Lsn;
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, Result, Value};
+use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, Result, RowHash, RowSum, Value};
 
 /// A snapshot of the primary or of the fallback view.
 #[derive(Clone, Debug)]
@@ -33,6 +33,13 @@ impl<P: KvSnapshot, F: KvSnapshot> KvSnapshot for ViewSnapshot<P, F> {
         match self {
             ViewSnapshot::Primary(snapshot) => ViewIter::Primary(snapshot.scan(range, direction)),
             ViewSnapshot::Fallback(snapshot) => ViewIter::Fallback(snapshot.scan(range, direction)),
+        }
+    }
+
+    fn row_sum(&self, hash: &RowHash<'_>) -> Result<Option<RowSum>> {
+        match self {
+            ViewSnapshot::Primary(snapshot) => snapshot.row_sum(hash),
+            ViewSnapshot::Fallback(snapshot) => snapshot.row_sum(hash),
         }
     }
 

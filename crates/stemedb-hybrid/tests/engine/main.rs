@@ -8,6 +8,8 @@ mod crash;
 mod folders;
 mod journal;
 mod repair;
+mod root;
+mod scrub;
 mod setup;
 mod sidecars;
 mod views;

@@ -43,6 +43,8 @@ impl Derive for Claims {
     const VERSION: u32 = 1;
     // The entry row counts the commands, every command's row has its ordinal, and a claim's key its hash.
     const INVERSE_IS_CERTAIN: bool = true;
+    // Keys have a position; those that have not (`by_id`, `derived`) have the id of a claim, and a claim is admitted once.
+    const WRITE_ONCE: bool = true;
 
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()> {
         let entry = Entry::parse(lsn, entry)?;

@@ -25,6 +25,10 @@ pub trait Derive: Send + Sync + 'static {
     /// are written again or removed; then only the journal's own chain can prove an entry.
     const INVERSE_IS_CERTAIN: bool = false;
 
+    /// Every key is written once and never removed: of each there is one version at most. The engine relies on it for speed
+    /// alone, and proves it where an answer depends on it.
+    const WRITE_ONCE: bool = false;
+
     /// Appends the rows of an entry. Pure: the same LSN and bytes give the same rows, for ever.
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()>;
 

@@ -11,7 +11,7 @@ pub use mem::{MemIter, MemSnapshot, MemStore};
 pub use source::{ObservedTable, TableObserver, WriteSource};
 use stemedb_env::Lsn;
 
-use crate::{Error, Pressure, Result, memtable::MemValue, table::block::BlockBytes};
+use crate::{Error, Pressure, Result, RowHash, RowSum, memtable::MemValue, table::block::BlockBytes};
 
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 8 << 10;
@@ -204,6 +204,12 @@ pub trait KvSnapshot: Clone + Send + Sync + 'static {
     fn get(&self, key: &[u8]) -> Result<Option<Value>>;
     /// The rows of a range.
     fn scan(&self, range: &KeyRange, direction: Direction) -> Self::Iter;
+
+    /// The sum of the hashes of all rows, if the store can have it for less than a scan and can prove that it is the same; `None`
+    /// if not. Worth asking only where keys are written once. Errors: as of a scan.
+    fn row_sum(&self, _hash: &RowHash<'_>) -> Result<Option<RowSum>> {
+        Ok(None)
+    }
 
     /// The values of several keys, in the order asked.
     fn multi_get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>> {

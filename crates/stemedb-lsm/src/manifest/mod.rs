@@ -9,6 +9,7 @@
 //! a reopen or a failed sync: the state goes into a new file first, and `CURRENT` is replaced atomically. See
 //! `docs/formats/manifest.md`.
 
+mod check;
 mod edit;
 mod record;
 mod replay;

@@ -25,6 +25,7 @@ use crate::{
     manifest::{Edit, Manifest},
     memtable::{Memtable, MemtableShape, Sorter},
     stats::RECENT_COMPACTIONS,
+    sum::SumCache,
     table::{Table, TableContext, TableMeta, table_path},
     version::Version,
 };
@@ -102,6 +103,7 @@ pub(crate) struct Core {
     removal_waiters: AtomicU64,
     closing: AtomicBool,
     recent_compactions: Mutex<VecDeque<Duration>>,
+    pub(crate) sums: SumCache,
 }
 
 impl fmt::Debug for Core {
@@ -156,6 +158,7 @@ impl Core {
             removal_waiters: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             recent_compactions: Mutex::new(VecDeque::new()),
+            sums: SumCache::default(),
             env,
             dir,
             options,
@@ -417,6 +420,8 @@ impl Core {
             }
         }
         self.context.dense.forget(&change.removed);
+        let replaced = change.removed.iter().filter_map(|file| held.get(file));
+        self.sums.note_change(replaced.map(|table| &table.meta), added.iter().map(|(_, table)| &table.meta));
         drop(manifest);
         self.refresh_debt();
         self.notify();

@@ -8,6 +8,7 @@
 
 mod admission;
 mod attach;
+mod check;
 mod checkpoint;
 mod closing;
 mod core;
@@ -29,7 +30,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 pub use self::{admission::DelayCause, files::Damage, snapshot::LsmSnapshot};
 pub(crate) use self::{
-    core::{Change, Core},
+    core::{Change, Core, State},
     files::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
     snapshot::SnapshotInner,
 };

@@ -34,6 +34,8 @@ impl LsmStore {
     /// memory. Nothing is flushed any more. Idempotent.
     pub fn stop(&self) {
         self.core.stop_jobs();
+        // A manifest that is being written again.
+        drop(self.core.manifest.lock());
     }
 
     /// Opens the files of all tables, so that reads go on when the folder is moved or removed. Returns how many could not be

@@ -9,10 +9,11 @@ use super::{
     multi_get::multi_get,
 };
 use crate::{
-    Direction, KeyRange, KvSnapshot, LsmIter, Result, Value,
+    Direction, KeyRange, KvSnapshot, LsmIter, Result, RowHash, RowSum, Value,
     iter::{Merge, Source},
     memtable::MemCursor,
     ranges::{Cover, Fragments},
+    sum::row_sum,
     table::{Bounds, Found, RunCursor, Table, filter::filter_hash},
 };
 
@@ -139,6 +140,10 @@ impl KvSnapshot for LsmSnapshot {
 
     fn multi_get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>> {
         multi_get(&self.inner.state, keys, self.inner.lsn)
+    }
+
+    fn row_sum(&self, hash: &RowHash<'_>) -> Result<Option<RowSum>> {
+        row_sum(&self.inner.core, &self.inner.state, self.inner.lsn, hash)
     }
 
     fn scan(&self, range: &KeyRange, direction: Direction) -> LsmIter {

@@ -32,6 +32,7 @@ pub(crate) use heads::head;
 pub(crate) use heal::Healer;
 pub(crate) use meta::{TableMeta, decode_meta, encode_meta};
 pub(crate) use pack::Room;
+pub use reader::{CheckEnd, CheckedPiece, TableCheck};
 pub(crate) use reader::{Found, OnDamage, Table, TableContext};
 pub(crate) use run::Run;
 

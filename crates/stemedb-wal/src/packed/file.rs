@@ -141,6 +141,15 @@ impl PackedFile {
         })
     }
 
+    /// True if the file is seekable and its first frame, which says nothing and is said to be ours by the table alone, is not what we
+    /// write there. No reader of the plain bytes would notice.
+    pub(crate) fn has_damaged_head(&self) -> Result<bool> {
+        let mut head = HEAD;
+        let read = self.source.file.read_up_to_at(&mut head, 0)?;
+        let is_skippable = matches!(frame_start(&head), FrameStart::Skippable { .. });
+        Ok(self.is_seekable() && is_skippable && (read < HEAD.len() || head != HEAD))
+    }
+
     fn read_only(&self, op: IoOp) -> Error {
         Error::io(op, self.path(), io::Error::from(io::ErrorKind::ReadOnlyFilesystem))
     }

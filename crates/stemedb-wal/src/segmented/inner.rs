@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     pub(super) durable_moved: Gate,
     pub(super) first_lsn: AtomicU64,
     pub(super) counters: Counters,
+    /// Released segments that are there and could not be read at the open.
+    pub(super) unreadable: Vec<Error>,
     /// What readers, checks and the opening found to be damaged.
     pub(super) damage: DamageList,
     /// Held by one healing.
@@ -104,7 +106,8 @@ impl Inner {
             first_lsn: AtomicU64::new(found.first_lsn.0),
             durable_moved: Gate::new(),
             counters: Counters::default(),
-            damage: DamageList::new(found.unreadable),
+            damage: DamageList::new(&found.unreadable),
+            unreadable: found.unreadable,
             healing: Mutex::new(()),
             releasing: Mutex::new(()),
             spares: Mutex::new(Spares::default()),

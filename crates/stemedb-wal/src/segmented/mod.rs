@@ -1,6 +1,7 @@
 //! The journal of one machine: segment files in a folder.
 
 mod birth;
+mod check;
 mod heal;
 mod inner;
 mod last;
@@ -22,6 +23,7 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use stemedb_env::{Env, Lsn, frame::Chain};
 
+pub use check::{SegmentCheck, SegmentEnd, SegmentFile, SegmentPiece};
 pub use heal::{
     EntrySource, HealError, Healed, Healing, Hole, LostHole, NoEntries, RecoveredEntry, Unrecoverable,
 };

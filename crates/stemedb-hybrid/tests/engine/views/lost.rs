@@ -1,10 +1,12 @@
 //! A primary view that is missing, beyond opening, taken away, or unable to take entries.
 
+use std::time::Duration;
+
 use stemedb_env::{
     IoOp, Tasks,
     fs::fault::{Fault, FaultRule},
 };
-use stemedb_hybrid::{ClaimEngine, Error, EventKind, FallbackMode, ViewHealth};
+use stemedb_hybrid::{ClaimEngine, Error, EventKind, FallbackMode, FileClass, ViewHealth};
 use stemedb_index::Claims;
 
 use super::{
@@ -159,6 +161,38 @@ fn a_folder_deleted_under_the_running_engine_comes_back_while_reads_and_writes_g
         assert_eq!(found(&engine), expected);
         assert_eq!(engine.state_root().unwrap(), root);
     }
+}
+
+#[test]
+fn a_view_that_is_derived_again_is_not_taken_for_damaged() {
+    let (engine, env, sim, _) = grown(7, 200, &options(FallbackMode::Off));
+    pass(&sim, 2);
+    let root = engine.state_root().unwrap();
+    assert!(engine.scrub_now().unwrap().classes[&FileClass::Table].files > 0);
+    remove_kv(&env, &sim);
+    let mut checked = 0;
+    for _ in 0..100_000 {
+        if engine.health().primary.progress().is_some() {
+            // The old view goes on from open files; of the new one nothing is finished.
+            let report = engine.scrub_now().unwrap();
+            assert_eq!(report.damages, 0, "{:?}", report.findings);
+            assert!(!report.classes.contains_key(&FileClass::Table) && report.rows == 0);
+            assert!(matches!(engine.verify(), Err(Error::NoView { .. })));
+            checked += 1;
+        } else if checked > 0 {
+            break;
+        }
+        if !sim.tasks.drive() {
+            sim.clock.advance(Duration::from_millis(100));
+        }
+    }
+    assert!(checked > 1, "{checked}");
+    assert_healthy(&engine);
+    let report = engine.scrub_now().unwrap();
+    assert_eq!(report.damages, 0, "{:?}", report.findings);
+    assert!(report.classes[&FileClass::Table].files > 0 && report.classes[&FileClass::Manifest].files == 2);
+    assert_eq!(engine.state_root().unwrap(), root);
+    engine.verify().unwrap();
 }
 
 #[test]

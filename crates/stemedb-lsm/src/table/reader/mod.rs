@@ -1,8 +1,11 @@
 //! An open table.
 
+mod check;
 mod load;
 mod many;
 mod verify;
+
+pub use check::{CheckEnd, CheckedPiece, TableCheck};
 
 use std::{
     cell::RefCell,

@@ -31,7 +31,7 @@ impl fmt::Debug for DamageList {
 }
 
 /// The segment that an error is about.
-fn segment_of(error: &Error) -> Option<u64> {
+pub(crate) fn segment_of(error: &Error) -> Option<u64> {
     match error {
         Error::Corruption { file, .. } | Error::Foreign { file, .. } => SegmentDir::id_of(file),
         Error::MissingSegment { segment, .. } => Some(*segment),
@@ -44,7 +44,7 @@ fn segment_of(error: &Error) -> Option<u64> {
 }
 
 impl DamageList {
-    pub fn new(found: Vec<Error>) -> DamageList {
+    pub fn new(found: &[Error]) -> DamageList {
         let list = DamageList::default();
         found.iter().for_each(|error| list.note(error));
         list
@@ -67,6 +67,11 @@ impl DamageList {
         if let Some(tell) = self.tell.get() {
             tell(segment);
         }
+    }
+
+    /// True for a segment that is known to be damaged.
+    pub fn has(&self, segment: u64) -> bool {
+        self.segments.lock().contains_key(&segment)
     }
 
     pub fn list(&self) -> Vec<(u64, Error)> {

@@ -23,7 +23,7 @@ use std::{
     path::PathBuf,
 };
 
-pub(crate) use list::DamageList;
+pub(crate) use list::{DamageList, segment_of};
 use stemedb_env::{IoOp, Lsn};
 
 use self::{

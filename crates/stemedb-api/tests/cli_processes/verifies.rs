@@ -1,0 +1,50 @@
+//! Every byte of a closed database, read back.
+
+use crate::program::{Ran, import_sample, run};
+use std::path::Path;
+
+fn verify(data: &Path) -> Ran {
+    run(["verify", "--data-dir", data.to_str().unwrap()])
+}
+
+fn flip(path: &Path, offset: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[offset] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_was_checked_is_told_by_class_and_damage_by_file_and_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("db");
+    import_sample(&data).ok();
+    run(["compact", "--data-dir", data.to_str().unwrap()]).ok();
+    let whole = verify(&data).ok();
+    for class in ["identity", "head", "manifest", "segment", "table"] {
+        let line = whole.out.lines().find(|line| line.starts_with(class));
+        assert!(line.is_some_and(|line| line.ends_with("  checked")), "{class}: {whole:?}");
+    }
+    assert!(whole.out.lines().last().unwrap().starts_with("no damage: "), "{whole:?}");
+
+    // What can be written again from what is known is.
+    flip(&data.join("wal/HEAD"), 5000);
+    let mended = verify(&data).ok();
+    assert!(mended.out.contains("damage: ") && mended.out.contains("HEAD"), "{mended:?}");
+    assert!(
+        mended.out.lines().last().unwrap().starts_with("1 file damaged and written again: "),
+        "{mended:?}"
+    );
+    assert!(verify(&data).ok().out.contains("no damage: "));
+
+    let mut tables = std::fs::read_dir(data.join("kv")).unwrap().map(|entry| entry.unwrap().path());
+    let table = tables.find(|path| path.extension().is_some_and(|end| end == "sst")).unwrap();
+    flip(&table, 300);
+    let damaged = verify(&data);
+    assert_eq!(damaged.code, Some(1), "{damaged:?}");
+    let name = table.file_name().unwrap().to_str().unwrap();
+    assert!(
+        damaged.out.lines().any(|line| line.starts_with("damage: ") && line.contains(name)),
+        "{damaged:?}"
+    );
+    assert!(damaged.err.contains(name) && damaged.err.contains("offset"), "{damaged:?}");
+}
