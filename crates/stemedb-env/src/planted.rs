@@ -78,6 +78,8 @@ pub enum Bug {
     LsmRangeRemovalCutShort,
     /// Rows that are ingested are put below older ones that still lie in level 0.
     LsmIngestBelowLevel0,
+    /// Writes are admitted although less is free than background work needs.
+    WriteBelowTheLastLine,
 }
 
 /// A part of the engine that has suites of its own.
@@ -87,19 +89,22 @@ pub enum Part {
     Journal,
     /// The LSM tree.
     Lsm,
+    /// What ties them together.
+    Engine,
 }
 
 impl Part {
-    /// `journal` or `lsm`.
+    /// `journal`, `lsm` or `engine`.
     pub fn name(self) -> &'static str {
         match self {
             Part::Journal => "journal",
             Part::Lsm => "lsm",
+            Part::Engine => "engine",
         }
     }
 }
 
-/// Every defect, for a driver that goes through them.
+/// Every defect of journal and tree, for a driver that goes through them.
 pub const ALL: [Bug; 35] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
@@ -138,6 +143,9 @@ pub const ALL: [Bug; 35] = [
     Bug::LsmIngestBelowLevel0,
 ];
 
+/// Defects of the engine around journal and tree: its own tests notice them.
+pub const OF_THE_ENGINE: [Bug; 1] = [Bug::WriteBelowTheLastLine];
+
 impl Bug {
     /// The name by which the environment variable knows it.
     pub fn name(self) -> String {
@@ -146,7 +154,11 @@ impl Bug {
 
     /// The part whose suites must notice it.
     pub fn part(self) -> Part {
-        if self.name().starts_with("Lsm") { Part::Lsm } else { Part::Journal }
+        match self {
+            bug if OF_THE_ENGINE.contains(&bug) => Part::Engine,
+            bug if bug.name().starts_with("Lsm") => Part::Lsm,
+            _ => Part::Journal,
+        }
     }
 }
 
@@ -157,7 +169,7 @@ pub fn planted(bug: Bug) -> bool {
     static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
     let chosen = CHOSEN.get_or_init(|| {
         let name = std::env::var("STEMEDB_PLANTED").ok()?;
-        let found = ALL.into_iter().find(|bug| bug.name() == name);
+        let found = ALL.into_iter().chain(OF_THE_ENGINE).find(|bug| bug.name() == name);
         assert!(found.is_some(), "STEMEDB_PLANTED={name}: no such defect");
         found
     });
