@@ -31,12 +31,15 @@ pub mod packed;
 mod segment;
 mod segmented;
 
-pub use commit::{CommitOptions, CommitQueue, CommitStages, CommitStats, Leader, SubmitError, Ticket};
+pub use commit::{
+    CommitOptions, CommitProgress, CommitQueue, CommitStage, CommitStages, CommitStats, Leader, QueueWatch,
+    SubmitError, Ticket,
+};
 pub use error::{Damage, Error, ReadOnlyCause, Result};
 pub use journal::{Entry, Journal, JournalReader};
 pub use mem::{MemJournal, MemReader};
 pub use options::{JournalIdentity, JournalOptions, MAX_ENTRY_BYTES, MAX_GROUP_BYTES, Prepare, Retention};
 pub use segmented::{
     AppendTicket, Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, SegmentedJournal,
-    SegmentedReader, VerifyReport,
+    SegmentedReader, VerifyReport, WriteUnderWay,
 };

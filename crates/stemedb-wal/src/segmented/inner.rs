@@ -55,6 +55,8 @@ pub(crate) struct Inner {
     pub(super) active_per_mille: AtomicU64,
     pub(super) jobs: Mutex<Option<Jobs>>,
     pub(super) watch_sleeps: AtomicBool,
+    /// The disk is nearly full: no file is made ready ahead.
+    pub(super) is_thrifty: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +108,7 @@ impl Inner {
             active_per_mille: AtomicU64::new(0),
             jobs: Mutex::new(None),
             watch_sleeps: AtomicBool::new(false),
+            is_thrifty: AtomicBool::new(false),
             dir,
         }
     }

@@ -10,6 +10,7 @@ mod report;
 mod rescue;
 mod spares;
 mod table;
+mod thrift;
 mod ticket;
 mod upkeep;
 mod watch;
@@ -22,6 +23,7 @@ use stemedb_env::{Env, Lsn, frame::Chain};
 
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
+pub use thrift::WriteUnderWay;
 pub use ticket::AppendTicket;
 
 use self::{
