@@ -31,6 +31,8 @@ enum End {
 
 /// A task that has begun.
 pub(crate) struct Running {
+    /// Before its first file was made.
+    names_epoch: u64,
     pub(crate) task: Task,
     pub(crate) request: Option<Arc<Request>>,
     /// Finished tables and their levels.
@@ -95,6 +97,7 @@ impl Running {
             );
         }
         let mut running = Running {
+            names_epoch: core.names_epoch(),
             request,
             outputs: Vec::new(),
             created: Vec::new(),
@@ -161,7 +164,7 @@ impl Running {
                     self.enter_place(core);
                     self.finish_table(core, End::Place)?;
                 }
-                core.sync_names()?;
+                core.sync_names(self.names_epoch)?;
                 finished = true;
                 break;
             }

@@ -124,8 +124,9 @@ impl Core {
         let after = self.shut_out(lsn)?;
         let _open_again = OpenAgain(self);
         self.flush()?;
+        let names_epoch = self.names_epoch();
         let mut ingest = Ingest::new(self, after, lsn, versions, expected_bytes);
-        let written = ingest.take(rows).and_then(|()| self.sync_names());
+        let written = ingest.take(rows).and_then(|()| self.sync_names(names_epoch));
         let outcome = match written {
             Ok(()) => ingest.install(),
             Err(error) => Err(error),

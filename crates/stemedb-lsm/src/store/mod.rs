@@ -17,6 +17,7 @@ mod open;
 mod place;
 mod repair;
 mod replay;
+mod room;
 mod snapshot;
 mod write;
 
@@ -238,5 +239,17 @@ impl KvStore for LsmStore {
 
     fn pressure(&self) -> Option<Arc<Pressure>> {
         Some(Arc::clone(&self.core.pressure))
+    }
+
+    fn room_needed(&self) -> u64 {
+        self.core.room_needed()
+    }
+
+    fn begin_flush(&self) {
+        self.core.begin_flush();
+    }
+
+    fn retry_background(&self) {
+        self.core.retry_background();
     }
 }
