@@ -4,6 +4,8 @@ use std::fmt;
 
 use stemedb_env::Lsn;
 
+use crate::{SpaceHealth, Stall, StallKind};
+
 /// State of one view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewHealth {
@@ -50,6 +52,10 @@ pub struct Health {
     pub fallback: Option<ViewHealth>,
     /// Why writes are refused, if they are.
     pub read_only: Option<String>,
+    /// The file system with the least room; `None` before it was looked at.
+    pub space: Option<SpaceHealth>,
+    /// What does not go on: a sync that has not returned, or the whole commit pipeline.
+    pub stall: Option<Stall>,
     /// Last entry that is durable.
     pub durable: Lsn,
     /// Last entry that is readable.
@@ -59,9 +65,15 @@ pub struct Health {
 }
 
 impl Health {
+    /// True when the commit pipeline has stood still for so long that it may never go on.
+    pub fn is_deadlocked(&self) -> bool {
+        self.stall.as_ref().is_some_and(|stall| stall.kind == StallKind::Deadlock)
+    }
+
     /// True when both reads and writes work.
     pub fn is_ready(&self) -> bool {
         self.read_only.is_none()
+            && !self.is_deadlocked()
             && (self.primary.is_readable() || self.fallback.as_ref().is_some_and(ViewHealth::is_readable))
     }
 }

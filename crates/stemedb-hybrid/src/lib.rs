@@ -16,6 +16,7 @@
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod commit;
+mod disk;
 mod error;
 mod events;
 mod health;
@@ -30,6 +31,7 @@ mod store;
 mod view;
 
 pub use commit::CommitTicket;
+pub use disk::{DiskOptions, Line, SpaceHealth, SpaceLevel, SpaceLines, Stall, StallKind};
 pub use error::{Error, Result};
 pub use events::{EVENTS_KEPT, Event, EventKind, Events};
 pub use health::{Health, ViewHealth};
@@ -41,6 +43,7 @@ pub use repair::{RebuildProgress, RebuildReport, rebuild, salvage};
 pub use root::StateRoot;
 pub use stats::Stats;
 pub use stemedb_env::Lsn;
+pub use stemedb_wal::{CommitProgress, CommitStage};
 pub use store::{ClaimEngine, HybridStore, LsmEngine, Verified};
 pub use view::{ViewIter, ViewSnapshot};
 

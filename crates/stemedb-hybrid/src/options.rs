@@ -3,6 +3,8 @@
 use stemedb_lsm::LsmOptions;
 use stemedb_wal::{CommitOptions, JournalOptions};
 
+use crate::DiskOptions;
+
 /// Options of a [`crate::HybridStore`] over the LSM tree.
 #[derive(Clone, Debug, Default)]
 pub struct HybridOptions {
@@ -13,6 +15,8 @@ pub struct HybridOptions {
     pub lsm: LsmOptions,
     /// Bounds of the commit queue.
     pub commit: CommitOptions,
+    /// How room on the disk and the progress of commits are watched.
+    pub disk: DiskOptions,
 }
 
 impl HybridOptions {
@@ -22,6 +26,7 @@ impl HybridOptions {
             journal: JournalOptions { compress: true, ..JournalOptions::tiny() },
             lsm: LsmOptions::tiny(),
             commit: CommitOptions::default(),
+            disk: DiskOptions::default(),
         }
     }
 }

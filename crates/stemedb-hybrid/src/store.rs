@@ -3,16 +3,18 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
 use stemedb_index::{Admit, Claims};
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmStore, MemStore, Value};
-use stemedb_wal::{CommitOptions, CommitQueue, Journal, SegmentedJournal};
+use stemedb_wal::{CommitOptions, CommitProgress, CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
     Error, Events, Health, Identity, Layout, Result, StateRoot, Stats, ViewSnapshot,
     commit::{CommitTicket, EndHalt, Halt, Stages, Wakes, refusal},
+    disk::{DiskOptions, Gate, Look, Stall, StallCounters, StallKind, Watchdog, Watched, stuck},
     view::{View, Views},
 };
 
@@ -26,13 +28,16 @@ pub type ClaimEngine = LsmEngine<Claims>;
 /// Opened and created by `HybridStore::<LsmStore, MemStore, D>::open` and `create`. All methods may be called from any
 /// thread.
 pub struct HybridStore<P: KvStore, F: KvStore, D: Admit> {
-    // Dropped first: it runs on a thread of its own and uses the rest.
+    // Dropped first: they run on threads of their own and use the rest.
+    _watchdog: TaskHandle,
     releaser: Arc<Releaser>,
+    stalls: Arc<StallCounters>,
     queue: CommitQueue<Stages<SegmentedJournal, P, F, D>>,
     pub(crate) journal: Arc<SegmentedJournal>,
     pub(crate) views: Arc<Views<P, F>>,
     pub(crate) derive: Arc<D>,
     pub(crate) events: Events,
+    stuck_after: Duration,
     layout: Layout,
     identity: Identity,
     _lock: Box<dyn FileLock>,
@@ -59,6 +64,7 @@ pub(crate) struct Parts<P, F, D> {
     pub derive: Arc<D>,
     pub recorded: stemedb_env::Micros,
     pub commit: CommitOptions,
+    pub disk: DiskOptions,
     pub events: Events,
 }
 
@@ -118,16 +124,44 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
         let halt =
             Arc::new(Halt::new(Arc::clone(&parts.journal), Arc::clone(&views), Arc::clone(&parts.derive)));
         let ender = parts.env.tasks.spawn("stemedb-resume", Box::new(EndHalt { halt: Arc::clone(&halt) }))?;
-        let wakes = Wakes { after_publish: wake, after_halt: Box::new(move || ender.wake()) };
-        let stages = Stages::new(halt, Arc::clone(&parts.env.clock), parts.recorded, wakes);
+        let gate = Arc::new(Gate::default());
+        let look = Look::new(
+            &parts.env,
+            &parts.layout,
+            parts.disk.clone(),
+            Arc::clone(&gate),
+            Arc::clone(&parts.journal),
+            Arc::clone(&views),
+            parts.events.clone(),
+        );
+        let look = parts.env.tasks.spawn("stemedb-disk", Box::new(look))?;
+        let wakes = Wakes {
+            after_publish: wake,
+            after_halt: Box::new(move || ender.wake()),
+            after_full: Box::new(move || look.wake()),
+        };
+        let clock = Arc::clone(&parts.env.clock);
+        let stages = Stages::new(Arc::clone(&halt), gate, Arc::clone(&clock), parts.recorded, wakes);
+        let lock_timeout = parts.commit.lock_timeout;
+        let queue = CommitQueue::new(stages, parts.commit, Some(clock), Some(Arc::clone(&parts.env.tasks)));
+        let stalls = Arc::new(StallCounters::default());
+        let watched = Watched {
+            queue: queue.watch(),
+            journal: Arc::clone(&parts.journal),
+            events: parts.events.clone(),
+            clock: Arc::clone(&parts.env.clock),
+            counters: Arc::clone(&stalls),
+            in_flight_is_held: Box::new(move || halt.in_flight.try_lock().is_none()),
+        };
+        let stuck_after = parts.disk.stuck_after;
+        let watchdog = Watchdog::new(watched, parts.disk, lock_timeout);
+        let _watchdog = parts.env.tasks.spawn("stemedb-watchdog", Box::new(watchdog))?;
         Ok(HybridStore {
+            _watchdog,
             releaser,
-            queue: CommitQueue::new(
-                stages,
-                parts.commit,
-                Some(Arc::clone(&parts.env.clock)),
-                Some(Arc::clone(&parts.env.tasks)),
-            ),
+            stalls,
+            stuck_after,
+            queue,
             journal: parts.journal,
             views,
             derive: parts.derive,
@@ -140,7 +174,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
 
     /// Commits one atomic request; returns when it is durable and readable.
     ///
-    /// Errors: refusals of the admission, `Overloaded` and `StorageFull` mean that nothing was applied;
+    /// Errors: refusals of the admission, `Overloaded`, `LockTimeout`, `NoRoom` and `StorageFull` mean that nothing was applied;
     /// `Indeterminate` means that the request may survive a crash, and that repeating it is safe.
     pub fn commit(&self, request: D::Request) -> Result<D::Reply> {
         let cost_bytes = D::cost_bytes(&request) as u64;
@@ -202,10 +236,28 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
             primary: self.views.primary.health(),
             fallback: self.views.fallback.as_ref().map(View::health),
             read_only: self.queue.stages().read_only().or_else(|| self.journal.read_only()),
+            space: self.queue.stages().gate.seen(),
+            stall: self.stall(),
             durable: self.durable_lsn(),
             published: self.published_lsn(),
             flushed: self.views.flushed(),
         }
+    }
+
+    /// How far the commit pipeline has come, and for how long it has stood still though somebody waits: for a service
+    /// manager's watchdog. Computed from the queue alone. Cost: the queue's lock.
+    pub fn commit_progress(&self) -> CommitProgress {
+        self.queue.progress()
+    }
+
+    /// What does not go on at present.
+    fn stall(&self) -> Option<Stall> {
+        let progress = self.queue.progress();
+        if self.stalls.is_deadlocked.load(Ordering::Acquire) && progress.unanswered > 0 {
+            let file = self.journal.write_under_way().map(|write| write.file);
+            return Some(Stall { kind: StallKind::Deadlock, file, since: progress.stalled_for });
+        }
+        stuck(&progress, self.journal.write_under_way(), self.stuck_after)
     }
 
     /// Makes the primary view independent of the journal up to now, and lets go of the segments it no longer needs.
@@ -266,6 +318,10 @@ impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
             commit: self.queue.stats(),
             entries: stages.entries.load(Ordering::Relaxed),
             refused: stages.refused.load(Ordering::Relaxed),
+            refused_for_room: stages.gate.refused.load(Ordering::Relaxed),
+            space: stages.gate.seen(),
+            stuck_syncs: self.stalls.stuck_syncs.load(Ordering::Relaxed),
+            deadlocks: self.stalls.deadlocks.load(Ordering::Relaxed),
             fallback_reads: self.views.fallback_reads(),
             durable: self.durable_lsn(),
             published: self.published_lsn(),

@@ -90,6 +90,7 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             derive: Arc::new(derive),
             recorded: Micros(i64::MIN),
             commit: options.commit.clone(),
+            disk: options.disk.clone(),
             events: Events::new(Arc::clone(&env.clock)),
         })
     }
@@ -143,6 +144,7 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             derive,
             recorded,
             commit: options.commit.clone(),
+            disk: options.disk.clone(),
             events: Events::new(Arc::clone(&env.clock)),
         })?;
         Ok((store, report))

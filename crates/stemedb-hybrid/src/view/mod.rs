@@ -11,6 +11,20 @@ use stemedb_lsm::{KvStore, Value, WriteBatch};
 
 use crate::{Error, Result, ViewHealth};
 
+/// Why a view has not taken an entry.
+#[derive(Debug)]
+pub(crate) enum Setback {
+    /// It has no room for more before a flush succeeds; the same entry may be offered again.
+    ForNow {
+        /// Why the flush fails.
+        cause: String,
+        /// The disk is full.
+        no_room: bool,
+    },
+    /// It has failed.
+    ForGood(String),
+}
+
 /// One derived view and its health.
 #[derive(Debug)]
 pub(crate) struct View<S> {
@@ -42,9 +56,9 @@ impl<S: KvStore> View<S> {
 
     /// Applies and publishes one entry's rows, unless the view has them or has failed before. A view that cannot
     /// apply stops for good: applying the next entry would leave a hole.
-    fn advance(&self, lsn: Lsn, rows: &WriteBatch) -> std::result::Result<(), String> {
+    fn advance(&self, lsn: Lsn, rows: &WriteBatch) -> std::result::Result<(), Setback> {
         if let ViewHealth::Failed { cause } = &*self.health.read() {
-            return Err(cause.clone());
+            return Err(Setback::ForGood(cause.clone()));
         }
         if self.store.published_lsn() >= lsn {
             return Ok(());
@@ -54,11 +68,14 @@ impl<S: KvStore> View<S> {
                 self.store.publish(lsn);
                 Ok(())
             }
+            Err(stemedb_lsm::Error::Stalled { cause, storage_full }) => {
+                Err(Setback::ForNow { cause, no_room: storage_full })
+            }
             Err(error) => {
                 let cause = error.to_string();
                 tracing::error!(%lsn, error = ?error, "StorageError: Failed to write to KV store: {cause}");
                 self.set_health(ViewHealth::Failed { cause: cause.clone() });
-                Err(cause)
+                Err(Setback::ForGood(cause))
             }
         }
     }
@@ -77,13 +94,17 @@ impl<P: KvStore, F: KvStore> Views<P, F> {
         Views { primary, fallback, fallback_reads: AtomicU64::new(0) }
     }
 
-    /// Takes one entry's rows into every view. OK if at least one readable view has it then.
-    pub fn advance(&self, lsn: Lsn, rows: &WriteBatch) -> Result<()> {
+    /// Takes one entry's rows into every view. OK if at least one readable view has it then, and the others have failed for
+    /// good: one that only has no room for now would have a hole if the next entry came without this one.
+    pub fn advance(&self, lsn: Lsn, rows: &WriteBatch) -> std::result::Result<(), Setback> {
         let primary = self.primary.advance(lsn, rows);
         let fallback = self.fallback.as_ref().map(|view| view.advance(lsn, rows));
         match (primary, fallback) {
+            (Err(setback @ Setback::ForNow { .. }), _) | (_, Some(Err(setback @ Setback::ForNow { .. }))) => {
+                Err(setback)
+            }
             (Ok(()), _) | (Err(_), Some(Ok(()))) => Ok(()),
-            (Err(cause), _) => Err(Error::NotReadable { lsn, cause }),
+            (Err(setback), _) => Err(setback),
         }
     }
 

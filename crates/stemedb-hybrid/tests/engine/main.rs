@@ -5,6 +5,8 @@
 
 mod commit;
 mod crash;
+mod disk;
 mod folders;
 mod repair;
 mod setup;
+mod stalls;
