@@ -21,6 +21,44 @@ struct HealthJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback: Option<String>,
     writable: bool,
+    /// Why writes are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusing_writes: Option<String>,
+    /// The file system with the least room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<SpaceJson>,
+    /// What does not go on at present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stall: Option<StallJson>,
+}
+
+#[derive(Serialize)]
+struct SpaceJson {
+    available_bytes: u64,
+    total_bytes: u64,
+    level: &'static str,
+    refuses_below_bytes: u64,
+    accepts_from_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct StallJson {
+    kind: &'static str,
+    /// The file's name; where it lies is for the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    for_ms: u64,
+}
+
+impl StallJson {
+    fn of(stall: &stemedb_hybrid::Stall) -> StallJson {
+        let name = |file: &std::path::PathBuf| Some(file.file_name()?.to_string_lossy().into_owned());
+        StallJson {
+            kind: stall.kind.name(),
+            file: stall.file.as_ref().and_then(name),
+            for_ms: u64::try_from(stall.since.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// `GET /v1/health`: always 200, because it describes; `/readyz` judges.
@@ -41,6 +79,15 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         primary: health.primary.to_string(),
         fallback: health.fallback.as_ref().map(ToString::to_string),
         writable: health.read_only.is_none(),
+        refusing_writes: health.read_only.clone(),
+        space: health.space.as_ref().map(|space| SpaceJson {
+            available_bytes: space.available_bytes,
+            total_bytes: space.total_bytes,
+            level: space.level.name(),
+            refuses_below_bytes: space.refuses_below_bytes,
+            accepts_from_bytes: space.accepts_from_bytes,
+        }),
+        stall: health.stall.as_ref().map(StallJson::of),
     };
     reply::json(StatusCode::OK, Some(health.published), &json)
 }
@@ -64,6 +111,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Problem> 
     let checks = [
         Check { name: "readable", ok: readable },
         Check { name: "writable", ok: health.read_only.is_none() },
+        Check { name: "progress", ok: !health.is_deadlocked() },
     ];
     let ready = checks.iter().all(|check| check.ok);
     let listed = serde_json::to_value(&checks).unwrap_or_default();

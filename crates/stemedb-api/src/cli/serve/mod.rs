@@ -5,6 +5,7 @@
 //!                                       second signal, or the deadline ─▶ cut what is left ─▶ flush ─▶ close
 //! ```
 
+mod disk;
 mod stop;
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
@@ -35,6 +36,8 @@ pub struct ServeArgs {
     /// Memory for the view: rows not yet in tables, indexes, cached blocks [default: 320]
     #[arg(long, value_name = "MIB")]
     memory_mib: Option<u64>,
+    #[command(flatten)]
+    disk: disk::DiskArgs,
 }
 
 /// Serves.
@@ -60,6 +63,7 @@ fn open(args: &ServeArgs) -> Result<Database, Failure> {
     if let Some(mib) = args.memory_mib {
         options = options.with_memory_budget(mib.saturating_mul(1 << 20));
     }
+    args.disk.apply(&mut options.engine);
     if !folder::is_absent_or_empty(&env, dir)? {
         return folder::open_with(dir, options);
     }
