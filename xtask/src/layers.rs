@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("stemedb-lsm", &["stemedb-env"]),
     ("stemedb-fallback", &["stemedb-env", "stemedb-lsm"]),
     ("stemedb-index", &["stemedb-env", "stemedb-core", "stemedb-lsm"]),
-    ("stemedb-hybrid", &["stemedb-env", "stemedb-wal", "stemedb-lsm", "stemedb-index"]),
+    ("stemedb-hybrid", &["stemedb-env", "stemedb-wal", "stemedb-lsm", "stemedb-index", "stemedb-fallback"]),
     (
         "stemedb-api",
         &["stemedb-env", "stemedb-core", "stemedb-wal", "stemedb-lsm", "stemedb-index", "stemedb-hybrid"],

@@ -80,6 +80,14 @@ pub enum Bug {
     LsmIngestBelowLevel0,
     /// Writes are admitted although less is free than background work needs.
     WriteBelowTheLastLine,
+    /// What takes the place of a damaged block knows nothing of removals behind the table's rows, nor of removed ranges.
+    LsmHealForgetsRemovals,
+    /// A recovered list of tables has a table that was replaced beside the one that replaced it.
+    LsmRecoveryKeepsInputs,
+    /// The fallback view answers although it has not come to what is acknowledged.
+    FallbackBehind,
+    /// A view goes on answering after entries have been acknowledged that it could not take.
+    StaleViewCovers,
 }
 
 /// A part of the engine that has suites of its own.
@@ -104,8 +112,8 @@ impl Part {
     }
 }
 
-/// Every defect of journal and tree, for a driver that goes through them.
-pub const ALL: [Bug; 35] = [
+/// Every defect of the journal and the tree, for a driver that goes through them.
+pub const ALL: [Bug; 37] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -141,9 +149,14 @@ pub const ALL: [Bug; 35] = [
     Bug::LsmFilterHidesRangeRemoval,
     Bug::LsmRangeRemovalCutShort,
     Bug::LsmIngestBelowLevel0,
+    Bug::LsmHealForgetsRemovals,
+    Bug::LsmRecoveryKeepsInputs,
 ];
 
-/// Defects of the engine around journal and tree: its own tests notice them.
+/// The defects of the engine's views, which its own tests go through.
+pub const VIEWS: [Bug; 2] = [Bug::FallbackBehind, Bug::StaleViewCovers];
+
+/// Other defects of the engine around journal and tree: its own tests notice them.
 pub const OF_THE_ENGINE: [Bug; 1] = [Bug::WriteBelowTheLastLine];
 
 impl Bug {
@@ -155,7 +168,7 @@ impl Bug {
     /// The part whose suites must notice it.
     pub fn part(self) -> Part {
         match self {
-            bug if OF_THE_ENGINE.contains(&bug) => Part::Engine,
+            bug if VIEWS.contains(&bug) || OF_THE_ENGINE.contains(&bug) => Part::Engine,
             bug if bug.name().starts_with("Lsm") => Part::Lsm,
             _ => Part::Journal,
         }
@@ -169,7 +182,7 @@ pub fn planted(bug: Bug) -> bool {
     static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
     let chosen = CHOSEN.get_or_init(|| {
         let name = std::env::var("STEMEDB_PLANTED").ok()?;
-        let found = ALL.into_iter().chain(OF_THE_ENGINE).find(|bug| bug.name() == name);
+        let found = ALL.into_iter().chain(VIEWS).chain(OF_THE_ENGINE).find(|bug| bug.name() == name);
         assert!(found.is_some(), "STEMEDB_PLANTED={name}: no such defect");
         found
     });

@@ -14,6 +14,7 @@
 
 mod body;
 mod envelope;
+mod events;
 mod health;
 mod import;
 mod openapi;

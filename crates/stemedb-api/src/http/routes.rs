@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
-use super::{App, health, import, openapi, read, schemas, write};
+use super::{App, events, health, import, openapi, read, schemas, write};
 
 /// One route.
 pub(super) struct Route {
@@ -36,6 +36,7 @@ pub(super) fn table() -> Vec<Route> {
         get_route("/v1/skeptic", get(read::skeptic), schemas::skeptic()),
         get_route("/v1/layered", get(read::layered), schemas::layered()),
         get_route("/v1/assertions/{id}", get(read::assertion), schemas::assertion()),
+        get_route("/v1/admin/storage/events", get(events::events), schemas::events()),
         get_route("/v1/health", get(health::health), schemas::health()),
         get_route("/livez", get(health::livez), schemas::livez()),
         get_route("/readyz", get(health::readyz), schemas::readyz()),

@@ -1,11 +1,14 @@
-//! Why writes are refused, and how that ends.
+//! While writes are refused, and how that ends.
 //!
 //! A group whose journal write failed, and could not be written elsewhere either, was answered "not known". Its LSNs are
 //! given, its entries are in flight, and the journal writes it first when the disk answers again. So nothing may be
 //! admitted before its fate is known; then it is published like any other group, and writes go on.
 //!
-//! The same for a group that is durable while the view has no room for it, because flushes fail: its entries wait here, in
-//! order, and so does the group that was written behind it.
+//! The same for a group that is durable while the primary view has no room for it, because flushes find the disk full: its
+//! entries wait here, in order, and so does the group that was written behind it.
+//!
+//! An entry that is durable, and that no view could take, halts writes too: the next ones could not be compared with it. It
+//! stays in flight until some view has it.
 
 use std::{
     collections::VecDeque,
@@ -18,12 +21,15 @@ use std::{
 use parking_lot::Mutex;
 use stemedb_env::{Budget, Job, Lsn, Step};
 use stemedb_index::Admit;
-use stemedb_lsm::{KvStore, WriteBatch};
+use stemedb_lsm::WriteBatch;
 use stemedb_wal::Journal;
 
-use crate::view::{Setback, Views};
+use crate::{
+    Error, Result,
+    view::{Setback, Turn, ViewStore, Views, catch_up},
+};
 
-/// Shared by the commit stages and the job that ends a halt.
+/// Shared by the commit stages and the jobs that end a halt.
 pub(crate) struct Halt<J, P, F, D: Admit> {
     pub journal: Arc<J>,
     pub views: Arc<Views<P, F>>,
@@ -37,13 +43,16 @@ pub(crate) struct Halt<J, P, F, D: Admit> {
     halted: AtomicBool,
 }
 
+#[derive(Default)]
 struct State {
     cause: String,
     /// The cause is a full disk.
     no_room: bool,
-    /// Entries that have an LSN and are not in the views, in order: their fate is not known, or a view has no room for them.
+    /// Entries that have an LSN and that no view shows, in order: their fate is not known, or a view has no room for them.
     pending: VecDeque<(Lsn, Vec<u8>)>,
-    /// A view could not take an entry: only an open helps.
+    /// Durable up to here; no view shows it yet.
+    hidden: Option<Lsn>,
+    /// An entry cannot be derived: no view would ever take it.
     for_good: bool,
 }
 
@@ -53,7 +62,12 @@ pub(crate) struct HaltCause {
     pub no_room: bool,
 }
 
-impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Halt<J, P, F, D> {
+/// How long the publish stage waits for the job that follows the journal.
+const FILLING_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
+/// The fallback view takes an entry in the publish stage if it is no more entries behind.
+const CATCH_UP_ENTRIES: u64 = 4096;
+
+impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Halt<J, P, F, D> {
     pub fn new(journal: Arc<J>, views: Arc<Views<P, F>>, derive: Arc<D>) -> Self {
         Halt {
             journal,
@@ -80,6 +94,12 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Halt<J, P, F, D> {
         self.halted.load(Ordering::Acquire)
     }
 
+    fn halt(&self, add: impl FnOnce(&mut State)) {
+        let mut slot = self.state.lock();
+        add(slot.get_or_insert_default());
+        self.halted.store(true, Ordering::Release);
+    }
+
     /// Refuses writes until the fate of these entries is known. To be called before their writers are answered:
     /// otherwise a quick repetition could find itself in flight and be told that it was recorded.
     pub fn until_known(
@@ -88,26 +108,29 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Halt<J, P, F, D> {
         no_room: bool,
         entries: impl IntoIterator<Item = (Lsn, Vec<u8>)>,
     ) {
-        let mut slot = self.state.lock();
-        let state =
-            slot.get_or_insert_with(|| State { cause, no_room, pending: VecDeque::new(), for_good: false });
-        // Behind what waits already: they were written later.
-        state.pending.extend(entries);
-        self.halted.store(true, Ordering::Release);
+        self.halt(|state| {
+            state.begin(cause, no_room);
+            // Behind what waits already: they were written later.
+            state.pending.extend(entries);
+        });
     }
 
     /// Keeps a durable entry until a view has room for it, and refuses writes until then. The group behind it, which may
     /// have met a failure of its own, comes after it.
-    pub fn until_there_is_room(&self, cause: String, no_room: bool, lsn: Lsn, entry: Vec<u8>) {
-        let mut slot = self.state.lock();
-        let state =
-            slot.get_or_insert_with(|| State { cause, no_room, pending: VecDeque::new(), for_good: false });
-        let at = state.pending.iter().take_while(|(before, _)| *before < lsn).count();
-        state.pending.insert(at, (lsn, entry));
-        self.halted.store(true, Ordering::Release);
+    pub fn until_there_is_room(&self, cause: String, lsn: Lsn, entry: Vec<u8>) {
+        self.halt(|state| {
+            state.begin(cause, true);
+            let at = state.pending.iter().take_while(|(before, _)| *before < lsn).count();
+            state.pending.insert(at, (lsn, entry));
+        });
     }
 
-    /// True if an entry before this one waits for its view: this one must wait behind it.
+    /// Refuses writes until some view shows everything up to `lsn`; for good if the reason is that an entry cannot be derived.
+    pub fn until_shown(&self, error: &Error, lsn: Lsn) {
+        self.halt(|state| state.hide(error, lsn));
+    }
+
+    /// Why an entry before this one waits for its view, if one does: this one must wait behind it.
     pub fn waits_before(&self, lsn: Lsn) -> Option<String> {
         if !self.is_halted() {
             return None;
@@ -118,17 +141,19 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Halt<J, P, F, D> {
         (first.0 < lsn).then(|| state.cause.clone())
     }
 
-    /// Refuses writes until the database is opened again.
-    pub fn for_good(&self, cause: String) {
-        let state = State { cause, no_room: false, pending: VecDeque::new(), for_good: true };
-        *self.state.lock() = Some(state);
-        self.halted.store(true, Ordering::Release);
-    }
-
-    /// Ends the halt if everything that waits is durable and in the views. True if writes are accepted.
+    /// Ends the halt if everything that waits is durable and in a view. True if writes are accepted.
     ///
     /// A view may take its time over an entry, so the state is not locked meanwhile: whoever asks for it is answered.
     pub fn try_end(&self) -> bool {
+        self.end(|| Some(self.views.turn()))
+    }
+
+    /// As [`Halt::try_end`], for jobs: whoever has the turn may be waiting for jobs.
+    pub fn try_end_in_job(&self) -> bool {
+        self.end(|| self.views.try_turn())
+    }
+
+    fn end<'a>(&'a self, turn: impl Fn() -> Option<Turn<'a>>) -> bool {
         if !self.is_halted() {
             return true;
         }
@@ -137,31 +162,36 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Halt<J, P, F, D> {
         loop {
             let (lsn, entry) = {
                 let mut slot = self.state.lock();
-                match slot.as_ref() {
-                    None => return true,
-                    Some(state) if state.for_good => return false,
-                    Some(state) => match state.pending.front() {
-                        Some((lsn, entry)) => (*lsn, entry.clone()),
-                        None => {
-                            *slot = None;
-                            self.halted.store(false, Ordering::Release);
-                            tracing::info!("writes are accepted again");
-                            return true;
+                let Some(state) = slot.as_ref() else { return true };
+                // What is hidden stands in the journal: whichever view comes so far takes it from there.
+                if state.for_good || state.hidden.is_some_and(|lsn| self.views.published() < lsn) {
+                    return false;
+                }
+                match state.pending.front() {
+                    Some((lsn, entry)) => (*lsn, entry.clone()),
+                    None => {
+                        if let Some(last) = state.hidden {
+                            self.derive.retire(&mut self.in_flight.lock(), last);
                         }
-                    },
+                        *slot = None;
+                        self.halted.store(false, Ordering::Release);
+                        tracing::info!("writes are accepted again");
+                        return true;
+                    }
                 }
             };
-            // While a flush fails a view has no room, and asking it would only make the flush fail again.
-            let is_stuck = || self.views.primary.store.pressure().is_some_and(|it| it.flush_fails());
-            if lsn > self.journal.durable_lsn() || self.views.published() < lsn.prev() || is_stuck() {
+            if lsn > self.journal.durable_lsn() || self.views.published() < lsn.prev() || self.is_stuck() {
                 return false;
             }
-            match self.apply(lsn, &entry) {
-                Ok(()) => {}
-                Err(Setback::ForNow { .. }) => return false,
-                Err(Setback::ForGood(cause)) => {
-                    self.for_good(cause);
-                    return false;
+            {
+                let Some(turn) = turn() else { return false };
+                match self.apply(&turn, lsn, &entry) {
+                    Ok(()) => {}
+                    Err(Setback::ForNow { .. }) => return false,
+                    Err(Setback::Failed(error)) => {
+                        self.halt(|state| state.hide(&error, lsn));
+                        return false;
+                    }
                 }
             }
             self.derive.retire(&mut self.in_flight.lock(), lsn);
@@ -173,18 +203,66 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Halt<J, P, F, D> {
         }
     }
 
-    /// Derives the rows of a durable entry and shows them.
-    pub fn apply(&self, lsn: Lsn, entry: &[u8]) -> Result<(), Setback> {
-        let mut rows = WriteBatch::new();
-        match self.derive.derive(lsn, entry, &mut rows) {
-            Ok(()) => self.views.advance(lsn, &rows),
-            Err(error) => {
-                let cause = error.to_string();
-                tracing::error!(%lsn, error = ?error, "StorageError: Index update failed: {cause}");
-                self.views.fail(&cause);
-                Err(Setback::ForGood(cause))
-            }
+    /// While flushes find the disk full the primary view has no room, and asking it would only make a flush fail again.
+    fn is_stuck(&self) -> bool {
+        let primary = self.views.primary();
+        primary.is_writable() && primary.store.pressure().is_some_and(|it| it.is_out_of_room())
+    }
+
+    /// Derives the rows of a durable entry and shows them in the primary view, or else in the fallback view, unless some view
+    /// shows them already.
+    pub fn apply(&self, turn: &Turn<'_>, lsn: Lsn, entry: &[u8]) -> std::result::Result<(), Setback> {
+        if self.views.published() >= lsn {
+            return Ok(());
         }
+        let mut rows = WriteBatch::new();
+        if let Err(error) = self.derive.derive(lsn, entry, &mut rows) {
+            tracing::error!(%lsn, error = ?error, "StorageError: Index update failed: {error}");
+            return Err(Setback::Failed(error.into()));
+        }
+        let refused = match self.views.advance(turn, lsn, &rows) {
+            Ok(()) => return Ok(()),
+            Err(Setback::ForNow { cause }) => return Err(Setback::ForNow { cause }),
+            Err(Setback::Failed(error)) => error,
+        };
+        match self.apply_to_fallback(turn, lsn, &rows) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => {
+                tracing::error!(%lsn, error = ?error, "StorageError: Failed to write to the fallback view: {error}");
+                Err(Setback::Failed(refused))
+            }
+            None => Err(Setback::Failed(refused)),
+        }
+    }
+
+    /// `None` if there is no fallback view that could take it now.
+    fn apply_to_fallback(&self, turn: &Turn<'_>, lsn: Lsn, rows: &WriteBatch) -> Option<Result<()>> {
+        let fallback = self.views.fallback()?;
+        let _filling = self.views.filling.try_lock_for(FILLING_WAIT)?;
+        let behind = lsn.0.saturating_sub(fallback.store.published_lsn().0);
+        if behind > CATCH_UP_ENTRIES {
+            return None;
+        }
+        let before = match behind {
+            0 | 1 => Ok(()),
+            _ => catch_up(&*self.journal, &*self.derive, &fallback.store, lsn.prev()),
+        };
+        Some(before.and_then(|()| Ok(self.views.advance_fallback(turn, &fallback, lsn, rows)?)))
+    }
+}
+
+impl State {
+    /// Says why, unless something has been said before.
+    fn begin(&mut self, cause: String, no_room: bool) {
+        if self.cause.is_empty() {
+            (self.cause, self.no_room) = (cause, no_room);
+        }
+    }
+
+    fn hide(&mut self, error: &Error, lsn: Lsn) {
+        (self.cause, self.no_room) = (error.to_string(), false);
+        self.hidden = self.hidden.max(Some(lsn));
+        self.for_good |= !matches!(error, Error::NotReadable { .. });
     }
 }
 
@@ -196,9 +274,10 @@ pub(crate) struct EndHalt<J, P, F, D: Admit> {
     pub halt: Arc<Halt<J, P, F, D>>,
 }
 
-impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Job for EndHalt<J, P, F, D> {
+impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Job for EndHalt<J, P, F, D> {
     fn step(&mut self, _budget: Budget) -> Step {
-        let for_good = self.halt.state.lock().as_ref().is_some_and(|state| state.for_good);
-        if for_good || self.halt.try_end() { Step::Idle } else { Step::After(LOOK_EVERY) }
+        let state = self.halt.state.try_lock();
+        let for_good = state.is_some_and(|state| state.as_ref().is_some_and(|state| state.for_good));
+        if for_good || self.halt.try_end_in_job() { Step::Idle } else { Step::After(LOOK_EVERY) }
     }
 }

@@ -21,12 +21,15 @@ pub(crate) use halt::{EndHalt, Halt, HaltCause};
 use parking_lot::Mutex;
 use stemedb_env::{Clock, Lsn, Micros};
 use stemedb_index::Admit;
-use stemedb_lsm::{KvStore, Pressure};
 use stemedb_wal::{CommitStages, Journal};
 pub use ticket::CommitTicket;
 pub(crate) use ticket::refusal;
 
-use crate::{Error, Result, disk::Gate, view::Setback};
+use crate::{
+    Error, Result,
+    disk::Gate,
+    view::{Setback, ViewStore},
+};
 
 /// The two stages over a journal and its views.
 pub(crate) struct Stages<J, P, F, D: Admit> {
@@ -59,7 +62,7 @@ pub(crate) struct Written<R> {
     entries: Vec<(Lsn, Vec<u8>, usize)>,
 }
 
-impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Stages<J, P, F, D> {
+impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Stages<J, P, F, D> {
     pub fn new(
         halt: Arc<Halt<J, P, F, D>>,
         gate: Arc<Gate>,
@@ -80,15 +83,18 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Stages<J, P, F, D> {
 
     pub fn read_only(&self) -> Option<String> {
         let halted = self.halt.cause().map(|halt| halt.cause);
-        halted.or_else(|| self.no_room(self.halt.views.primary.store.pressure().as_deref()))
+        halted.or_else(|| self.no_room())
     }
 
-    /// Why there is no room for a group, if so. Cost, if there is: two loads.
-    fn no_room(&self, pressure: Option<&Pressure>) -> Option<String> {
+    /// Why there is no room for a group, if so. Cost, if there is: a few loads.
+    fn no_room(&self) -> Option<String> {
         if self.gate.is_closed() {
             return self.gate.cause();
         }
-        let is_out = pressure.is_some_and(Pressure::is_out_of_room);
+        let primary = self.halt.views.primary();
+        // One that takes no entries needs no room for them.
+        let is_out = primary.is_writable()
+            && primary.store.pressure().is_some_and(|pressure| pressure.is_out_of_room());
         is_out.then(|| "a flush has found the disk full".to_owned())
     }
 
@@ -193,7 +199,18 @@ pub(crate) fn classify(error: stemedb_wal::Error) -> Error {
     }
 }
 
-impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P, F, D> {
+/// What the writer of a durable entry is told that no view took. The first error of a group says why.
+fn as_not_readable(lsn: Lsn, error: Error, first: &mut Option<Error>) -> Error {
+    let cause = match &error {
+        Error::NotReadable { cause, .. } => cause.clone(),
+        other => other.to_string(),
+    };
+    let told = Error::NotReadable { lsn, cause };
+    first.get_or_insert(error);
+    told
+}
+
+impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> CommitStages for Stages<J, P, F, D> {
     type Request = D::Request;
     type Reply = Result<D::Reply>;
     type Written = Written<D::Reply>;
@@ -207,9 +224,8 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P,
                 false => Error::ReadOnly { cause: cause.clone() },
             });
         }
-        let pressure = self.halt.views.primary.store.pressure();
         // Before an LSN is given: what is refused here was definitely not applied.
-        if let Some(cause) = self.no_room(pressure.as_deref()) {
+        if let Some(cause) = self.no_room() {
             (self.wakes.after_full)();
             return self.refuse_all(&group, || self.gate.refusal(&cause));
         }
@@ -222,7 +238,7 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P,
         match self.halt.journal.append_group(&entries) {
             Ok(first) => {
                 // Compaction gives way to commits that it slows down.
-                if let Some(pressure) = pressure {
+                if let Some(pressure) = self.halt.views.primary().store.pressure() {
                     pressure.report_sync(self.clock.monotonic().saturating_sub(started));
                 }
                 // The admission gave these LSNs to the claims; the journal must agree, or positions would be wrong.
@@ -241,35 +257,40 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P,
     fn publish(&self, written: Written<D::Reply>) -> Vec<Result<D::Reply>> {
         let Written { mut replies, entries } = written;
         let Some(last) = entries.last().map(|(lsn, ..)| *lsn) else { return replies };
-        let mut waits = false;
-        for (lsn, entry, index) in entries {
-            let applied = match self.halt.waits_before(lsn) {
-                Some(cause) => Err(Setback::ForNow { cause, no_room: true }),
-                None => self.halt.apply(lsn, &entry),
-            };
-            let cause = match applied {
-                Ok(()) => continue,
-                Err(Setback::ForNow { cause, no_room }) => {
-                    waits = true;
-                    self.halt.until_there_is_room(cause.clone(), no_room, lsn, entry);
-                    cause
+        let (mut waits, mut hidden) = (false, None);
+        {
+            let turn = self.halt.views.turn();
+            for (lsn, entry, index) in entries {
+                let applied = match self.halt.waits_before(lsn) {
+                    Some(cause) => Err(Setback::ForNow { cause }),
+                    None => self.halt.apply(&turn, lsn, &entry),
+                };
+                let error = match applied {
+                    Ok(()) => continue,
+                    Err(Setback::ForNow { cause }) => {
+                        waits = true;
+                        self.halt.until_there_is_room(cause.clone(), lsn, entry);
+                        Error::NotReadable { lsn, cause }
+                    }
+                    Err(Setback::Failed(error)) => as_not_readable(lsn, error, &mut hidden),
+                };
+                if let Some(reply) = replies.get_mut(index) {
+                    *reply = Err(error);
                 }
-                Err(Setback::ForGood(cause)) => {
-                    self.halt.for_good(cause.clone());
-                    cause
-                }
-            };
-            if let Some(reply) = replies.get_mut(index) {
-                *reply = Err(Error::NotReadable { lsn, cause });
             }
         }
-        if waits {
-            // They leave the list of what is in flight when the view has them; until then nothing is admitted.
-            (self.wakes.after_halt)();
-            (self.wakes.after_full)();
-            return replies;
+        if let Some(cause) = &hidden {
+            self.halt.until_shown(cause, last);
         }
-        self.halt.derive.retire(&mut self.halt.in_flight.lock(), last);
+        if waits || hidden.is_some() {
+            // They stay in flight, so that nobody is told "there already" of what no view shows.
+            (self.wakes.after_halt)();
+        } else {
+            self.halt.derive.retire(&mut self.halt.in_flight.lock(), last);
+        }
+        if waits {
+            (self.wakes.after_full)();
+        }
         (self.wakes.after_publish)();
         replies
     }

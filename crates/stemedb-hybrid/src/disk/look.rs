@@ -3,11 +3,13 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use stemedb_env::{Budget, Env, Job, Step};
-use stemedb_lsm::KvStore;
 use stemedb_wal::SegmentedJournal;
 
 use super::{DiskOptions, Gate, SpaceHealth, SpaceLevel, lines::Borders, reserve::Reserve};
-use crate::{EventKind, Events, Layout, view::Views};
+use crate::{
+    EventKind, Events, Layout,
+    view::{ViewStore, Views},
+};
 
 /// Where the system does not say how much room there is, it is asked again after this.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -31,7 +33,7 @@ pub(crate) struct Look<P, F> {
     flush_failed: bool,
 }
 
-impl<P: KvStore, F: KvStore> Look<P, F> {
+impl<P: ViewStore, F: ViewStore> Look<P, F> {
     pub(crate) fn new(
         env: &Env,
         layout: &Layout,
@@ -59,7 +61,7 @@ impl<P: KvStore, F: KvStore> Look<P, F> {
 
     /// What background work and the next rotation take.
     fn needed(&self) -> u64 {
-        self.views.primary.store.room_needed().saturating_add(self.journal.next_segment_bytes())
+        self.views.primary().store.room_needed().saturating_add(self.journal.next_segment_bytes())
     }
 
     /// The place with the least room, and the lines there. Places that cannot be looked at are left out.
@@ -111,15 +113,18 @@ impl<P: KvStore, F: KvStore> Look<P, F> {
         self.events.push(EventKind::Space, Some(seen.dir.clone()), text);
         if now == SpaceLevel::Full {
             // What is in memory becomes tables while there is room for them; then it lets go of journal segments.
-            self.views.primary.store.begin_flush();
+            self.views.primary().store.begin_flush();
         } else if before == SpaceLevel::Full {
-            self.views.primary.store.retry_background();
+            self.views.primary().store.retry_background();
+            // Whoever brings a view back may be waiting for room too.
+            self.views.call();
         }
     }
 
     /// A flush has found the disk full, whatever the file system says. True while that is so.
     fn look_at_flushes(&mut self) -> bool {
-        let store = &self.views.primary.store;
+        let primary = self.views.primary();
+        let store = &primary.store;
         let fails = store.pressure().is_some_and(|pressure| pressure.is_out_of_room());
         if fails && self.reserve.give_up(&*self.env.fs) {
             store.retry_background();
@@ -147,7 +152,7 @@ fn full_disk() -> std::io::Error {
     stemedb_env::Error::io(stemedb_env::IoOp::Write, "", full).logged()
 }
 
-impl<P: KvStore, F: KvStore> Job for Look<P, F> {
+impl<P: ViewStore, F: ViewStore> Job for Look<P, F> {
     fn step(&mut self, _budget: Budget) -> Step {
         let fails = self.look_at_flushes();
         let needed = self.needed();
@@ -167,7 +172,7 @@ impl<P: KvStore, F: KvStore> Job for Look<P, F> {
             && seen.available_bytes < needed
             && self.reserve.give_up(&*self.env.fs)
         {
-            self.views.primary.store.retry_background();
+            self.views.primary().store.retry_background();
             return Step::Again;
         }
         let rest = borders.rest(seen.available_bytes, seen.level);

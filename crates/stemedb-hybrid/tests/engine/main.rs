@@ -9,4 +9,6 @@ mod disk;
 mod folders;
 mod repair;
 mod setup;
+mod sidecars;
 mod stalls;
+mod views;

@@ -9,8 +9,9 @@ use stemedb_env::{
 
 use super::core::{Change, Core};
 use crate::{
-    Direction, Error, Result,
+    Direction, Error, ObservedTable, Result, TableObserver,
     compaction::{FlushState, Gc},
+    manifest::{Edit, Placing},
     memtable::{MemCursor, Memtable},
     ranges::{Cover, Fragments},
     table::{Bounds, TableBuilder, TableShape},
@@ -45,6 +46,8 @@ struct Running {
     ranges: Option<Fragments>,
     /// With its file number; made at the first row.
     builder: Option<(u64, TableBuilder)>,
+    /// Who is told the rows, if anybody wants to know.
+    observed: Option<Box<dyn ObservedTable>>,
     started: Duration,
 }
 
@@ -77,6 +80,7 @@ impl FlushJob {
             horizon,
             gc: Gc::new(horizon, false),
             builder: None,
+            observed: None,
             started: core.env.clock.monotonic(),
         })
     }
@@ -143,6 +147,7 @@ impl Running {
             };
             self.cover = Cover::new(&ranges, self.horizon);
             self.ranges = Some(ranges);
+            self.observed = core.context.healer.observer().map(TableObserver::begin);
         }
         let mut done = 0;
         while done < budget.bytes {
@@ -159,6 +164,9 @@ impl Running {
                 continue;
             }
             builder_of(&mut self.builder, core, self.horizon)?.add(key, lsn, value)?;
+            if let Some(observed) = &mut self.observed {
+                observed.row(key, lsn);
+            }
         }
         Ok(false)
     }
@@ -166,6 +174,11 @@ impl Running {
     /// Gives the removed ranges to the table, when all rows are in it.
     fn add_ranges(&mut self, core: &Core) -> Result<()> {
         if let Some(ranges) = self.ranges.take().filter(|ranges| !ranges.is_empty()) {
+            if let Some(observed) = &mut self.observed {
+                for span in ranges.spans() {
+                    span.lsns.iter().for_each(|lsn| observed.range(&span.start, &span.end, *lsn));
+                }
+            }
             builder_of(&mut self.builder, core, self.horizon)?.set_ranges(ranges);
         }
         Ok(())
@@ -223,10 +236,12 @@ impl Job for FlushJob {
                 return self.after_failure();
             }
         }
-        let Running { memtable, upto, horizon, builder, started, names_epoch, .. } = running;
+        let Running { memtable, upto, horizon, builder, observed, started, names_epoch, .. } = running;
         let mut added = Vec::new();
         if let Some((file, builder)) = builder {
-            match builder.finish().and_then(|meta| core.sync_names(names_epoch).map(|()| meta)) {
+            let edit = Edit { flushed: upto, horizon, ..Edit::default() };
+            let finished = core.finish_closing(builder, 0, Placing::AsTold, edit);
+            match finished.and_then(|meta| core.sync_names(names_epoch).map(|()| meta)) {
                 Ok(meta) => added.push((0, meta)),
                 Err(error) => {
                     self.fail(error, Some(file));
@@ -235,6 +250,8 @@ impl Job for FlushJob {
             }
         }
         let written: u64 = added.iter().map(|(_, meta)| meta.bytes).sum();
+        // Nobody else moves it: flushes are one job, and an ingest begins when there is nothing to flush.
+        let flushed = core.flushed_lsn();
         let change = Change { added, flushed: upto, horizon, retired: Some(memtable), ..Change::default() };
         if let Err(error) = core.install(change) {
             // It is unknown whether the edit is durable: the table stays, as an orphan if it is not.
@@ -242,6 +259,10 @@ impl Job for FlushJob {
             return self.after_failure();
         }
         self.failures = 0;
+        // Also without a table: LSNs that have left nothing are accounted for.
+        if let Some(observed) = observed.filter(|_| upto > flushed) {
+            observed.finish(flushed.next()..=upto);
+        }
         core.context.counters.flushes.add(1);
         core.context.counters.flush_bytes.add(written);
         core.admission.note_flush_drain(written, core.env.clock.monotonic().saturating_sub(started));

@@ -1,6 +1,6 @@
 //! For whoever watches over the disk: what the tree needs of it, and going on when there is room again.
 
-use super::{LsmStore, core::Core};
+use super::core::Core;
 use crate::compaction::FlushState;
 
 impl Core {
@@ -24,12 +24,5 @@ impl Core {
         self.forget_flush_failure();
         self.wake_flush();
         self.wake_compaction();
-    }
-}
-
-impl LsmStore {
-    /// Why the oldest memtable cannot be flushed at present, if so. It is tried again in the background.
-    pub fn flush_failure(&self) -> Option<String> {
-        self.core.flush_failure.lock().as_ref().map(ToString::to_string)
     }
 }

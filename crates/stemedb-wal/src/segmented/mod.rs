@@ -3,6 +3,7 @@
 mod birth;
 mod inner;
 mod last;
+mod pick;
 mod reader;
 mod recover;
 mod release;
@@ -21,6 +22,7 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use stemedb_env::{Env, Lsn, frame::Chain};
 
+pub use pick::{JournalMark, PickedEntries};
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
 pub use thrift::WriteUnderWay;
