@@ -117,8 +117,41 @@ impl Error {
         matches!(self.kind(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
+    /// The system's words as operators' alerts look for them in the log: with `{:?}` it is
+    /// `Custom { kind: Other, error: "IO error: No space left on device" }`.
+    pub fn logged(&self) -> io::Error {
+        let words = match self {
+            Error::Io { source, .. } => match (source.raw_os_error(), source.kind()) {
+                (Some(code), _) => {
+                    let text = source.to_string();
+                    text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text).to_owned()
+                }
+                // A simulated disk has no number for it.
+                (None, io::ErrorKind::StorageFull) => "No space left on device".to_owned(),
+                (None, _) => source.to_string(),
+            },
+            other => other.to_string(),
+        };
+        io::Error::other(format!("IO error: {words}"))
+    }
+
     /// True when a simulated file system has been switched off: the test that did it may end its workload.
     pub fn is_power_off(&self) -> bool {
         matches!(self, Error::PowerOff { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_the_words_that_alerts_look_for() {
+        let logged = |source| format!("{:?}", Error::io(IoOp::Write, "/x", source).logged());
+        let full = r#"Custom { kind: Other, error: "IO error: No space left on device" }"#;
+        assert_eq!(logged(io::Error::from(rustix::io::Errno::NOSPC)), full);
+        assert_eq!(logged(io::ErrorKind::StorageFull.into()), full);
+        let broken = r#"Custom { kind: Other, error: "IO error: Input/output error" }"#;
+        assert_eq!(logged(io::Error::from(rustix::io::Errno::IO)), broken);
     }
 }

@@ -82,6 +82,8 @@ pub enum Bug {
     LsmIngestBelowLevel0,
     /// Reading everything back leaves the filters of tables out.
     LsmScrubSkipsFilters,
+    /// Writes are admitted although less is free than background work needs.
+    WriteBelowTheLastLine,
     /// What takes the place of a damaged block knows nothing of removals behind the table's rows, nor of removed ranges.
     LsmHealForgetsRemovals,
     /// A recovered list of tables has a table that was replaced beside the one that replaced it.
@@ -99,14 +101,17 @@ pub enum Part {
     Journal,
     /// The LSM tree.
     Lsm,
+    /// What ties them together.
+    Engine,
 }
 
 impl Part {
-    /// `journal` or `lsm`.
+    /// `journal`, `lsm` or `engine`.
     pub fn name(self) -> &'static str {
         match self {
             Part::Journal => "journal",
             Part::Lsm => "lsm",
+            Part::Engine => "engine",
         }
     }
 }
@@ -157,6 +162,9 @@ pub const ALL: [Bug; 39] = [
 /// The defects of the engine's views, which its own tests go through.
 pub const VIEWS: [Bug; 2] = [Bug::FallbackBehind, Bug::StaleViewCovers];
 
+/// Other defects of the engine around journal and tree: its own tests notice them.
+pub const OF_THE_ENGINE: [Bug; 1] = [Bug::WriteBelowTheLastLine];
+
 impl Bug {
     /// The name by which the environment variable knows it.
     pub fn name(self) -> String {
@@ -165,7 +173,11 @@ impl Bug {
 
     /// The part whose suites must notice it.
     pub fn part(self) -> Part {
-        if self.name().starts_with("Lsm") { Part::Lsm } else { Part::Journal }
+        match self {
+            bug if VIEWS.contains(&bug) || OF_THE_ENGINE.contains(&bug) => Part::Engine,
+            bug if bug.name().starts_with("Lsm") => Part::Lsm,
+            _ => Part::Journal,
+        }
     }
 }
 
@@ -176,7 +188,7 @@ pub fn planted(bug: Bug) -> bool {
     static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
     let chosen = CHOSEN.get_or_init(|| {
         let name = std::env::var("STEMEDB_PLANTED").ok()?;
-        let found = ALL.into_iter().chain(VIEWS).find(|bug| bug.name() == name);
+        let found = ALL.into_iter().chain(VIEWS).chain(OF_THE_ENGINE).find(|bug| bug.name() == name);
         assert!(found.is_some(), "STEMEDB_PLANTED={name}: no such defect");
         found
     });

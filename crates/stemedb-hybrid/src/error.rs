@@ -63,6 +63,20 @@ pub enum Error {
         /// Bytes waiting.
         queued_bytes: u64,
     },
+    /// The disk is full, or so nearly that what is left is kept for background work. Refused before an LSN was given: nothing
+    /// was applied.
+    #[error("no space left: {cause}")]
+    NoRoom {
+        /// How much is free, or what found the disk full.
+        cause: String,
+    },
+    /// The request was not admitted in time: it waited behind others, or behind a disk that does not answer. Nothing was
+    /// applied; try again later.
+    #[error("Failed to acquire write lock within timeout: the commit was queued for {waited_ms} ms")]
+    LockTimeout {
+        /// How long it has been waiting.
+        waited_ms: u64,
+    },
     /// The disk is full. Nothing was applied.
     #[error("no space left: {source}")]
     StorageFull {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use stemedb_env::Lsn;
 
-use crate::{FallbackMode, RebuildProgress, ScrubStatus};
+use crate::{FallbackMode, RebuildProgress, ScrubStatus, SpaceHealth, Stall, StallKind};
 
 /// State of one view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +100,10 @@ pub struct Health {
     pub readable: bool,
     /// Why writes are refused, if they are.
     pub read_only: Option<String>,
+    /// The file system with the least room; `None` before it was looked at.
+    pub space: Option<SpaceHealth>,
+    /// What does not go on: a sync that has not returned, or the whole commit pipeline.
+    pub stall: Option<Stall>,
     /// Last entry that is durable.
     pub durable: Lsn,
     /// Last entry that is acknowledged: what a read must show.
@@ -111,8 +115,13 @@ pub struct Health {
 }
 
 impl Health {
+    /// True when the commit pipeline has stood still for so long that it may never go on.
+    pub fn is_deadlocked(&self) -> bool {
+        self.stall.as_ref().is_some_and(|stall| stall.kind == StallKind::Deadlock)
+    }
+
     /// True when both reads and writes work.
     pub fn is_ready(&self) -> bool {
-        self.read_only.is_none() && self.readable
+        self.read_only.is_none() && !self.is_deadlocked() && self.readable
     }
 }

@@ -59,6 +59,11 @@ impl Layout {
         self.dir.join("SCRUB")
     }
 
+    /// Room that is held for the moment when the disk is full. Its content means nothing; no backup needs it.
+    pub fn reserve(&self) -> PathBuf {
+        self.dir.join("RESERVE")
+    }
+
     /// Left in a view's folder by an offline rebuild, so that the next start can say so.
     pub fn rebuilt_mark(kv: &Path) -> PathBuf {
         kv.join("REBUILT")

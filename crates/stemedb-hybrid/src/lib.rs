@@ -17,6 +17,7 @@
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod commit;
+mod disk;
 mod error;
 mod events;
 mod health;
@@ -34,6 +35,7 @@ mod store;
 mod view;
 
 pub use commit::CommitTicket;
+pub use disk::{DiskOptions, Line, SpaceHealth, SpaceLevel, SpaceLines, Stall, StallKind};
 pub use error::{Error, Result};
 pub use events::{EVENTS_KEPT, Event, EventKind, Events};
 pub use health::{FallbackHealth, Health, ViewHealth};
@@ -47,6 +49,7 @@ pub use scrub::{ClassCount, FINDINGS_KEPT, FileClass, Finding, ScrubOptions, Scr
 pub use stats::Stats;
 pub use stemedb_env::Lsn;
 pub use stemedb_fallback::RedbStore;
+pub use stemedb_wal::{CommitProgress, CommitStage};
 pub use store::{ClaimEngine, HybridStore, LsmEngine, Verified};
 pub use view::{NextBatch, TransactionFill, TreeFill, ViewIter, ViewSnapshot, ViewStore};
 

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use stemedb_lsm::LsmOptions;
 use stemedb_wal::{CommitOptions, JournalOptions};
 
-use crate::ScrubOptions;
+use crate::{DiskOptions, ScrubOptions};
 
 /// What an open does with a database whose journal is damaged where no view has its entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct HybridOptions {
     pub commit: CommitOptions,
     /// The operator's word about a damaged journal.
     pub open_damaged: OpenDamaged,
+    /// How room on the disk and the progress of commits are watched.
+    pub disk: DiskOptions,
     /// When there is a fallback view.
     pub fallback: FallbackMode,
     /// Where its file lies; `fallback/` in the data directory unless told otherwise. Another disk makes it worth more. Other files
@@ -90,6 +92,7 @@ impl Default for HybridOptions {
             lsm: LsmOptions::default(),
             commit: CommitOptions::default(),
             open_damaged: OpenDamaged::default(),
+            disk: DiskOptions::default(),
             fallback: FallbackMode::default(),
             fallback_dir: None,
             fallback_cache_bytes: 32 << 20,

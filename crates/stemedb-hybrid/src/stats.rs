@@ -16,6 +16,14 @@ pub struct Stats {
     pub entries: u64,
     /// Requests refused by the admission.
     pub refused: u64,
+    /// Requests refused because the disk was (nearly) full.
+    pub refused_for_room: u64,
+    /// The file system with the least room; `None` before it was looked at.
+    pub space: Option<crate::SpaceHealth>,
+    /// Times that a write of the journal was found stuck.
+    pub stuck_syncs: u64,
+    /// Times that the commit pipeline was found standing still.
+    pub deadlocks: u64,
     /// Reads answered by the fallback view.
     pub fallback_reads: u64,
     /// Last durable entry.

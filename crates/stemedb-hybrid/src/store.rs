@@ -3,23 +3,25 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
 use stemedb_fallback::RedbStore;
 use stemedb_index::{Admit, Claims};
 use stemedb_lsm::{LsmStore, Value, WriteSource};
-use stemedb_wal::{CommitQueue, Journal, SegmentedJournal};
+use stemedb_wal::{CommitProgress, CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
     Error, Events, FallbackHealth, FallbackMode, Health, HybridOptions, Identity, Layout, Result, StateRoot,
     Stats, ViewSnapshot,
     commit::{CommitTicket, EndHalt, Halt, Stages, Wakes, refusal},
+    disk::{DiskOptions, Gate, Look, Stall, StallCounters, StallKind, Watchdog, Watched, stuck},
     repair::{HealJob, PrimaryKeeper, RepairJob},
     scrub::Scrubber,
     shared::{Keepers, Shared},
     sidecar::Sidecars,
-    view::{FallbackKeeper, View, ViewStore, Views},
+    view::{FallbackKeeper, View, ViewStore, Views, fallback_dir},
 };
 
 /// The engine over the LSM tree, with a fallback view over redb.
@@ -35,12 +37,15 @@ pub struct HybridStore<P: ViewStore, F: ViewStore, D: Admit> {
     // Dropped first: they run on threads of their own and use the rest.
     pub(crate) scrubber: Option<Scrubber>,
     keepers: Arc<Keepers>,
+    _watchdog: TaskHandle,
     releaser: Arc<Releaser>,
+    stalls: Arc<StallCounters>,
     queue: CommitQueue<Stages<SegmentedJournal, P, F, D>>,
     pub(crate) journal: Arc<SegmentedJournal>,
     pub(crate) views: Arc<Views<P, F>>,
     pub(crate) derive: Arc<D>,
     pub(crate) events: Events,
+    stuck_after: Duration,
     pub(crate) sidecars: Arc<Sidecars>,
     fallback_mode: FallbackMode,
     layout: Layout,
@@ -118,6 +123,15 @@ fn keepers<P: ViewStore, F: ViewStore, D: Admit>(
     Ok(Keepers { primary, fallback, repair, journal, close })
 }
 
+/// How the disk is watched, with the fallback view's folder, which may lie on one of its own.
+fn disk_options(layout: &Layout, options: &HybridOptions) -> DiskOptions {
+    let mut disk = options.disk.clone();
+    if options.fallback != FallbackMode::Off {
+        disk.more_places.push(fallback_dir(layout, options));
+    }
+    disk
+}
+
 impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
     pub(crate) fn assemble(parts: Parts<P, D>) -> Result<HybridStore<P, F, D>> {
         let options = parts.options;
@@ -154,6 +168,18 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         let halt =
             Arc::new(Halt::new(Arc::clone(&parts.journal), Arc::clone(&views), Arc::clone(&parts.derive)));
         let ender = parts.env.tasks.spawn("stemedb-resume", Box::new(EndHalt { halt: Arc::clone(&halt) }))?;
+        let gate = Arc::new(Gate::default());
+        let disk = disk_options(&parts.layout, &options);
+        let look = Look::new(
+            &parts.env,
+            &parts.layout,
+            disk.clone(),
+            Arc::clone(&gate),
+            Arc::clone(&parts.journal),
+            Arc::clone(&views),
+            parts.events.clone(),
+        );
+        let look = parts.env.tasks.spawn("stemedb-disk", Box::new(look))?;
         let shared = Shared::new(
             parts.env.clone(),
             parts.layout.clone(),
@@ -182,19 +208,36 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
                 }
             }
         });
-        let wakes = Wakes { after_publish: wake, after_halt: Box::new(move || ender.wake()) };
-        let stages = Stages::new(halt, Arc::clone(&parts.env.clock), parts.recorded, wakes);
+        let wakes = Wakes {
+            after_publish: wake,
+            after_halt: Box::new(move || ender.wake()),
+            after_full: Box::new(move || look.wake()),
+        };
+        let clock = Arc::clone(&parts.env.clock);
+        let stages = Stages::new(Arc::clone(&halt), gate, Arc::clone(&clock), parts.recorded, wakes);
+        let lock_timeout = options.commit.lock_timeout;
+        let queue = CommitQueue::new(stages, options.commit, Some(clock), Some(Arc::clone(&parts.env.tasks)));
+        let stalls = Arc::new(StallCounters::default());
+        let watched = Watched {
+            queue: queue.watch(),
+            journal: Arc::clone(&parts.journal),
+            events: parts.events.clone(),
+            clock: Arc::clone(&parts.env.clock),
+            counters: Arc::clone(&stalls),
+            in_flight_is_held: Box::new(move || halt.in_flight.try_lock().is_none()),
+        };
+        let stuck_after = disk.stuck_after;
+        let watchdog = Watchdog::new(watched, disk, lock_timeout);
+        let _watchdog = parts.env.tasks.spawn("stemedb-watchdog", Box::new(watchdog))?;
         Ok(HybridStore {
             scrubber: None,
             keepers,
+            _watchdog,
             releaser,
+            stalls,
+            stuck_after,
             fallback_mode: options.fallback,
-            queue: CommitQueue::new(
-                stages,
-                options.commit,
-                Some(Arc::clone(&parts.env.clock)),
-                Some(Arc::clone(&parts.env.tasks)),
-            ),
+            queue,
             journal: parts.journal,
             views,
             derive: parts.derive,
@@ -213,7 +256,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
 
     /// Commits one atomic request; returns when it is durable and readable.
     ///
-    /// Errors: refusals of the admission, `Overloaded` and `StorageFull` mean that nothing was applied;
+    /// Errors: refusals of the admission, `Overloaded`, `LockTimeout`, `NoRoom` and `StorageFull` mean that nothing was applied;
     /// `Indeterminate` means that the request may survive a crash, and that repeating it is safe.
     pub fn commit(&self, request: D::Request) -> Result<D::Reply> {
         let cost_bytes = D::cost_bytes(&request) as u64;
@@ -288,6 +331,8 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             fallback,
             readable: self.views.is_readable(),
             read_only: self.queue.stages().read_only().or_else(|| self.journal.read_only()),
+            space: self.queue.stages().gate.seen(),
+            stall: self.stall(),
             durable: self.durable_lsn(),
             published: self.published_lsn(),
             flushed: self.views.primary().store.flushed_lsn(),
@@ -302,6 +347,22 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             true => Ok(primary),
             false => Err(Error::NoView { cause: self.views.primary_health().to_string() }),
         }
+    }
+
+    /// How far the commit pipeline has come, and for how long it has stood still though somebody waits: for a service
+    /// manager's watchdog. Computed from the queue alone. Cost: the queue's lock.
+    pub fn commit_progress(&self) -> CommitProgress {
+        self.queue.progress()
+    }
+
+    /// What does not go on at present.
+    fn stall(&self) -> Option<Stall> {
+        let progress = self.queue.progress();
+        if self.stalls.is_deadlocked.load(Ordering::Acquire) && progress.unanswered > 0 {
+            let file = self.journal.write_under_way().map(|write| write.file);
+            return Some(Stall { kind: StallKind::Deadlock, file, since: progress.stalled_for });
+        }
+        stuck(&progress, self.journal.write_under_way(), self.stuck_after)
     }
 
     /// Makes the primary view independent of the journal up to now, and lets go of the segments it no longer needs.
@@ -361,6 +422,10 @@ impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
             commit: self.queue.stats(),
             entries: stages.entries.load(Ordering::Relaxed),
             refused: stages.refused.load(Ordering::Relaxed),
+            refused_for_room: stages.gate.refused.load(Ordering::Relaxed),
+            space: stages.gate.seen(),
+            stuck_syncs: self.stalls.stuck_syncs.load(Ordering::Relaxed),
+            deadlocks: self.stalls.deadlocks.load(Ordering::Relaxed),
             fallback_reads: self.views.fallback_reads(),
             durable: self.durable_lsn(),
             published: self.published_lsn(),

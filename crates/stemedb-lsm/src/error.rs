@@ -146,6 +146,15 @@ pub enum Error {
         /// The newest published.
         published: Lsn,
     },
+    /// There is no memory for more rows before a flush has succeeded, and flushes fail. Nothing was applied; the flush is
+    /// tried again in the background, so the same batch may be applied later. Reads go on.
+    #[error("rows wait for a flush that fails: {cause}")]
+    Stalled {
+        /// What the flush said.
+        cause: String,
+        /// The disk is full.
+        storage_full: bool,
+    },
     /// A background job failed earlier; writes are refused until reopened. Reads go on.
     #[error("the tree is read-only since a background job failed: {cause}")]
     ReadOnly {
@@ -228,6 +237,9 @@ impl Error {
             Error::Ingesting { upto } => Error::Ingesting { upto: *upto },
             Error::Unpublished { applied, published } => {
                 Error::Unpublished { applied: *applied, published: *published }
+            }
+            Error::Stalled { cause, storage_full } => {
+                Error::Stalled { cause: cause.clone(), storage_full: *storage_full }
             }
             Error::ReadOnly { cause } => Error::ReadOnly { cause: cause.clone() },
             Error::Folder { dir, problem } => Error::Folder { dir: dir.clone(), problem },

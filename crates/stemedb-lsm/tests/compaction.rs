@@ -459,7 +459,7 @@ fn a_disk_that_fills_stops_writers_and_lets_them_on_again_without_a_restart() {
         world.settle();
         assert!(acknowledged < 10_000, "the disk never fills");
     };
-    assert!(matches!(refused, Error::ReadOnly { .. }), "{refused}");
+    assert!(matches!(refused, Error::Stalled { storage_full: true, .. }), "{refused}");
     // The reserve is for compaction, which makes room; a flush would only use it up.
     let reserve = || world.env.fs.metadata(&dir().join("RESERVE")).unwrap();
     assert!(reserve().is_some() || world.faults.call_counts().of(IoOp::Remove, "RESERVE").calls > 0);

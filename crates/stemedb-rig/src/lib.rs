@@ -17,6 +17,7 @@
 //! - [`slow_fs`]: a file system that dawdles (or, to prove that the rig can fail, does not sync).
 //! - [`writeback`]: what a kernel may write by itself before the power goes.
 //! - [`examine`]: one copy, opened and compared.
+//! - [`engine`]: the whole engine in this process, on a disk that is filled and freed.
 //! - [`power_cuts`]: the suite of cuts. [`full_disk`], [`disk`], [`filler`], [`resume`]: the suite of disks without room.
 //!
 //! What it cannot show: a write that reached the loop device counts as durable even without a flush of the device, so
@@ -30,6 +31,7 @@ pub mod child;
 pub mod content;
 pub mod dice;
 pub mod disk;
+pub mod engine;
 pub mod examine;
 pub mod filler;
 pub mod full_disk;

@@ -23,7 +23,7 @@ mod linux {
     use clap::{Args, Parser, Subcommand, ValueEnum};
     use stemedb_env::Env;
     use stemedb_rig::{
-        Result, full_disk,
+        Result, engine, full_disk,
         life::WriterOptions,
         power_cuts,
         resume::{Policy, REOPEN_ALLOWED},
@@ -105,8 +105,15 @@ mod linux {
                 suite("full-disk", &shared, |scratch, seed| {
                     let policy = Policy { allow_reopen, ..Policy::default() };
                     let options = full_disk::Options { cycles, seed, policy, retries_sync };
-                    let summary = full_disk::run(scratch, &options)?;
-                    Ok((summary.to_string(), summary.problems))
+                    let mut summary = full_disk::run(scratch, &options)?;
+                    if retries_sync || !summary.problems.is_empty() {
+                        return Ok((summary.to_string(), summary.problems));
+                    }
+                    let engine = engine::run(scratch, cycles, seed)?;
+                    summary
+                        .problems
+                        .extend(engine.problems.iter().map(|problem| format!("engine: {problem}")));
+                    Ok((format!("{summary}\n{engine}"), summary.problems))
                 })
             }
         }

@@ -46,6 +46,9 @@ fn a_disk_that_is_full_and_freed_again_serves_again_and_loses_nothing() {
     // One of each kind.
     assert_eq!((number(&said, "cycles"), number(&said, "lost")), (2, 0));
     assert!(number(&said, "refused") + number(&said, "unknown") > 0);
+    let engine = said.lines().find(|line| line.starts_with("suite=full-disk-engine")).unwrap();
+    assert_eq!((number(engine, "cycles"), number(engine, "lost"), number(engine, "phantoms")), (1, 0, 0));
+    assert!(number(engine, "refused") > 0 && number(engine, "reads_while_full") > 0, "{engine}");
 }
 
 #[test]

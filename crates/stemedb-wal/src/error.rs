@@ -114,6 +114,12 @@ pub enum Error {
         /// How long the oldest entry has been waiting.
         oldest_ms: u64,
     },
+    /// Nobody has begun to write the entry within the time allowed. No LSN was given; try again later.
+    #[error("Failed to acquire write lock within timeout: the commit was queued for {waited_ms} ms")]
+    TimedOut {
+        /// How long it has been waiting.
+        waited_ms: u64,
+    },
     /// A commit stage panicked while this entry was in its group or behind it. The outcome is not known.
     #[error("the commit was abandoned after a panic in a commit stage")]
     Abandoned,

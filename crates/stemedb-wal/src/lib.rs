@@ -31,7 +31,10 @@ pub mod packed;
 mod segment;
 mod segmented;
 
-pub use commit::{CommitOptions, CommitQueue, CommitStages, CommitStats, Leader, SubmitError, Ticket};
+pub use commit::{
+    CommitOptions, CommitProgress, CommitQueue, CommitStage, CommitStages, CommitStats, Leader, QueueWatch,
+    SubmitError, Ticket,
+};
 pub use error::{Damage, Error, ReadOnlyCause, Result};
 pub use journal::{Entry, Journal, JournalReader};
 pub use mem::{MemJournal, MemReader};
@@ -40,5 +43,5 @@ pub use segmented::{
     AppendTicket, Cut, EntrySource, HealError, Healed, Healing, Hole, JournalMark, JournalStats, LostHole,
     LsnRange, NoEntries, PickedEntries, RecoveredEntry, RecoveryReport, SegmentCheck, SegmentEnd,
     SegmentFile, SegmentInfo, SegmentPiece, SegmentState, SegmentedJournal, SegmentedReader, Unrecoverable,
-    VerifyReport,
+    VerifyReport, WriteUnderWay,
 };

@@ -80,7 +80,7 @@ pub struct JournalOptions {
     pub resume_every: Duration,
     /// A write or sync that has not returned for so long is reported.
     pub stuck_after: Duration,
-    /// Bounds of the queue behind [`crate::SegmentedJournal::append`].
+    /// Bounds of the queue behind [`crate::SegmentedJournal::append`]; without a bound on the time in it, unless one is set.
     pub queue: crate::CommitOptions,
     /// Where cut tails are copied; by default `quarantine` beside the journal's folder.
     pub quarantine_dir: Option<PathBuf>,
@@ -100,7 +100,7 @@ impl Default for JournalOptions {
             rewrites: 3,
             resume_every: Duration::from_millis(250),
             stuck_after: Duration::from_secs(5),
-            queue: crate::CommitOptions::default(),
+            queue: crate::CommitOptions { lock_timeout: Duration::ZERO, ..crate::CommitOptions::default() },
             quarantine_dir: None,
         }
     }

@@ -94,10 +94,11 @@ codes! {
     IoError = "io_error", 500, "Input or output failed", "The operating system refused an operation. The log says which.";
     Corruption = "corruption", 500, "Damaged data", "Bytes on disk are not what was written. Nothing is answered from them; the log names file and offset.";
     Overloaded = "overloaded", 503, "Overloaded", "Too much is waiting. Nothing was applied; try again after the time given.";
+    LockTimeout = "lock_timeout", 503, "Not admitted in time", "The write waited longer for its turn than it may, behind others or behind a disk that does not answer. Nothing was applied; try again after the time given.";
     Indeterminate = "indeterminate", 503, "Outcome unknown", "Writing failed in a way that leaves open whether the request is durable. Repeating it is safe.";
     ReadOnly = "read_only", 503, "Read-only", "The disk refuses writes, or a view is behind. Writes are accepted again by themselves when the disk answers; the health check says which it is. Nothing was applied.";
     Unavailable = "unavailable", 503, "Unavailable", "No view can answer now.";
-    StorageFull = "storage_full", 507, "Disk full", "No space is left. Nothing was applied.";
+    StorageFull = "storage_full", 507, "Disk full", "No space is left, or only what background work needs. Nothing was applied. Reads go on; writes are accepted again by themselves when there is room.";
 }
 
 impl Code {
@@ -107,6 +108,7 @@ impl Code {
             self,
             Code::RequestTimeout
                 | Code::Overloaded
+                | Code::LockTimeout
                 | Code::Indeterminate
                 | Code::Unavailable
                 | Code::StorageFull

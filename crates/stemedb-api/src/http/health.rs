@@ -29,10 +29,46 @@ struct HealthJson {
     views: Vec<ViewJson>,
     readable: bool,
     writable: bool,
+    /// Why writes are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    read_only: Option<String>,
+    refusing_writes: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scrub: Option<ScrubJson>,
+    /// The file system with the least room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<SpaceJson>,
+    /// What does not go on at present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stall: Option<StallJson>,
+}
+
+#[derive(Serialize)]
+struct SpaceJson {
+    available_bytes: u64,
+    total_bytes: u64,
+    level: &'static str,
+    refuses_below_bytes: u64,
+    accepts_from_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct StallJson {
+    kind: &'static str,
+    /// The file's name; where it lies is for the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    for_ms: u64,
+}
+
+impl StallJson {
+    fn of(stall: &stemedb_hybrid::Stall) -> StallJson {
+        let name = |file: &std::path::PathBuf| Some(file.file_name()?.to_string_lossy().into_owned());
+        StallJson {
+            kind: stall.kind.name(),
+            file: stall.file.as_ref().and_then(name),
+            for_ms: u64::try_from(stall.since.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// One view.
@@ -97,8 +133,16 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         views,
         readable: health.readable,
         writable: health.read_only.is_none(),
-        read_only: health.read_only,
         scrub: health.scrub.as_ref().map(ScrubJson::from),
+        refusing_writes: health.read_only.clone(),
+        space: health.space.as_ref().map(|space| SpaceJson {
+            available_bytes: space.available_bytes,
+            total_bytes: space.total_bytes,
+            level: space.level.name(),
+            refuses_below_bytes: space.refuses_below_bytes,
+            accepts_from_bytes: space.accepts_from_bytes,
+        }),
+        stall: health.stall.as_ref().map(StallJson::of),
     };
     reply::json(StatusCode::OK, Some(health.published), &json)
 }
@@ -120,6 +164,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Problem> 
     let checks = [
         Check { name: "readable", ok: health.readable },
         Check { name: "writable", ok: health.read_only.is_none() },
+        Check { name: "progress", ok: !health.is_deadlocked() },
     ];
     let ready = checks.iter().all(|check| check.ok);
     let listed = serde_json::to_value(&checks).unwrap_or_default();

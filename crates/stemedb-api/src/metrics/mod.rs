@@ -278,6 +278,39 @@ impl Metrics {
             stats.commit.queued_bytes as f64,
         );
         out.counter(
+            "stemedb_commit_timed_out_total",
+            "Writes refused because they waited too long for their turn",
+            stats.commit.timed_out,
+        );
+        out.counter(
+            "stemedb_storage_full_refusals_total",
+            "Writes refused because the disk was full, or nearly so",
+            stats.refused_for_room,
+        );
+        if let Some(space) = &stats.space {
+            out.gauge(
+                "stemedb_storage_available_bytes",
+                "Bytes that may still be written to the file system with the least room",
+                space.available_bytes as f64,
+            );
+            out.gauge("stemedb_storage_size_bytes", "Size of that file system", space.total_bytes as f64);
+            out.gauge(
+                "stemedb_storage_refuses_below_bytes",
+                "Below so many free bytes writes are refused",
+                space.refuses_below_bytes as f64,
+            );
+        }
+        out.counter(
+            "stemedb_wal_stuck_syncs_total",
+            "Times that a write of the journal was found stuck",
+            stats.stuck_syncs,
+        );
+        out.counter(
+            "stemedb_commit_deadlocks_total",
+            "Times that the commit pipeline was found standing still",
+            stats.deadlocks,
+        );
+        out.counter(
             "stemedb_commit_overloaded_total",
             "Writes refused because the queue was full",
             stats.commit.overloaded,

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use super::classify::system_error;
 use crate::{
     database::Database,
     errors::{Code, Error, Result},
@@ -94,6 +95,14 @@ fn is_failure(error: &Error) -> bool {
 /// Says in the log what no reply may say: files, offsets, the system's words.
 pub(crate) fn log_failure(operation: Operation, error: &Error) {
     let (code, operation) = (error.code().name(), operation.name());
+    let system = match error {
+        Error::Engine(error) => system_error(error),
+        _ => None,
+    };
+    if let Some(system) = system {
+        // The words that operators' alerts look for.
+        tracing::error!(operation, code, "StorageError: {system:?}");
+    }
     if operation == Operation::Put.name() {
         tracing::error!(operation, code, error = ?error, "StorageError: Failed to write to KV store: {error}");
     } else {

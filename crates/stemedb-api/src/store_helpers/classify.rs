@@ -15,7 +15,8 @@ pub(crate) fn code_of(error: &Error) -> Code {
         | Error::JournalGap { .. }
         | Error::ViewAhead { .. } => Code::Corruption,
         Error::Overloaded { .. } => Code::Overloaded,
-        Error::StorageFull { .. } => Code::StorageFull,
+        Error::StorageFull { .. } | Error::NoRoom { .. } => Code::StorageFull,
+        Error::LockTimeout { .. } => Code::LockTimeout,
         // Durable, but the reply cannot promise that a read shows it: as unknown as a failed sync, and as safe to repeat.
         Error::Indeterminate { .. } | Error::NotReadable { .. } => Code::Indeterminate,
         Error::ReadOnly { .. } => Code::ReadOnly,
@@ -49,6 +50,7 @@ fn code_of_journal(error: &stemedb_wal::Error) -> Code {
         Journal::ReadOnly { .. } => Code::ReadOnly,
         Journal::TooLarge { .. } => Code::TooLarge,
         Journal::Overloaded { .. } => Code::Overloaded,
+        Journal::TimedOut { .. } => Code::LockTimeout,
         Journal::Env(error) => code_of_env(error),
         Journal::EmptyGroup | Journal::OutOfRange { .. } => Code::InternalError,
     }
@@ -59,7 +61,8 @@ fn code_of_store(error: &stemedb_lsm::Error) -> Code {
     match error {
         Store::Env(error) => code_of_env(error),
         Store::Corruption { .. } | Store::RepairMismatch { .. } => Code::Corruption,
-        Store::ReadOnly { .. } => Code::ReadOnly,
+        Store::Stalled { storage_full: true, .. } => Code::StorageFull,
+        Store::ReadOnly { .. } | Store::Stalled { .. } => Code::ReadOnly,
         Store::TooLarge { .. } => Code::TooLarge,
         Store::SnapshotTooOld { .. } | Store::SnapshotTooNew { .. } => Code::Unavailable,
         _ => Code::InternalError,
@@ -75,5 +78,27 @@ fn code_of_index(error: &stemedb_index::Error) -> Code {
         Index::TooLarge { .. } => Code::TooLarge,
         Index::NotReached { .. } => Code::LsnNotReached,
         _ => Code::InternalError,
+    }
+}
+
+/// What the system said, where an engine's error comes from it.
+#[cfg(feature = "server")]
+pub(super) fn system_error(error: &Error) -> Option<std::io::Error> {
+    use stemedb_wal::{Error as Journal, ReadOnlyCause};
+    let of_journal = |error: &stemedb_wal::Error| match error {
+        Journal::Env(cause)
+        | Journal::Indeterminate { cause, .. }
+        | Journal::ReadOnly { cause: ReadOnlyCause::Failed(cause) } => Some(cause.logged()),
+        _ => None,
+    };
+    match error {
+        Error::Env(cause)
+        | Error::Store(stemedb_lsm::Error::Env(cause))
+        | Error::Index(stemedb_index::Error::Store(stemedb_lsm::Error::Env(cause))) => Some(cause.logged()),
+        Error::StorageFull { source } | Error::Indeterminate { source } | Error::Journal(source) => {
+            of_journal(source)
+        }
+        Error::NoRoom { .. } => Some(std::io::Error::other("IO error: No space left on device")),
+        _ => None,
     }
 }

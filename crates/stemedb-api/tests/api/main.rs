@@ -6,6 +6,7 @@
 mod concurrency;
 mod documents;
 mod facade;
+mod full;
 mod import;
 mod oracle;
 mod refusals;

@@ -17,7 +17,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-pub(crate) use halt::{EndHalt, Halt};
+pub(crate) use halt::{EndHalt, Halt, HaltCause};
 use parking_lot::Mutex;
 use stemedb_env::{Clock, Lsn, Micros};
 use stemedb_index::Admit;
@@ -25,12 +25,18 @@ use stemedb_wal::{CommitStages, Journal};
 pub use ticket::CommitTicket;
 pub(crate) use ticket::refusal;
 
-use crate::{Error, Result, view::ViewStore};
+use crate::{
+    Error, Result,
+    disk::Gate,
+    view::{Setback, ViewStore},
+};
 
 /// The two stages over a journal and its views.
 pub(crate) struct Stages<J, P, F, D: Admit> {
     /// What both stages work on, and why writes are refused.
     pub halt: Arc<Halt<J, P, F, D>>,
+    /// Whether there is room for more.
+    pub gate: Arc<Gate>,
     clock: Arc<dyn Clock>,
     /// Recorded time of the newest entry: the next one is never before it, whatever the wall clock does.
     recorded: Mutex<Micros>,
@@ -45,6 +51,8 @@ pub(crate) struct Wakes {
     pub after_publish: Box<dyn Fn() + Send + Sync>,
     /// Called when writes are refused from now on.
     pub after_halt: Box<dyn Fn() + Send + Sync>,
+    /// Called when the disk was found full.
+    pub after_full: Box<dyn Fn() + Send + Sync>,
 }
 
 /// A group between the stages.
@@ -57,12 +65,14 @@ pub(crate) struct Written<R> {
 impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Stages<J, P, F, D> {
     pub fn new(
         halt: Arc<Halt<J, P, F, D>>,
+        gate: Arc<Gate>,
         clock: Arc<dyn Clock>,
         recorded: Micros,
         wakes: Wakes,
     ) -> Stages<J, P, F, D> {
         Stages {
             halt,
+            gate,
             clock,
             recorded: Mutex::new(recorded),
             entries: AtomicU64::new(0),
@@ -72,7 +82,24 @@ impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Stages<J, P, F, D> {
     }
 
     pub fn read_only(&self) -> Option<String> {
-        self.halt.cause()
+        let halted = self.halt.cause().map(|halt| halt.cause);
+        halted.or_else(|| self.no_room())
+    }
+
+    /// Why there is no room for a group, if so. Cost, if there is: a few loads.
+    fn no_room(&self) -> Option<String> {
+        if self.gate.is_closed() {
+            return self.gate.cause();
+        }
+        let primary = self.halt.views.primary();
+        // One that takes no entries needs no room for them.
+        let is_out = primary.is_writable()
+            && primary.store.pressure().is_some_and(|pressure| pressure.is_out_of_room());
+        is_out.then(|| "a flush has found the disk full".to_owned())
+    }
+
+    fn refuse_all(&self, group: &[D::Request], refusal: impl Fn() -> Error) -> Written<D::Reply> {
+        Written { replies: group.iter().map(|_| Err(refusal())).collect(), entries: Vec::new() }
     }
 
     fn now(&self) -> Micros {
@@ -120,11 +147,16 @@ impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Stages<J, P, F, D> {
     /// the group had never been.
     fn refuse(&self, mut written: Written<D::Reply>, error: &stemedb_wal::Error) -> Written<D::Reply> {
         use stemedb_wal::Error as Wal;
-        tracing::error!(error = ?error, "StorageError: the journal failed: {error}");
+        let cause = cause_of(error).map(stemedb_env::Error::logged);
+        tracing::error!(error = ?error, cause = ?cause, "StorageError: the journal failed: {error}");
+        let no_room = cause_of(error).is_some_and(stemedb_env::Error::is_storage_full);
+        if no_room {
+            (self.wakes.after_full)();
+        }
         let entries = std::mem::take(&mut written.entries);
         if matches!(error, Wal::Indeterminate { .. } | Wal::Abandoned) {
-            let pending = entries.into_iter().map(|(lsn, entry, _)| (lsn, entry)).collect();
-            self.halt.until_known(error.to_string(), pending);
+            let pending = entries.into_iter().map(|(lsn, entry, _)| (lsn, entry));
+            self.halt.until_known(error.to_string(), no_room, pending);
             (self.wakes.after_halt)();
         } else if let Some((first, ..)) = entries.first() {
             self.halt.derive.abandon(&mut self.halt.in_flight.lock(), *first);
@@ -140,13 +172,28 @@ impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Stages<J, P, F, D> {
     }
 }
 
+/// What the system said, where a journal failure comes from it.
+fn cause_of(error: &stemedb_wal::Error) -> Option<&stemedb_env::Error> {
+    use stemedb_wal::{Error as Wal, ReadOnlyCause};
+    match error {
+        Wal::Env(cause)
+        | Wal::Indeterminate { cause, .. }
+        | Wal::ReadOnly { cause: ReadOnlyCause::Failed(cause) } => Some(cause),
+        _ => None,
+    }
+}
+
 /// The class of a journal failure.
 pub(crate) fn classify(error: stemedb_wal::Error) -> Error {
     use stemedb_wal::Error as Wal;
     match &error {
         Wal::Env(env) if env.is_storage_full() => Error::StorageFull { source: error },
         Wal::Indeterminate { .. } | Wal::Abandoned => Error::Indeterminate { source: error },
+        Wal::ReadOnly { cause } if cause_of(&error).is_some_and(stemedb_env::Error::is_storage_full) => {
+            Error::NoRoom { cause: cause.to_string() }
+        }
         Wal::ReadOnly { cause } => Error::ReadOnly { cause: cause.to_string() },
+        Wal::TimedOut { waited_ms } => Error::LockTimeout { waited_ms: *waited_ms },
         Wal::Overloaded { queued_bytes, .. } => Error::Overloaded { queued_bytes: *queued_bytes },
         _ => Error::Journal(error),
     }
@@ -169,10 +216,18 @@ impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> CommitStages for Stages<J
     type Written = Written<D::Reply>;
 
     fn write(&self, group: Vec<D::Request>) -> Written<D::Reply> {
-        if !self.halt.try_end() {
-            let cause = self.read_only().unwrap_or_default();
-            let replies = group.iter().map(|_| Err(Error::ReadOnly { cause: cause.clone() })).collect();
-            return Written { replies, entries: Vec::new() };
+        if !self.halt.try_end()
+            && let Some(HaltCause { cause, no_room }) = self.halt.cause()
+        {
+            return self.refuse_all(&group, || match no_room {
+                true => self.gate.refusal(&cause),
+                false => Error::ReadOnly { cause: cause.clone() },
+            });
+        }
+        // Before an LSN is given: what is refused here was definitely not applied.
+        if let Some(cause) = self.no_room() {
+            (self.wakes.after_full)();
+            return self.refuse_all(&group, || self.gate.refusal(&cause));
         }
         let written = self.admit_all(group);
         if written.entries.is_empty() {
@@ -202,24 +257,39 @@ impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> CommitStages for Stages<J
     fn publish(&self, written: Written<D::Reply>) -> Vec<Result<D::Reply>> {
         let Written { mut replies, entries } = written;
         let Some(last) = entries.last().map(|(lsn, ..)| *lsn) else { return replies };
-        let mut hidden = None;
+        let (mut waits, mut hidden) = (false, None);
         {
             let turn = self.halt.views.turn();
             for (lsn, entry, index) in entries {
-                let Err(error) = self.halt.apply(&turn, lsn, &entry) else { continue };
-                let error = as_not_readable(lsn, error, &mut hidden);
+                let applied = match self.halt.waits_before(lsn) {
+                    Some(cause) => Err(Setback::ForNow { cause }),
+                    None => self.halt.apply(&turn, lsn, &entry),
+                };
+                let error = match applied {
+                    Ok(()) => continue,
+                    Err(Setback::ForNow { cause }) => {
+                        waits = true;
+                        self.halt.until_there_is_room(cause.clone(), lsn, entry);
+                        Error::NotReadable { lsn, cause }
+                    }
+                    Err(Setback::Failed(error)) => as_not_readable(lsn, error, &mut hidden),
+                };
                 if let Some(reply) = replies.get_mut(index) {
                     *reply = Err(error);
                 }
             }
         }
-        match hidden {
-            None => self.halt.derive.retire(&mut self.halt.in_flight.lock(), last),
+        if let Some(cause) = &hidden {
+            self.halt.until_shown(cause, last);
+        }
+        if waits || hidden.is_some() {
             // They stay in flight, so that nobody is told "there already" of what no view shows.
-            Some(cause) => {
-                self.halt.until_shown(&cause, last);
-                (self.wakes.after_halt)();
-            }
+            (self.wakes.after_halt)();
+        } else {
+            self.halt.derive.retire(&mut self.halt.in_flight.lock(), last);
+        }
+        if waits {
+            (self.wakes.after_full)();
         }
         (self.wakes.after_publish)();
         replies

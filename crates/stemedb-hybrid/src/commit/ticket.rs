@@ -51,6 +51,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> Future for CommitTicket<P, F, D> {
 pub(crate) fn refusal(error: SubmitError) -> Error {
     match error {
         SubmitError::Overloaded { queued_bytes, .. } => Error::Overloaded { queued_bytes },
+        SubmitError::TimedOut { waited_ms } => Error::LockTimeout { waited_ms },
         SubmitError::Abandoned => Error::Indeterminate { source: stemedb_wal::Error::Abandoned },
     }
 }

@@ -23,8 +23,11 @@ impl FailureClass {
             Error::Env(error) if error.is_storage_full() => FailureClass::Full,
             Error::Env(error) if error.is_not_found() => FailureClass::Gone,
             Error::Folder { .. } => FailureClass::Gone,
+            Error::Stalled { storage_full: true, .. } => FailureClass::Full,
             // What a store says only after something else has failed it: see `ViewStore::trouble`.
-            Error::Env(_) | Error::ReadOnly { .. } | Error::Ingesting { .. } => FailureClass::Transient,
+            Error::Env(_) | Error::ReadOnly { .. } | Error::Stalled { .. } | Error::Ingesting { .. } => {
+                FailureClass::Transient
+            }
             _ => FailureClass::Corruption,
         }
     }
@@ -94,6 +97,8 @@ mod tests {
             (env(io::ErrorKind::NotFound), FailureClass::Gone),
             (env(io::ErrorKind::PermissionDenied), FailureClass::Transient),
             (Error::ReadOnly { cause: String::new() }, FailureClass::Transient),
+            (Error::Stalled { cause: String::new(), storage_full: false }, FailureClass::Transient),
+            (Error::Stalled { cause: String::new(), storage_full: true }, FailureClass::Full),
             (Error::Folder { dir: file(), problem: "holds no tree" }, FailureClass::Gone),
             (
                 Error::Corruption { kind: CorruptionKind::Manifest, file: file(), offset: 0 },

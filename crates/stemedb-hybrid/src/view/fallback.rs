@@ -27,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
 
 /// Where the fallback view lies.
-fn fallback_dir(layout: &Layout, options: &HybridOptions) -> PathBuf {
+pub(crate) fn fallback_dir(layout: &Layout, options: &HybridOptions) -> PathBuf {
     options.fallback_dir.clone().unwrap_or_else(|| layout.fallback())
 }
 

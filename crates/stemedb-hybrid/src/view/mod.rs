@@ -16,7 +16,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 pub(crate) use circuit::{Backoff, FailureClass};
-pub(crate) use fallback::FallbackKeeper;
+pub(crate) use fallback::{FallbackKeeper, fallback_dir};
 pub(crate) use fill::{Filled, Filler, catch_up};
 pub use kind::{NextBatch, TransactionFill, TreeFill, ViewStore};
 use parking_lot::{Mutex, MutexGuard};
@@ -28,6 +28,19 @@ use stemedb_env::{
 use stemedb_lsm::{Value, WriteBatch};
 
 use crate::{Error, EventKind, Events, RebuildProgress, Result, ViewHealth};
+
+/// Why an entry is not shown.
+#[derive(Debug)]
+pub(crate) enum Setback {
+    /// The view has no room for more before a flush succeeds, and flushes find the disk full. The same entry may be offered
+    /// again; no other one may be, and no view has failed.
+    ForNow {
+        /// Why the flush fails.
+        cause: String,
+    },
+    /// The view has failed, or the entry cannot be derived.
+    Failed(Error),
+}
 
 /// One derived view and its health.
 #[derive(Debug)]
@@ -206,25 +219,27 @@ impl<P: ViewStore, F: ViewStore> Views<P, F> {
         self.published.fetch_max(lsn.0, Ordering::AcqRel);
     }
 
-    /// Gives one entry's rows to the primary view. If that cannot take them, the fallback view may: see
-    /// [`Views::advance_fallback`].
-    pub fn advance(&self, turn: &Turn<'_>, lsn: Lsn, rows: &WriteBatch) -> std::result::Result<(), String> {
+    /// Gives one entry's rows to the primary view. If that fails, the fallback view may take them: see
+    /// [`Views::advance_fallback`]. A full disk is nothing that another view would be better for: the entry waits.
+    pub fn advance(&self, turn: &Turn<'_>, lsn: Lsn, rows: &WriteBatch) -> std::result::Result<(), Setback> {
+        let failed = |cause: String| Setback::Failed(Error::NotReadable { lsn, cause });
         let primary = self.primary();
         if !primary.is_writable() {
-            return Err(primary.health().to_string());
+            return Err(failed(primary.health().to_string()));
         }
         match primary.take(lsn, rows, OFFERS) {
             Ok(()) => {
                 self.show(turn, lsn);
                 Ok(())
             }
+            Err(stemedb_lsm::Error::Stalled { cause, storage_full: true }) => Err(Setback::ForNow { cause }),
             Err(error) => {
                 tracing::error!(%lsn, error = ?error, "StorageError: Failed to write to KV store: {error}");
                 // What its background work met says more than what a writer is told of it.
                 let met = primary.store.trouble();
                 let class = FailureClass::of(met.as_ref().unwrap_or(&error));
                 self.fail_primary(&primary, class, error.to_string());
-                Err(error.to_string())
+                Err(failed(error.to_string()))
             }
         }
     }

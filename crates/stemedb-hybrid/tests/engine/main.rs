@@ -5,6 +5,7 @@
 
 mod commit;
 mod crash;
+mod disk;
 mod folders;
 mod journal;
 mod repair;
@@ -12,4 +13,5 @@ mod root;
 mod scrub;
 mod setup;
 mod sidecars;
+mod stalls;
 mod views;

@@ -32,6 +32,8 @@ enum End {
 
 /// A task that has begun.
 pub(crate) struct Running {
+    /// Before its first file was made.
+    names_epoch: u64,
     pub(crate) task: Task,
     pub(crate) request: Option<Arc<Request>>,
     /// Finished tables and their levels.
@@ -99,6 +101,7 @@ impl Running {
             );
         }
         let mut running = Running {
+            names_epoch: core.names_epoch(),
             request,
             outputs: Vec::new(),
             created: Vec::new(),
@@ -168,7 +171,7 @@ impl Running {
                     self.finish_table(core, End::Place)?;
                 }
                 self.close(core)?;
-                core.sync_names()?;
+                core.sync_names(self.names_epoch)?;
                 finished = true;
                 break;
             }

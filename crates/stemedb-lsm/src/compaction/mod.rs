@@ -26,6 +26,7 @@ mod request;
 mod reserve;
 mod task;
 
+pub(crate) use self::pace::FlushState;
 pub(crate) use self::{
     claims::{Claims, deepest_beside},
     column::{columns, l0_merge_bytes},

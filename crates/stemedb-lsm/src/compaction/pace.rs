@@ -3,7 +3,13 @@
 //! A sync of the journal waits for whatever else the disk has to write. So compaction slows down while syncs take longer
 //! than they do on their own, and does what it can as soon as nobody commits or its own debt becomes the greater evil.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use stemedb_env::Clock;
@@ -46,11 +52,22 @@ pub(crate) fn next_rate(rate: u64, reading: Reading) -> u64 {
     if pressing == 500 { MOST_RATE } else { moved.clamp(least.min(MOST_RATE), MOST_RATE) }
 }
 
-/// The tree's ear for the commits of whoever owns the journal: tell it how long each durable write took.
+/// The tree's ear for the commits of whoever owns the journal: tell it how long each durable write took. It also says when
+/// the tree cannot get rid of what it holds.
 #[derive(Debug)]
 pub struct Pressure {
     clock: Arc<dyn Clock>,
+    flushes: AtomicU8,
     state: Mutex<State>,
+}
+
+/// What became of the last flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum FlushState {
+    Works,
+    Fails,
+    DiskFull,
 }
 
 #[derive(Debug)]
@@ -82,7 +99,22 @@ impl Pressure {
             rate: MOST_RATE,
             paid_until: Duration::ZERO,
         };
-        Pressure { clock, state: Mutex::new(state) }
+        Pressure { clock, flushes: AtomicU8::new(FlushState::Works as u8), state: Mutex::new(state) }
+    }
+
+    /// True while a flush has failed because the disk is full: what is written now would have to stay in memory. Ask before
+    /// a group is taken on. Cost: a load.
+    pub fn is_out_of_room(&self) -> bool {
+        self.flushes.load(Ordering::Relaxed) == FlushState::DiskFull as u8
+    }
+
+    /// True while a flush has failed for whatever reason, and has not been tried again yet. Cost: a load.
+    pub fn flush_fails(&self) -> bool {
+        self.flushes.load(Ordering::Relaxed) != FlushState::Works as u8
+    }
+
+    pub(crate) fn set_flushes(&self, state: FlushState) {
+        self.flushes.store(state as u8, Ordering::Relaxed);
     }
 
     /// A durable write of the journal took so long. Cost: a lock and a clock reading; call it once per group.

@@ -191,6 +191,15 @@ pub trait KvStore: Send + Sync + 'static {
     fn pressure(&self) -> Option<Arc<Pressure>> {
         None
     }
+    /// Bytes that must be free on the disk so that everything in memory can become durable and be merged once. It follows
+    /// what is there: a small store needs little. Cost: a few reads of memory.
+    fn room_needed(&self) -> u64 {
+        0
+    }
+    /// Begins to make what is published durable, and does not wait.
+    fn begin_flush(&self) {}
+    /// There is room on the disk again: background work that has failed is tried again now instead of later.
+    fn retry_background(&self) {}
 }
 
 /// A consistent view at one LSN. Owned: it may outlive the borrow of its store.

@@ -90,8 +90,8 @@ pub(crate) struct Core {
     flush_task: Mutex<Option<TaskHandle>>,
     compaction_task: Mutex<Option<TaskHandle>>,
     pub(super) flush_failure: Mutex<Option<Error>>,
-    /// Why names in the folder may have been lost: see [`Core::remember`].
-    names_lost: Mutex<Option<String>>,
+    /// How often a sync of the folder has failed: see [`Core::names_epoch`].
+    names_epoch: AtomicU64,
     pub(crate) compaction_requests: Requests,
     /// Taken after the writer's lock and before that of the manifest.
     pub(crate) claims: Claims,
@@ -148,7 +148,7 @@ impl Core {
             flush_task: Mutex::new(None),
             compaction_task: Mutex::new(None),
             flush_failure: Mutex::new(None),
-            names_lost: Mutex::new(None),
+            names_epoch: AtomicU64::new(0),
             compaction_requests: Requests::default(),
             claims: Claims::default(),
             admission: Admission::default(),
@@ -313,25 +313,45 @@ impl Core {
         horizon
     }
 
-    /// Makes the names of new tables durable.
-    pub(crate) fn sync_names(&self) -> Result<()> {
-        self.check_names()?;
+    /// Makes the names of new tables durable. `epoch` is what [`Core::names_epoch`] said before the first of their files was
+    /// made: if a sync of the folder has failed since, the tables must be made again under other names.
+    pub(crate) fn sync_names(&self, epoch: u64) -> Result<()> {
         if planted(Bug::LsmTableNamesNotSynced) {
             return Ok(());
         }
+        self.sync_folder(&self.manifest.lock())?;
+        // After the sync: a failure in between may have taken the names with it.
+        if self.names_epoch() == epoch {
+            return Ok(());
+        }
+        let lost = std::io::Error::other("names may have been lost by an earlier failure");
+        Err(stemedb_env::Error::io(IoOp::SyncDir, &self.dir, lost).into())
+    }
+
+    /// Syncs of the folder exclude each other: a failure is counted before the next one can say OK.
+    fn sync_folder(&self, _alone: &Manifest) -> Result<()> {
         self.remember(self.env.fs.sync_dir(&self.dir).map_err(Error::from))
     }
 
-    /// Passes a result on, and remembers a failed directory sync for good.
+    /// Makes it durable that files have lost their names.
+    pub(super) fn sync_removals(&self) -> Result<()> {
+        self.sync_folder(&self.manifest.lock())
+    }
+
+    /// How often a sync of the folder has failed.
     ///
-    /// Such a failure is told once; the names that were not durable then are lost, also those of tables that another job
-    /// made, and every later sync says OK. So no manifest may name a table from then on, until the tree is opened again
-    /// and finds out what is there.
+    /// Such a failure is told once: names that were not durable then are lost, also those of tables that another job is
+    /// making, and every later sync says OK. So no manifest may name a table whose file is older than the last failure and
+    /// was not durable before it. Names that are given afterwards are as good as ever.
+    pub(crate) fn names_epoch(&self) -> u64 {
+        self.names_epoch.load(Ordering::Acquire)
+    }
+
+    /// Passes a result on, and counts a failed sync of the folder.
     pub(super) fn remember<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::Env(error @ stemedb_env::Error::Io { op: IoOp::SyncDir, .. })) = &result {
-            let cause = error.to_string();
-            tracing::error!(%error, "StorageError: names may be lost; the tree writes no tables until it is opened again");
-            self.names_lost.lock().get_or_insert(cause);
+            self.names_epoch.fetch_add(1, Ordering::AcqRel);
+            tracing::error!(%error, "StorageError: names of new tables may be lost; they are made again");
         }
         result
     }
@@ -341,24 +361,15 @@ impl Core {
     pub(super) fn rule_out_edit(&self) -> bool {
         let mut manifest = self.manifest.lock();
         let old = manifest.path();
-        self.check_names().is_ok()
-            && self.remember(manifest.roll()).is_ok()
+        self.remember(manifest.roll()).is_ok()
             // Nor may it be found when the new one is lost.
             && matches!(self.env.fs.metadata(&old), Ok(None))
-            && self.sync_names().is_ok()
-    }
-
-    fn check_names(&self) -> Result<()> {
-        match &*self.names_lost.lock() {
-            Some(cause) => Err(Error::ReadOnly { cause: cause.clone() }),
-            None => Ok(()),
-        }
+            && self.sync_folder(&manifest).is_ok()
     }
 
     /// Makes a change durable and then visible. False (and nothing has changed) if a removed table is gone already.
     pub(crate) fn install(&self, mut change: Change) -> Result<bool> {
         let mut manifest = self.manifest.lock();
-        self.check_names()?;
         if change.removed.iter().any(|file| !manifest.state.tables.contains_key(file)) {
             return Ok(false);
         }

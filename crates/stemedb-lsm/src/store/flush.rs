@@ -10,23 +10,31 @@ use stemedb_env::{
 use super::core::{Change, Core};
 use crate::{
     Direction, Error, ObservedTable, Result, TableObserver,
-    compaction::Gc,
+    compaction::{FlushState, Gc},
     manifest::{Edit, Placing},
     memtable::{MemCursor, Memtable},
     ranges::{Cover, Fragments},
     table::{Bounds, TableBuilder, TableShape},
 };
 
-/// A flush that found the disk full is tried again this much later, whether or not a writer asks for it.
+/// A flush that the system refused is tried again this much later, whether or not a writer asks for it; where the disk is
+/// not full, each time twice as much.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+const MOST_DOUBLINGS: u32 = 6;
 
 /// One step writes a part of one table.
 pub(crate) struct FlushJob {
     core: Arc<Core>,
     running: Option<Running>,
+    /// Since the last one that succeeded.
+    failures: u32,
+    /// When to try again after a failure of the system.
+    retry_at: Duration,
 }
 
 struct Running {
+    /// Before its file was made.
+    names_epoch: u64,
     memtable: Arc<Memtable>,
     upto: Lsn,
     horizon: Lsn,
@@ -45,7 +53,7 @@ struct Running {
 
 impl FlushJob {
     pub(crate) fn new(core: Arc<Core>) -> FlushJob {
-        FlushJob { core, running: None }
+        FlushJob { core, running: None, failures: 0, retry_at: Duration::ZERO }
     }
 
     fn choose(&self) -> Option<Running> {
@@ -63,6 +71,7 @@ impl FlushJob {
         let horizon = core.begin_gc();
         let bounds = Arc::new(Bounds::default());
         Some(Running {
+            names_epoch: core.names_epoch(),
             cover: Cover::default(),
             ranges: None,
             cursor: MemCursor::new(&memtable, bounds, Direction::Forward, upto),
@@ -76,34 +85,54 @@ impl FlushJob {
         })
     }
 
-    /// What to do after a failure: nothing, or to try again when there may be room.
+    /// What to do after a failure: nothing, or to try again when it may have passed.
     fn after_failure(&self) -> Step {
-        let failure = self.core.flush_failure.lock();
-        let is_full = matches!(&*failure, Some(Error::Env(error)) if error.is_storage_full());
-        if is_full { Step::After(RETRY_AFTER) } else { Step::Idle }
+        match &*self.core.flush_failure.lock() {
+            Some(Error::Env(error)) if error.is_storage_full() => Step::After(RETRY_AFTER),
+            Some(Error::Env(_)) => {
+                let left = self.retry_at.saturating_sub(self.core.env.clock.monotonic());
+                Step::After(left.max(Duration::from_millis(1)))
+            }
+            _ => Step::Idle,
+        }
     }
 
-    /// Forgets that the disk was full when there is room for the oldest memtable again. Looking is not writing: no sync is
-    /// ever repeated.
+    /// Forgets that the disk was full when there is room for the oldest memtable again, and another refusal of the system
+    /// when its time has come. No sync is ever repeated: the next try makes another file.
     fn look_for_room(&self) {
         let core = &self.core;
-        let mut failure = core.flush_failure.lock();
-        if !matches!(&*failure, Some(Error::Env(error)) if error.is_storage_full()) {
-            return;
-        }
-        let needed = core.state().sealed.last().map_or(0, |memtable| memtable.bytes() as u64);
-        if core.env.fs.space(&core.dir).is_ok_and(|space| space.available_bytes / 2 > needed) {
-            tracing::info!("there is room again: flushing goes on");
-            *failure = None;
+        let is_over = match &*core.flush_failure.lock() {
+            Some(Error::Env(error)) if error.is_storage_full() => {
+                let needed = core.state().sealed.last().map_or(0, |memtable| memtable.bytes() as u64);
+                core.env.fs.space(&core.dir).is_ok_and(|space| space.available_bytes / 2 > needed)
+            }
+            Some(Error::Env(_)) => core.env.clock.monotonic() >= self.retry_at,
+            _ => false,
+        };
+        if is_over {
+            tracing::info!("a flush that had failed is tried again");
+            core.forget_flush_failure();
         }
     }
 
-    fn fail(&self, error: Error, file: Option<u64>) {
-        tracing::error!(%error, "StorageError: flush failed");
+    fn fail(&mut self, error: Error, file: Option<u64>) {
+        match &error {
+            Error::Env(cause) => {
+                tracing::error!(%error, cause = ?cause.logged(), "StorageError: flush failed")
+            }
+            _ => tracing::error!(%error, "StorageError: flush failed"),
+        }
         if let Some(file) = file {
             self.core.remove_table_file(file);
         }
+        let storage_full = matches!(&error, Error::Env(error) if error.is_storage_full());
+        if !storage_full {
+            let wait = RETRY_AFTER.saturating_mul(1 << self.failures.min(MOST_DOUBLINGS));
+            self.retry_at = self.core.env.clock.monotonic().saturating_add(wait);
+            self.failures = self.failures.saturating_add(1);
+        }
         *self.core.flush_failure.lock() = Some(error);
+        self.core.pressure.set_flushes(if storage_full { FlushState::DiskFull } else { FlushState::Fails });
         self.core.notify();
     }
 }
@@ -207,12 +236,12 @@ impl Job for FlushJob {
                 return self.after_failure();
             }
         }
-        let Running { memtable, upto, horizon, builder, observed, started, .. } = running;
+        let Running { memtable, upto, horizon, builder, observed, started, names_epoch, .. } = running;
         let mut added = Vec::new();
         if let Some((file, builder)) = builder {
             let edit = Edit { flushed: upto, horizon, ..Edit::default() };
             let finished = core.finish_closing(builder, 0, Placing::AsTold, edit);
-            match finished.and_then(|meta| core.sync_names().map(|()| meta)) {
+            match finished.and_then(|meta| core.sync_names(names_epoch).map(|()| meta)) {
                 Ok(meta) => added.push((0, meta)),
                 Err(error) => {
                     self.fail(error, Some(file));
@@ -229,6 +258,7 @@ impl Job for FlushJob {
             self.fail(error, None);
             return self.after_failure();
         }
+        self.failures = 0;
         // Also without a table: LSNs that have left nothing are accounted for.
         if let Some(observed) = observed.filter(|_| upto > flushed) {
             observed.finish(flushed.next()..=upto);

@@ -125,8 +125,9 @@ impl Core {
         let after = self.shut_out(lsn)?;
         let _open_again = OpenAgain(self);
         self.flush()?;
+        let names_epoch = self.names_epoch();
         let mut ingest = Ingest::new(self, after, lsn, versions, expected_bytes);
-        let written = ingest.take(rows).and_then(|()| self.sync_names());
+        let written = ingest.take(rows).and_then(|()| self.sync_names(names_epoch));
         let outcome = match written {
             Ok(()) => ingest.install(),
             Err(error) => Err(error),
@@ -429,7 +430,7 @@ impl<'a> Ingest<'a> {
     }
 
     /// Removes what was written in vain. A table that says what the whole ingest is must not be found again when the same
-    /// LSNs mean something else: if it cannot be removed, nobody writes until the tree is opened again.
+    /// LSNs mean something else: if it cannot be removed for certain, nobody writes until the tree is opened again.
     fn discard(&mut self) {
         (self.builder, self.pending) = (None, None);
         let created: BTreeSet<u64> = self.created.drain(..).collect();
@@ -441,12 +442,10 @@ impl<'a> Ingest<'a> {
         let is_there = |file: &u64| {
             !matches!(core.env.fs.metadata(&crate::table::table_path(&core.dir, *file)), Ok(None))
         };
-        if created.iter().any(is_there) {
+        let is_gone = !created.iter().any(is_there) && core.sync_removals().is_ok();
+        if !is_gone {
             let cause = "an ingest that failed could not be taken back".to_owned();
             core.writer.lock().shut = Some(Shut::Unknown(cause));
-        } else if let Err(error) = core.sync_names() {
-            // From now on no manifest names a new table, so nothing can be mistaken for this one either.
-            tracing::warn!(%error, "the names of a failed ingest may come back with a power cut");
         }
     }
 }

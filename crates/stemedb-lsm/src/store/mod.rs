@@ -23,6 +23,7 @@ mod repair;
 mod replace;
 mod replay;
 mod rescan;
+mod room;
 mod snapshot;
 mod write;
 
@@ -251,5 +252,17 @@ impl KvStore for LsmStore {
 
     fn pressure(&self) -> Option<Arc<Pressure>> {
         Some(Arc::clone(&self.core.pressure))
+    }
+
+    fn room_needed(&self) -> u64 {
+        self.core.room_needed()
+    }
+
+    fn begin_flush(&self) {
+        self.core.begin_flush();
+    }
+
+    fn retry_background(&self) {
+        self.core.retry_background();
     }
 }

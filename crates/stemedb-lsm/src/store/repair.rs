@@ -184,6 +184,7 @@ impl Core {
         let shape = TableShape::new(&self.options, level == LAST_LEVEL, meta.horizon, meta.drops_tombstones);
         let shape = TableShape { derivation_version: meta.derivation_version, ..shape };
         let file = self.next_file_number();
+        let names_epoch = self.names_epoch();
         let mut builder = TableBuilder::create(
             &self.env,
             &self.dir,
@@ -193,7 +194,7 @@ impl Core {
             &self.context.memory,
         )?;
         let written = fill(&mut builder).and_then(|()| builder.finish()).and_then(|meta| {
-            self.sync_names()?;
+            self.sync_names(names_epoch)?;
             Ok(meta)
         });
         if written.is_err() {

@@ -44,7 +44,7 @@ impl LsmStore {
         self.core.state_full().version.tables().filter(|(_, table)| table.hold_file().is_err()).count()
     }
 
-    /// Why flushes have stopped, if they have.
+    /// Why the oldest memtable cannot be flushed at present, if so. It is tried again in the background.
     pub fn flush_failure(&self) -> Option<Error> {
         self.core.flush_failure.lock().as_ref().map(Error::again)
     }

@@ -184,14 +184,15 @@ impl Core {
 
     pub(super) fn wait_for_flush(&self) -> Result<()> {
         // A flush that failed is tried once more for every batch that needs it.
-        self.flush_failure.lock().take();
+        self.forget_flush_failure();
         self.wake_flush();
         let counters = &self.context.counters;
         counters.apply_waits.add(1);
         let since = self.env.clock.monotonic();
         let outcome = self.wait_while_delayed(DelayCause::Memtables, || {
             if let Some(error) = &*self.flush_failure.lock() {
-                return Some(Err(Error::ReadOnly { cause: error.to_string() }));
+                let storage_full = matches!(error, Error::Env(error) if error.is_storage_full());
+                return Some(Err(Error::Stalled { cause: error.to_string(), storage_full }));
             }
             let state = self.state();
             let free = state.sealed.len() < self.options.max_sealed_memtables;
@@ -232,13 +233,21 @@ impl Core {
         self.wake_flush();
     }
 
+    /// Seals what is published, so that the flush job takes it; does not wait.
+    pub(super) fn begin_flush(&self) {
+        if self.flushed_lsn() < self.published_lsn() {
+            self.seal_published();
+        }
+        self.wake_flush();
+    }
+
     /// Makes everything published so far durable in tables.
     pub(super) fn flush(&self) -> Result<Lsn> {
         let target = self.published_lsn();
         if self.flushed_lsn() < target {
             self.seal_published();
         }
-        self.flush_failure.lock().take();
+        self.forget_flush_failure();
         self.wake_flush();
         self.wait_until(|| {
             if self.flushed_lsn() >= target {

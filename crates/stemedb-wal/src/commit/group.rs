@@ -25,7 +25,7 @@ pub(super) struct Group<R> {
 enum Outcome<R> {
     /// One reply per member; each takes its own.
     Replied(Vec<Mutex<Option<R>>>),
-    Abandoned,
+    Refused(SubmitError),
 }
 
 impl<R> Group<R> {
@@ -39,12 +39,12 @@ impl<R> Group<R> {
     }
 
     /// Sets everybody free. The first outcome counts.
-    pub fn finish(&self, replies: Option<Vec<R>>) {
+    pub fn finish(&self, replies: Result<Vec<R>, SubmitError>) {
         let outcome = match replies {
-            Some(replies) => {
+            Ok(replies) => {
                 Outcome::Replied(replies.into_iter().map(|reply| Mutex::new(Some(reply))).collect())
             }
-            None => Outcome::Abandoned,
+            Err(error) => Outcome::Refused(error),
         };
         let _ = self.outcome.set(outcome);
         self.gate.open();
@@ -59,8 +59,13 @@ impl<R> Group<R> {
                 let reply = replies.get(member).and_then(|reply| reply.lock().take());
                 Some(reply.ok_or(SubmitError::Abandoned))
             }
-            Outcome::Abandoned => Some(Err(SubmitError::Abandoned)),
+            Outcome::Refused(error) => Some(Err(*error)),
         }
+    }
+
+    /// True when the outcome is there.
+    pub fn is_finished(&self) -> bool {
+        self.outcome.get().is_some()
     }
 
     /// Remembers whom to wake. The caller looks for the outcome again afterwards.

@@ -20,16 +20,21 @@
 //!   arrived waits for them, but only a fraction of what the sync itself takes, and never when there is only one.
 //! - **Waking.** One [`stemedb_env::sync::Gate`] per group: one system call wakes everybody, and nobody takes a lock
 //!   again but the one around its own reply.
+//! - **Overload.** What would wait too long is refused when it comes, and what has waited too long is refused before it is
+//!   written ([`CommitOptions::lock_timeout`]): a group is either expired or taken, under one lock, so a refusal is definite.
 //! - **Tickets** can be waited for by a thread or polled as a [`Future`] without a runtime of ours. A polled ticket has
 //!   no thread that could lead, so a background job does, when nobody else does.
 
 mod group;
 mod options;
+mod overdue;
+mod progress;
 mod queue;
 mod stats;
 mod ticket;
 
 pub use options::{CommitOptions, Leader};
+pub use progress::{CommitProgress, CommitStage, QueueWatch};
 pub use queue::CommitQueue;
 pub use stats::CommitStats;
 pub use ticket::Ticket;
@@ -65,6 +70,12 @@ pub enum SubmitError {
         limit_bytes: u64,
         /// How long the oldest of them has been waiting; 0 without a clock.
         oldest_ms: u64,
+    },
+    /// Nobody has begun to write the request within [`CommitOptions::lock_timeout`]; nothing was applied.
+    #[error("Failed to acquire write lock within timeout: the commit was queued for {waited_ms} ms")]
+    TimedOut {
+        /// How long the first request of its group has been waiting.
+        waited_ms: u64,
     },
     /// A stage panicked, with this request's group or with one before it. Whether it was written is not known. The
     /// queue takes no more requests.

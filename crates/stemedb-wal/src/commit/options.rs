@@ -24,6 +24,11 @@ pub struct CommitOptions {
     /// Nothing more is taken in while the oldest unanswered request has been waiting for longer than this (a disk
     /// that does not answer). Needs a clock.
     pub queue_age: Duration,
+    /// A request that nobody has begun to write for so long is refused with [`crate::SubmitError::TimedOut`], at the latest
+    /// when its group would be written, or before when somebody calls [`crate::CommitQueue::expire_overdue`]. Nothing was
+    /// applied then. What will foreseeably wait longer is refused at once, as overload. The requests of a group share the
+    /// wait of its first one, which is at most half of this longer than theirs. Zero: no bound. Needs a clock.
+    pub lock_timeout: Duration,
     /// A group is closed when it costs this much...
     pub group_bytes: u64,
     /// ...or has this many requests.
@@ -43,11 +48,24 @@ impl Default for CommitOptions {
         CommitOptions {
             queue_bytes: 64 << 20,
             queue_age: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(5),
             group_bytes: 1 << 20,
             group_requests: 4096,
             gather: Duration::from_micros(200),
             leader: Leader::Auto,
             extra_groups: 0,
         }
+    }
+}
+
+impl CommitOptions {
+    /// How old the oldest unanswered request may be while more are taken in.
+    pub(super) fn oldest_allowed(&self) -> Duration {
+        if self.lock_timeout.is_zero() { self.queue_age } else { self.queue_age.min(self.lock_timeout) }
+    }
+
+    /// How long a group takes more requests in: all of them are refused when its first one has waited too long.
+    pub(super) fn group_open_for(&self) -> Duration {
+        if self.lock_timeout.is_zero() { Duration::MAX } else { self.lock_timeout / 2 }
     }
 }

@@ -39,14 +39,16 @@ type GroupOf<S> = Arc<Group<<S as CommitStages>::Reply>>;
 /// What the queue's handles, its tickets and its job share.
 pub(super) struct Shared<S: CommitStages> {
     stages: S,
-    options: CommitOptions,
-    queue: Mutex<Queue<S>>,
+    pub(super) options: CommitOptions,
+    pub(super) queue: Mutex<Queue<S>>,
     /// Held from the end of a group's write to the end of its publication.
     publish: Mutex<()>,
     /// Opened when a writer arrives that a leader is waiting for.
     arrival: Gate,
     /// Smoothed duration of a write, microseconds.
     write_us: AtomicU64,
+    /// Of the last write alone.
+    last_write_us: AtomicU64,
     clock: Option<Arc<dyn Clock>>,
     tasks: Option<Arc<dyn Tasks>>,
     /// Leads for tickets that are polled; started when one first needs it.
@@ -54,8 +56,8 @@ pub(super) struct Shared<S: CommitStages> {
     histograms: Histograms,
 }
 
-struct Queue<S: CommitStages> {
-    waiting: VecDeque<Waiting<S>>,
+pub(super) struct Queue<S: CommitStages> {
+    pub(super) waiting: VecDeque<Waiting<S>>,
     /// Somebody writes, or is about to.
     leading: bool,
     /// How many requests a waiting leader hopes for in the front group. 0: none waits.
@@ -65,23 +67,35 @@ struct Queue<S: CommitStages> {
     /// When that was.
     answered_at: Duration,
     /// Cost of everything that has not been answered: waiting or in a stage.
-    queued_bytes: u64,
+    pub(super) queued_bytes: u64,
+    /// Requests that have not been answered.
+    pub(super) unanswered: u64,
     /// When the group that is being written got its first request.
-    in_write_since: Option<Duration>,
+    pub(super) in_write_since: Option<Duration>,
+    /// When its write began.
+    pub(super) write_began: Option<Duration>,
+    /// When the publication under way began.
+    pub(super) publish_began: Option<Duration>,
+    /// Ends of anything: a group was taken, written or published.
+    pub(super) steps: u64,
+    /// When the last one was, or the first request came after a rest.
+    pub(super) stepped_at: Duration,
     /// A stage panicked: its state is unknown, so nothing may pass through it any more.
     broken: bool,
     groups: u64,
     requests: u64,
     overloaded: u64,
+    pub(super) timed_out: u64,
     largest_group: u64,
     gathered: u64,
 }
 
-struct Waiting<S: CommitStages> {
-    group: Arc<Group<S::Reply>>,
-    requests: Vec<S::Request>,
-    cost_bytes: u64,
-    since: Duration,
+pub(super) struct Waiting<S: CommitStages> {
+    pub(super) group: Arc<Group<S::Reply>>,
+    pub(super) requests: Vec<S::Request>,
+    pub(super) cost_bytes: u64,
+    /// When its first request came.
+    pub(super) since: Duration,
 }
 
 impl<S: CommitStages> CommitQueue<S> {
@@ -100,11 +114,17 @@ impl<S: CommitStages> CommitQueue<S> {
             active_writers: 0,
             answered_at: Duration::ZERO,
             queued_bytes: 0,
+            unanswered: 0,
             in_write_since: None,
+            write_began: None,
+            publish_began: None,
+            steps: 0,
+            stepped_at: Duration::ZERO,
             broken: false,
             groups: 0,
             requests: 0,
             overloaded: 0,
+            timed_out: 0,
             largest_group: 0,
             gathered: 0,
         };
@@ -115,12 +135,21 @@ impl<S: CommitStages> CommitQueue<S> {
             publish: Mutex::new(()),
             arrival: Gate::new(),
             write_us: AtomicU64::new(0),
+            last_write_us: AtomicU64::new(0),
             clock,
             tasks,
             job: Mutex::new(None),
             histograms: Histograms::default(),
         };
         CommitQueue { shared: Arc::new(shared) }
+    }
+
+    pub(super) fn of(shared: Arc<Shared<S>>) -> CommitQueue<S> {
+        CommitQueue { shared }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared<S>> {
+        &self.shared
     }
 
     /// The stages.
@@ -136,6 +165,7 @@ impl<S: CommitStages> CommitQueue<S> {
             groups: queue.groups,
             requests: queue.requests,
             overloaded: queue.overloaded,
+            timed_out: queue.timed_out,
             largest_group: queue.largest_group,
             queued_bytes: queue.queued_bytes,
             gathered: queue.gathered,
@@ -150,7 +180,7 @@ impl<S: CommitStages> CommitQueue<S> {
     /// is polled or dropped.
     ///
     /// `cost_bytes` is what the request counts against the bounds. Errors: [`SubmitError::Overloaded`] before the
-    /// request was taken in, [`SubmitError::Abandoned`] after a panic.
+    /// request was taken in, [`SubmitError::Abandoned`] after a panic. [`SubmitError::TimedOut`] is told by the ticket.
     pub fn submit(&self, request: S::Request, cost_bytes: u64) -> Result<Ticket<S>, SubmitError> {
         let (group, member) = self.shared.join(request, cost_bytes)?;
         Ok(Ticket::new(Arc::clone(&self.shared), group, member))
@@ -163,7 +193,7 @@ impl<S: CommitStages> CommitQueue<S> {
 }
 
 impl<S: CommitStages> Shared<S> {
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.clock.as_ref().map_or(Duration::ZERO, |clock| clock.monotonic())
     }
 
@@ -177,7 +207,7 @@ impl<S: CommitStages> Shared<S> {
         let queued_bytes = queue.queued_bytes.saturating_add(cost_bytes);
         let oldest = queue.oldest().map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let too_many = queue.queued_bytes > 0 && queued_bytes > self.options.queue_bytes;
-        if too_many || oldest > self.options.queue_age {
+        if too_many || oldest > self.options.oldest_allowed() || self.would_be_late(&queue) {
             queue.overloaded += 1;
             return Err(SubmitError::Overloaded {
                 queued_bytes: queue.queued_bytes,
@@ -186,9 +216,17 @@ impl<S: CommitStages> Shared<S> {
             });
         }
         queue.queued_bytes = queued_bytes;
+        if queue.unanswered == 0 {
+            queue.stepped_at = now;
+        }
+        queue.unanswered += 1;
         if let Some(last) = queue.waiting.back_mut() {
             let cost = last.cost_bytes.saturating_add(cost_bytes);
-            if cost <= self.options.group_bytes && last.requests.len() < self.options.group_requests {
+            let is_open = now.saturating_sub(last.since) <= self.options.group_open_for();
+            if cost <= self.options.group_bytes
+                && last.requests.len() < self.options.group_requests
+                && is_open
+            {
                 last.cost_bytes = cost;
                 last.requests.push(request);
                 let seat = (Arc::clone(&last.group), last.requests.len() - 1);
@@ -221,7 +259,8 @@ impl<S: CommitStages> Shared<S> {
         }
         let mut more = None;
         while self.run_front(&mut |group| {
-            if Arc::ptr_eq(group, own) {
+            // It may have been refused meanwhile, and then never comes.
+            if Arc::ptr_eq(group, own) || (more.is_none() && own.is_finished()) {
                 more = Some(self.options.extra_groups);
                 return self.options.extra_groups > 0;
             }
@@ -283,26 +322,33 @@ impl<S: CommitStages> Shared<S> {
     /// it does if `stay` says so of the group and more are waiting.
     fn run_front(self: &Arc<Self>, stay: &mut dyn FnMut(&GroupOf<S>) -> bool) -> bool {
         self.gather();
-        let taken = {
+        let started = self.now();
+        let (taken, overdue) = {
             let mut queue = self.queue.lock();
+            let overdue = queue.take_overdue(started, self.options.lock_timeout);
             let depth = queue.waiting.len() as u64;
             let taken = queue.waiting.pop_front();
             match &taken {
-                Some(taken) => queue.in_write_since = Some(taken.since),
+                Some(taken) => {
+                    queue.in_write_since = Some(taken.since);
+                    queue.write_began = Some(started);
+                    queue.step(started);
+                }
                 None => queue.leading = false,
             }
             self.histograms.depth.add(depth);
-            taken
+            (taken, overdue)
         };
+        self.refuse_overdue(overdue, started);
         let Some(Waiting { group, requests, cost_bytes, since }) = taken else { return false };
         let count = requests.len();
-        let started = self.now();
         if self.clock.is_some() {
             self.histograms.wait_us.add(micros(started.saturating_sub(since)));
         }
         let guard = AbandonOnPanic { shared: self, group: Arc::clone(&group), armed: true };
         let written = self.stages.write(requests);
-        self.smooth_write(micros(self.now().saturating_sub(started)));
+        let written_at = self.now();
+        self.smooth_write(micros(written_at.saturating_sub(started)));
         let publish = self.publish.lock();
         // Rebound, so that an unwinding `publish` stage marks the queue broken before the lock is free again.
         let mut guard = guard;
@@ -310,10 +356,13 @@ impl<S: CommitStages> Shared<S> {
         let (leads, many, asked) = {
             let mut queue = self.queue.lock();
             queue.in_write_since = None;
+            queue.write_began = None;
+            queue.step(written_at);
             if queue.broken {
                 // The group before this one was never published: this one must not overtake it.
                 return false;
             }
+            queue.publish_began = Some(written_at);
             queue.leading = stays && !queue.waiting.is_empty();
             let behind: usize = queue.waiting.iter().map(|waiting| waiting.requests.len()).sum();
             let many = self.options.leader == Leader::Auto
@@ -340,15 +389,22 @@ impl<S: CommitStages> Shared<S> {
         self.histograms.group_requests.add(count as u64);
         {
             let mut queue = self.queue.lock();
+            if queue.publish_began == Some(written_at) {
+                // Otherwise the next publication has begun in between.
+                queue.publish_began = None;
+            }
+            queue.unanswered = queue.unanswered.saturating_sub(count as u64);
             queue.queued_bytes = queue.queued_bytes.saturating_sub(cost_bytes);
             queue.groups += 1;
             queue.requests += count as u64;
             queue.largest_group = queue.largest_group.max(count as u64);
             let behind: usize = queue.waiting.iter().map(|waiting| waiting.requests.len()).sum();
             queue.active_writers = count + behind;
-            queue.answered_at = self.now();
+            let answered_at = self.now();
+            queue.answered_at = answered_at;
+            queue.step(answered_at);
         }
-        group.finish(Some(replies));
+        group.finish(Ok(replies));
         leads
     }
 
@@ -365,9 +421,15 @@ impl<S: CommitStages> Shared<S> {
     }
 
     fn smooth_write(&self, took_us: u64) {
+        self.last_write_us.store(took_us, Ordering::Relaxed);
         let old = self.write_us.load(Ordering::Relaxed);
         let new = if old == 0 { took_us } else { (old.saturating_mul(7).saturating_add(took_us)) / 8 };
         self.write_us.store(new, Ordering::Relaxed);
+    }
+
+    /// How long a write takes, at the least: what was slow once may be quick again.
+    pub(super) fn usual_write_us(&self) -> u64 {
+        self.write_us.load(Ordering::Relaxed).min(self.last_write_us.load(Ordering::Relaxed))
     }
 
     /// Waits a little for writers that are known to be on their way.
@@ -415,8 +477,13 @@ impl<S: CommitStages> Queue<S> {
         front >= requests || self.waiting.len() > 1
     }
 
+    fn step(&mut self, now: Duration) {
+        self.steps += 1;
+        self.stepped_at = self.stepped_at.max(now);
+    }
+
     /// When the oldest unanswered request came.
-    fn oldest(&self) -> Option<Duration> {
+    pub(super) fn oldest(&self) -> Option<Duration> {
         self.in_write_since.or_else(|| self.waiting.front().map(|front| front.since))
     }
 }
@@ -451,9 +518,10 @@ impl<S: CommitStages> Drop for AbandonOnPanic<'_, S> {
             let mut queue = self.shared.queue.lock();
             queue.broken = true;
             queue.leading = false;
+            (queue.unanswered, queue.write_began, queue.publish_began) = (0, None, None);
             std::mem::take(&mut queue.waiting)
         };
-        self.group.finish(None);
-        waiting.iter().for_each(|waiting| waiting.group.finish(None));
+        self.group.finish(Err(SubmitError::Abandoned));
+        waiting.iter().for_each(|waiting| waiting.group.finish(Err(SubmitError::Abandoned)));
     }
 }

@@ -11,6 +11,8 @@ pub struct CommitStats {
     pub requests: u64,
     /// Requests that were refused because the queue was full or too old.
     pub overloaded: u64,
+    /// Requests that were refused because they had waited too long.
+    pub timed_out: u64,
     /// Requests in the largest group.
     pub largest_group: u64,
     /// Cost of the requests that have not been answered yet.

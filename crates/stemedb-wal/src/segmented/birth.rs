@@ -160,7 +160,7 @@ impl Writer {
     /// Asks for the next segment's file when this one has been begun in earnest, and says how much time is left.
     pub(super) fn ask_for_spare(&self, journal: &Inner) {
         let Some(active) = &self.active else { return };
-        if journal.options.prepare == Prepare::Off {
+        if journal.options.prepare == Prepare::Off || journal.is_thrifty() {
             return;
         }
         let used = active.written_bytes.saturating_mul(1000) / journal.options.target_bytes(active.id).max(1);

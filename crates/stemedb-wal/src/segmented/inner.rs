@@ -62,6 +62,8 @@ pub(crate) struct Inner {
     pub(super) watch_sleeps: AtomicBool,
     /// Opened for reading: no file is changed or renamed.
     pub(super) is_read_only: bool,
+    /// The disk is nearly full: no file is made ready ahead.
+    pub(super) is_thrifty: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +118,7 @@ impl Inner {
             jobs: Mutex::new(None),
             watch_sleeps: AtomicBool::new(false),
             is_read_only: !purpose.serves(),
+            is_thrifty: AtomicBool::new(false),
             dir,
         }
     }

@@ -13,6 +13,7 @@ mod report;
 mod rescue;
 mod spares;
 mod table;
+mod thrift;
 mod ticket;
 mod upkeep;
 mod watch;
@@ -30,6 +31,7 @@ pub use heal::{
 pub use pick::{JournalMark, PickedEntries};
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
+pub use thrift::WriteUnderWay;
 pub use ticket::AppendTicket;
 
 use self::{

@@ -89,7 +89,11 @@ impl Inner {
             self.sync_names()?;
         }
         freed.into_iter().try_for_each(|(path, has_one_name)| {
-            if has_one_name { self.offer_spare(path) } else { Ok(self.env.fs.remove(&path)?) }
+            if has_one_name && !self.is_thrifty() {
+                self.offer_spare(path)
+            } else {
+                Ok(self.env.fs.remove(&path)?)
+            }
         })
     }
 
@@ -97,7 +101,8 @@ impl Inner {
     /// been trimmed is too short for that and is removed.
     pub(super) fn make_spare(&self, plain: &Path, id: u64) -> Result<()> {
         let Some(metadata) = self.env.fs.metadata(plain)? else { return Ok(()) };
-        let usable = metadata.len >= self.options.segment_bytes && self.has_one_name(id);
+        let usable =
+            metadata.len >= self.options.segment_bytes && self.has_one_name(id) && !self.is_thrifty();
         if self.options.prepare == Prepare::Off || !usable {
             return Ok(self.env.fs.remove(plain)?);
         }

@@ -69,6 +69,12 @@ impl Spares {
         None
     }
 
+    /// Gives every ready file away, and forgets what was wanted.
+    pub fn give_back(&mut self) -> Vec<Spare> {
+        self.wanted_bytes = 0;
+        self.ready.drain(..).collect()
+    }
+
     pub fn active_changed(&mut self, small_groups: bool) {
         self.small_groups = small_groups;
     }

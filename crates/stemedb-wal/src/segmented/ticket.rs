@@ -13,7 +13,7 @@ use crate::{Error, Result, SubmitError, Ticket};
 
 /// An entry on its way: see [`crate::SegmentedJournal::submit`]. A [`Future`] of its LSN; or wait for it.
 ///
-/// Errors, of both: [`Error::Indeterminate`], [`Error::ReadOnly`], [`Error::Env`], [`Error::Abandoned`].
+/// Errors, of both: [`Error::TimedOut`], [`Error::Indeterminate`], [`Error::ReadOnly`], [`Error::Env`], [`Error::Abandoned`].
 #[derive(Debug)]
 pub struct AppendTicket {
     pub(super) ticket: Ticket<AppendStages>,
@@ -45,6 +45,7 @@ impl From<SubmitError> for Error {
             SubmitError::Overloaded { queued_bytes, limit_bytes, oldest_ms } => {
                 Error::Overloaded { queued_bytes, limit_bytes, oldest_ms }
             }
+            SubmitError::TimedOut { waited_ms } => Error::TimedOut { waited_ms },
             SubmitError::Abandoned => Error::Abandoned,
         }
     }

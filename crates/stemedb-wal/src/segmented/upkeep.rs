@@ -215,7 +215,25 @@ impl Upkeep {
         Ok(())
     }
 
+    /// While room is scarce: removes what waits to become a segment.
+    fn give_back(&mut self) -> stemedb_env::Result<()> {
+        let fs = &self.journal.env.fs;
+        if let Some(filling) = self.filling.take() {
+            self.journal.spares.lock().made(None);
+            fs.remove(&filling.path)?;
+        }
+        let spares = self.journal.spares.lock().give_back();
+        for spare in spares {
+            fs.remove(&spare.path)?;
+            tracing::info!(bytes = spare.bytes, "room is scarce: a spare journal file is given back");
+        }
+        Ok(())
+    }
+
     fn step_or_fail(&mut self) -> Result<Step> {
+        if self.journal.is_thrifty() {
+            self.give_back()?;
+        }
         if self.filling.is_none()
             && let Some(begun) = self.begin_filling()
         {

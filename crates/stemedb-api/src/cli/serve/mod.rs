@@ -5,6 +5,7 @@
 //!                                       second signal, or the deadline ─▶ cut what is left ─▶ flush ─▶ close
 //! ```
 
+mod disk;
 mod stop;
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
@@ -42,6 +43,8 @@ pub struct ServeArgs {
     /// Where the second view lies, best on another disk [default: fallback/ in the database's folder]
     #[arg(long, value_name = "DIR", env = "STEMEDB_FALLBACK_DIR")]
     fallback_dir: Option<PathBuf>,
+    #[command(flatten)]
+    disk: disk::DiskArgs,
 }
 
 /// Serves.
@@ -76,6 +79,7 @@ fn open(args: &ServeArgs) -> Result<Database, Failure> {
     }
     options.engine.fallback = args.fallback;
     options.engine.fallback_dir.clone_from(&args.fallback_dir);
+    args.disk.apply(&mut options.engine);
     if !folder::is_absent_or_empty(&env, dir)? {
         return folder::open_with(dir, options);
     }
