@@ -8,6 +8,7 @@ mod batch;
 pub mod fault;
 mod real;
 pub mod sim;
+pub mod tree;
 #[cfg(target_os = "linux")]
 mod uring;
 
