@@ -37,6 +37,6 @@ pub use journal::{Entry, Journal, JournalReader};
 pub use mem::{MemJournal, MemReader};
 pub use options::{JournalIdentity, JournalOptions, MAX_ENTRY_BYTES, MAX_GROUP_BYTES, Prepare, Retention};
 pub use segmented::{
-    AppendTicket, Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, SegmentedJournal,
-    SegmentedReader, VerifyReport,
+    AppendTicket, Cut, JournalCheckpoint, JournalStats, LsnRange, RecoveryReport, SegmentContent,
+    SegmentInfo, SegmentState, SegmentedJournal, SegmentedReader, VerifyReport,
 };

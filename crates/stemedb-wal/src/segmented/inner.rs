@@ -45,7 +45,7 @@ pub(crate) struct Inner {
     pub(super) counters: Counters,
     /// Released segments that are there and could not be read at the open.
     pub(super) unreadable: Vec<Error>,
-    /// Held by one release from its look at the table to its last rename.
+    /// Held by one release from its look at the table to its last rename, and by a checkpoint while it links files.
     pub(super) releasing: Mutex<()>,
     pub(super) spares: Mutex<Spares>,
     /// A sync of the folder has failed: some name of this process may be seen and not be durable, and an old name of the

@@ -189,9 +189,16 @@ impl Upkeep {
         }
         fs.open(&temporary, OpenMode::ReadWrite)?.sync_data()?;
         same_content(&source, &dir.open_packed(&temporary, Form::Zstd)?, bytes)?;
-        fs.rename(&temporary, &packed)?;
-        self.journal.sync_names()?;
-        self.journal.table.lock().moved(id, Location::PACKED);
+        {
+            let _one = self.journal.releasing.lock();
+            if self.journal.is_recycled(id) {
+                // It has been let go of meanwhile: its copy must not bring it back.
+                return Ok(fs.remove(&temporary)?);
+            }
+            fs.rename(&temporary, &packed)?;
+            self.journal.sync_names()?;
+            self.journal.table.lock().moved(id, Location::PACKED);
+        }
         match self.journal.make_spare(&plain, id) {
             Ok(()) => {}
             // Somebody has compressed or moved it meanwhile.
