@@ -56,6 +56,8 @@ pub struct Health {
     pub published: Lsn,
     /// Last entry that survives in the primary view without the journal.
     pub flushed: Lsn,
+    /// The oldest entry in the journal: tables that need older ones cannot be repaired from it. 1: all can.
+    pub repair_floor: Lsn,
 }
 
 impl Health {

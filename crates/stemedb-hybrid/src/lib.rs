@@ -15,6 +15,7 @@
 //! [`stemedb_index::Claims`], benchmarks and tests also store plain rows.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod checkpoint;
 mod commit;
 mod error;
 mod events;
@@ -29,6 +30,7 @@ mod stats;
 mod store;
 mod view;
 
+pub use checkpoint::{Checkpoint, CheckpointView, finish_restored};
 pub use commit::CommitTicket;
 pub use error::{Error, Result};
 pub use events::{EVENTS_KEPT, Event, EventKind, Events};

@@ -33,6 +33,7 @@ pub struct HybridStore<P: KvStore, F: KvStore, D: Admit> {
     pub(crate) views: Arc<Views<P, F>>,
     pub(crate) derive: Arc<D>,
     pub(crate) events: Events,
+    fs: Arc<dyn stemedb_env::Fs>,
     layout: Layout,
     identity: Identity,
     _lock: Box<dyn FileLock>,
@@ -132,6 +133,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
             views,
             derive: parts.derive,
             events: parts.events,
+            fs: Arc::clone(&parts.env.fs),
             layout: parts.layout,
             identity: parts.identity,
             _lock: parts.lock,
@@ -164,6 +166,11 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// The newest acknowledged value of one key: what [`HybridStore::snapshot`] and a lookup in it would answer, for less.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
         self.views.get(key)
+    }
+
+    /// The file system that it lies on.
+    pub(crate) fn fs(&self) -> &Arc<dyn stemedb_env::Fs> {
+        &self.fs
     }
 
     /// Which database this is.
@@ -205,6 +212,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
             durable: self.durable_lsn(),
             published: self.published_lsn(),
             flushed: self.views.flushed(),
+            repair_floor: self.journal.first_lsn(),
         }
     }
 

@@ -14,7 +14,7 @@ use stemedb_wal::{Journal, JournalIdentity, JournalReader, RecoveryReport, Segme
 
 use crate::{
     Error, Events, HybridOptions, HybridStore, Identity, Layout, LsmEngine, Result, ViewHealth,
-    commit::classify, store::Parts, view::View,
+    checkpoint::clear_staging, commit::classify, store::Parts, view::View,
 };
 
 /// What opening found and did.
@@ -106,6 +106,7 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
         let lock = lock(env, &layout)?;
         let identity = Identity::read(fs, &layout)?;
         mention_moved_aside(fs, &layout)?;
+        clear_staging(fs, &layout)?;
         let (tree, rebuilt) = open_tree::<D>(env, &layout, &identity, options)?;
         let flushed = tree.flushed_lsn();
         let (journal, recovery) = SegmentedJournal::open(
