@@ -17,6 +17,8 @@ struct HealthJson {
     published_lsn: u64,
     /// Last entry that survives without the journal.
     flushed_lsn: u64,
+    /// Tables that need older entries than this cannot be repaired from the journal; 1: all can.
+    repair_floor_lsn: u64,
     primary: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback: Option<String>,
@@ -38,6 +40,7 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         durable_lsn: health.durable.0,
         published_lsn: health.published.0,
         flushed_lsn: health.flushed.0,
+        repair_floor_lsn: health.repair_floor.0,
         primary: health.primary.to_string(),
         fallback: health.fallback.as_ref().map(ToString::to_string),
         writable: health.read_only.is_none(),

@@ -1,0 +1,93 @@
+//! Something in the target is not what was written: told by name, and never a wrong database.
+
+use std::path::Path;
+
+use stemedb_api::backup::{self, BackupTarget as _, Catalog, MemoryTarget, Plan, Point, RestoreOptions};
+use stemedb_api::{Database, hybrid};
+
+use super::setup::{Dice, History, options, restore_to};
+
+fn is_no_database(history: &History, dir: &Path) {
+    match Database::open(dir, options(&history.env)) {
+        Err(stemedb_api::Error::Engine(hybrid::Error::NotADatabase { .. })) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_damaged_part_is_named_and_nothing_is_restored_from_it() {
+    let mut history = History::begin(1);
+    history.write(30);
+    let target = MemoryTarget::new();
+    let name = history.back_up(&target).name;
+    let mut dice = Dice(3);
+    let (mut checked, scratch, dir) = (0, Path::new("/scratch"), Path::new("/restored"));
+    for object in target.list("blobs/").unwrap() {
+        let digest = object.name.rsplit('/').next().unwrap().trim_end_matches(".zst").to_owned();
+        let whole = target.get(&object.name, u64::MAX).unwrap().unwrap();
+        for round in 0..4 {
+            let broken = target.tamper(&object.name, |bytes| match round {
+                0 => bytes[0] ^= 1,
+                1 => {
+                    let at = dice.below(bytes.len() as u64) as usize;
+                    bytes[at] ^= 1 << dice.below(8);
+                }
+                2 => bytes.truncate(bytes.len() / 2),
+                _ => bytes.push(0),
+            });
+            assert!(broken);
+            let error = backup::verify(&history.env, &target, &name, scratch).unwrap_err();
+            assert!(error.is_damage() && error.to_string().contains(&digest), "{error}");
+            assert!(history.env.fs.metadata(scratch).unwrap().is_none());
+            // A restore needs most of them; where it does not need this one it is right, and else there is no database.
+            match restore_to(&history.env, &target, Point::Backup(name.clone()), dir) {
+                Ok(report) => assert_eq!(report.root, history.past.last().unwrap().root),
+                Err(error) => {
+                    assert!(error.is_damage(), "{error}");
+                    is_no_database(&history, dir);
+                }
+            }
+            stemedb_env::fs::tree::remove_tree(&*history.env.fs, dir).unwrap();
+            target.tamper(&object.name, |bytes| *bytes = whole.clone());
+            checked += 1;
+        }
+        target.delete(&object.name).unwrap();
+        let error = backup::verify(&history.env, &target, &name, scratch).unwrap_err();
+        assert!(error.is_damage() && error.to_string().contains(&digest), "{error}");
+        target.put(&object.name, backup::Content::Bytes(&whole)).unwrap();
+    }
+    assert!(checked > 40, "{checked}");
+    backup::verify(&history.env, &target, &name, scratch).unwrap();
+}
+
+#[test]
+fn every_damaged_byte_of_a_document_makes_its_backup_unusable_and_no_other() {
+    let mut history = History::begin(2);
+    history.write(6);
+    let target = MemoryTarget::new();
+    let first = history.back_up(&target);
+    history.write(6);
+    let second = history.back_up(&target);
+    let document = format!("{}/metadata.json", second.name);
+    let bytes = target.get(&document, u64::MAX).unwrap().unwrap();
+    for at in (0..bytes.len()).step_by(7) {
+        target.tamper(&document, |bytes| bytes[at] ^= 1 << (at % 8));
+        let catalog = Catalog::load(&target).unwrap();
+        let entry = catalog.find(&second.name).unwrap();
+        assert!(entry.metadata.is_err() && !entry.verified, "byte {at}");
+        assert!(catalog.find(&first.name).unwrap().verified);
+        let plan = Plan::make(&target, &target, &RestoreOptions::to(Point::Latest)).unwrap();
+        assert_eq!(plan.lsn.1, first.metadata.lsn(), "byte {at}");
+        let named = Plan::make(&target, &target, &RestoreOptions::to(Point::Backup(second.name.clone())));
+        assert!(named.is_err(), "byte {at}");
+        target.tamper(&document, |found| *found = bytes.clone());
+    }
+    let proof = format!("{}/verified.json", second.name);
+    let bytes = target.get(&proof, u64::MAX).unwrap().unwrap();
+    for at in 0..bytes.len() {
+        target.tamper(&proof, |bytes| bytes[at] ^= 1 << (at % 8));
+        assert!(!Catalog::load(&target).unwrap().find(&second.name).unwrap().verified, "byte {at}");
+        target.tamper(&proof, |found| *found = bytes.clone());
+    }
+    assert!(Catalog::load(&target).unwrap().find(&second.name).unwrap().verified);
+}
