@@ -22,6 +22,8 @@ mod memory;
 mod metadata;
 mod plan;
 mod restore;
+#[cfg(feature = "s3")]
+mod s3;
 mod target;
 mod verify;
 
@@ -38,6 +40,8 @@ pub use memory::MemoryTarget;
 pub use metadata::{FileEntry, Metadata, Part, SegmentEntry};
 pub use plan::{Plan, Point, RestoreOptions};
 pub use restore::{RestoreReport, restore};
+#[cfg(feature = "s3")]
+pub use s3::S3Target;
 pub use target::{BackupTarget, Content, Object, open_target};
 pub use verify::{VerifyReport, verify};
 

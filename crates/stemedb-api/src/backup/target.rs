@@ -70,6 +70,11 @@ pub trait BackupTarget: Send + Sync + fmt::Debug {
 ///
 /// Errors: [`Error::Refused`] for a scheme that is not known.
 pub fn open_target(env: &Env, text: &str) -> Result<Arc<dyn BackupTarget>> {
+    #[cfg(feature = "s3")]
+    if text.starts_with("s3://") {
+        return Ok(Arc::new(super::S3Target::from_environment(text)?));
+    }
+    #[cfg(not(feature = "s3"))]
     if text.starts_with("s3://") {
         return Err(Error::Refused("this build cannot reach s3:// targets (feature `s3`)".to_owned()));
     }
