@@ -156,7 +156,6 @@ fn a_database_goes_into_a_bucket_and_comes_back_at_any_point() {
     assert_eq!(catalog.backups.len(), 3);
     assert_eq!(catalog.latest, Some(third.name));
     backup::clean(&*target, 1, false).unwrap();
-    drop(write);
     for lsn in [1, 7, 12, 16] {
         let options = RestoreOptions::to(Point::Lsn(stemedb_env::Lsn(lsn)));
         let plan = Plan::make(&*target, &*target, &options).unwrap();
