@@ -161,6 +161,25 @@ fn the_restored_past_is_backed_up_beside_the_other_and_both_stay_apart() {
 }
 
 #[test]
+fn of_a_segment_that_a_backup_has_cut_short_the_whole_copy_is_gone_on_from() {
+    let target = MemoryTarget::new();
+    let mut history = History::begin(9);
+    history.write(3);
+    history.back_up(&target);
+    // In the database another frame follows where the backup's copy says that it was closed.
+    history.sim.clock.advance(std::time::Duration::from_secs(1));
+    history.sim.tasks.settle(50);
+    history.database.engine().journal().rotate().unwrap();
+    history.write(3);
+    history.back_up(&target);
+    for lsn in [2, 3, 4, 6] {
+        let dir = PathBuf::from(format!("/restored/{lsn}"));
+        let report = restore_to(&history.env, &target, Point::Lsn(Lsn(lsn)), &dir).unwrap();
+        assert_eq!(report.root, history.at(Lsn(lsn)).root, "LSN {lsn}");
+    }
+}
+
+#[test]
 fn two_databases_in_one_target_are_told_apart() {
     let target = MemoryTarget::new();
     let (mut one, mut two) = (History::begin(6), History::begin(7));
