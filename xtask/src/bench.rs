@@ -22,12 +22,15 @@ const DEVICE: &str = "device";
 /// Nor this: the whole engine under everything at once, for half an hour. It judges by itself.
 const SOAK: &str = "soak";
 
+/// Nor this: damage, and how long it lasts. It judges by itself too.
+const HEALING: &str = "healing";
+
 /// Not a layer either: the whole engine, beside others.
 const PEERS: &str = "peers";
 
 /// Runs a suite and prints its table.
 pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
-    if [DEVICE, SOAK].contains(&suite) {
+    if [DEVICE, SOAK, HEALING].contains(&suite) {
         return own_program(root, suite, options);
     }
     if suite == PEERS {
@@ -35,7 +38,7 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
     }
     if !SUITES.contains(&suite) {
         return Err(format!(
-            "no suite `{suite}`; there are {}, {PEERS}, {SOAK} and {DEVICE}",
+            "no suite `{suite}`; there are {}, {PEERS}, {SOAK}, {HEALING} and {DEVICE}",
             SUITES.join(", ")
         ));
     }

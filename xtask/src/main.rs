@@ -54,6 +54,7 @@ cargo xtask <task>
                                  the engine beside RocksDB and others: loads, reads, scans, sizes, openings; a run
                                  without --quick, --entries, --workloads and --only renews docs/benchmarks/engines.*
   bench soak [--minutes F] [--keys N] [--storm-every F] [--dir DIR] [--out DIR]
+  bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]
                                  half an hour of everything at once: does anything stall, grow or get out of shape?
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups

@@ -15,7 +15,7 @@ use crate::steps::Outcome;
 const LEDGER: &str = "docs/proof/ledger.md";
 /// Where runs that take hours keep their progress.
 const PROGRESS: &str = "target/torture";
-const SUITES: [&str; 11] = [
+const SUITES: [&str; 13] = [
     "crash",
     "liar",
     "swarm",
@@ -27,6 +27,8 @@ const SUITES: [&str; 11] = [
     "lsm-damage",
     "lsm-cost",
     "lsm-threads",
+    "engine-crash",
+    "engine-damage",
 ];
 /// A third of the planted defects per run, by the commit.
 const PARTS: u64 = 3;
@@ -125,6 +127,10 @@ fn arguments(suite: &str, options: &Options<'_>) -> Vec<String> {
         ("lsm-options", deep) => vec!["--seeds", if deep { "200" } else { "20" }, "--first", &first],
         ("lsm-damage", true) => vec!["--data-every", "1"],
         ("lsm-threads", true) => vec!["--batches", "100000"],
+        ("engine-crash", false) => vec!["--states", "100000", "--first", &first, "--threads", &threads],
+        ("engine-crash", true) => vec!["--states", "10000000", "--length", "4", "--threads", &threads],
+        ("engine-damage", false) => vec!["--every", "2", "--seed", &first, "--threads", &threads],
+        ("engine-damage", true) => vec!["--deep", "--pairs", "100000", "--threads", &threads],
         ("damage", false) => vec!["--threads", &threads],
         ("damage", true) => vec!["--deep", "--pairs", "100000", "--threads", &threads],
         _ => Vec::new(),

@@ -307,7 +307,7 @@ impl<'a> Load<'a> {
 
 type View = stemedb_hybrid::ViewSnapshot<
     stemedb_lsm::LsmSnapshot,
-    <stemedb_lsm::MemStore as stemedb_lsm::KvStore>::Snapshot,
+    <stemedb_hybrid::RedbStore as stemedb_lsm::KvStore>::Snapshot,
 >;
 
 /// A snapshot, and what it showed at first.

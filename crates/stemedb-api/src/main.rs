@@ -3,8 +3,10 @@
 //! A thin caller: everything that can be embedded is in the library. See [`cli`] for the commands.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod allocator;
 mod cli;
 
 fn main() -> std::process::ExitCode {
+    allocator::use_one_arena();
     cli::run()
 }

@@ -78,6 +78,14 @@ pub enum Bug {
     LsmRangeRemovalCutShort,
     /// Rows that are ingested are put below older ones that still lie in level 0.
     LsmIngestBelowLevel0,
+    /// What takes the place of a damaged block knows nothing of removals behind the table's rows, nor of removed ranges.
+    LsmHealForgetsRemovals,
+    /// A recovered list of tables has a table that was replaced beside the one that replaced it.
+    LsmRecoveryKeepsInputs,
+    /// The fallback view answers although it has not come to what is acknowledged.
+    FallbackBehind,
+    /// A view goes on answering after entries have been acknowledged that it could not take.
+    StaleViewCovers,
 }
 
 /// A part of the engine that has suites of its own.
@@ -99,8 +107,8 @@ impl Part {
     }
 }
 
-/// Every defect, for a driver that goes through them.
-pub const ALL: [Bug; 35] = [
+/// Every defect of the journal and the tree, for a driver that goes through them.
+pub const ALL: [Bug; 37] = [
     Bug::AckBeforeSync,
     Bug::SkipDirSyncAfterRotate,
     Bug::SyncTheOldSegment,
@@ -136,7 +144,12 @@ pub const ALL: [Bug; 35] = [
     Bug::LsmFilterHidesRangeRemoval,
     Bug::LsmRangeRemovalCutShort,
     Bug::LsmIngestBelowLevel0,
+    Bug::LsmHealForgetsRemovals,
+    Bug::LsmRecoveryKeepsInputs,
 ];
+
+/// The defects of the engine's views, which its own tests go through.
+pub const VIEWS: [Bug; 2] = [Bug::FallbackBehind, Bug::StaleViewCovers];
 
 impl Bug {
     /// The name by which the environment variable knows it.
@@ -157,7 +170,7 @@ pub fn planted(bug: Bug) -> bool {
     static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
     let chosen = CHOSEN.get_or_init(|| {
         let name = std::env::var("STEMEDB_PLANTED").ok()?;
-        let found = ALL.into_iter().find(|bug| bug.name() == name);
+        let found = ALL.into_iter().chain(VIEWS).find(|bug| bug.name() == name);
         assert!(found.is_some(), "STEMEDB_PLANTED={name}: no such defect");
         found
     });

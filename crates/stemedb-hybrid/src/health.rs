@@ -4,19 +4,24 @@ use std::fmt;
 
 use stemedb_env::Lsn;
 
+use crate::{FallbackMode, RebuildProgress};
+
 /// State of one view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewHealth {
     /// Up to date and readable.
     Healthy,
-    /// Readable, with known damage that reads will report.
+    /// Up to date, with known damage: reads that touch it heal it or report it.
     Degraded {
         /// What is damaged.
         cause: String,
     },
     /// Being derived from the journal.
-    Rebuilding,
-    /// Cannot be written any more; it shows the past up to where it failed.
+    Rebuilding {
+        /// How far it has come.
+        progress: RebuildProgress,
+    },
+    /// Cannot be written; it shows the past up to where it failed.
     Failed {
         /// What failed.
         cause: String,
@@ -24,21 +29,60 @@ pub enum ViewHealth {
 }
 
 impl ViewHealth {
-    /// True when reads of the newest state may use the view.
+    /// True when the view follows the newest state.
     pub fn is_readable(&self) -> bool {
         matches!(self, ViewHealth::Healthy | ViewHealth::Degraded { .. })
+    }
+
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ViewHealth::Healthy => "healthy",
+            ViewHealth::Degraded { .. } => "degraded",
+            ViewHealth::Rebuilding { .. } => "rebuilding",
+            ViewHealth::Failed { .. } => "failed",
+        }
+    }
+
+    /// How far a view has come that is being derived.
+    pub fn progress(&self) -> Option<RebuildProgress> {
+        match self {
+            ViewHealth::Rebuilding { progress } => Some(*progress),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with it.
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            ViewHealth::Degraded { cause } | ViewHealth::Failed { cause } => Some(cause),
+            _ => None,
+        }
     }
 }
 
 impl fmt::Display for ViewHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
         match self {
-            ViewHealth::Healthy => f.write_str("healthy"),
-            ViewHealth::Degraded { cause } => write!(f, "degraded: {cause}"),
-            ViewHealth::Rebuilding => f.write_str("rebuilding"),
-            ViewHealth::Failed { cause } => write!(f, "failed: {cause}"),
+            ViewHealth::Healthy => Ok(()),
+            ViewHealth::Degraded { cause } | ViewHealth::Failed { cause } => write!(f, ": {cause}"),
+            ViewHealth::Rebuilding { progress: RebuildProgress { done, end } } => {
+                write!(f, ": {done} of {end} entries")
+            }
         }
     }
+}
+
+/// State of the fallback view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FallbackHealth {
+    /// How well it is.
+    pub health: ViewHealth,
+    /// The last entry that it shows.
+    pub published: Lsn,
+    /// The last entry that survives in its file.
+    pub flushed: Lsn,
 }
 
 /// State of the whole engine.
@@ -46,13 +90,19 @@ impl fmt::Display for ViewHealth {
 pub struct Health {
     /// The primary view.
     pub primary: ViewHealth,
-    /// The fallback view, where there is one.
-    pub fallback: Option<ViewHealth>,
+    /// The last entry that the primary view shows.
+    pub primary_published: Lsn,
+    /// When there is a fallback view.
+    pub fallback_mode: FallbackMode,
+    /// The fallback view, where there is one now.
+    pub fallback: Option<FallbackHealth>,
+    /// Some view shows everything acknowledged.
+    pub readable: bool,
     /// Why writes are refused, if they are.
     pub read_only: Option<String>,
     /// Last entry that is durable.
     pub durable: Lsn,
-    /// Last entry that is readable.
+    /// Last entry that is acknowledged: what a read must show.
     pub published: Lsn,
     /// Last entry that survives in the primary view without the journal.
     pub flushed: Lsn,
@@ -63,7 +113,6 @@ pub struct Health {
 impl Health {
     /// True when both reads and writes work.
     pub fn is_ready(&self) -> bool {
-        self.read_only.is_none()
-            && (self.primary.is_readable() || self.fallback.as_ref().is_some_and(ViewHealth::is_readable))
+        self.read_only.is_none() && self.readable
     }
 }

@@ -39,6 +39,16 @@ impl Layout {
         self.dir.join("kv")
     }
 
+    /// Which journal entries wrote which keys; derived and disposable. See `docs/formats/sidecar.md`.
+    pub fn sidecars(&self) -> PathBuf {
+        self.dir.join("sidecar")
+    }
+
+    /// The fallback view, unless it lies elsewhere.
+    pub fn fallback(&self) -> PathBuf {
+        self.dir.join("fallback")
+    }
+
     /// Evidence: damaged originals and cut tails.
     pub fn quarantine(&self) -> PathBuf {
         self.dir.join("quarantine")

@@ -26,6 +26,8 @@ mod options;
 mod recovery;
 mod repair;
 mod root;
+mod shared;
+mod sidecar;
 mod stats;
 mod store;
 mod view;
@@ -34,17 +36,18 @@ pub use checkpoint::{Checkpoint, CheckpointView, finish_restored};
 pub use commit::CommitTicket;
 pub use error::{Error, Result};
 pub use events::{EVENTS_KEPT, Event, EventKind, Events};
-pub use health::{Health, ViewHealth};
+pub use health::{FallbackHealth, Health, ViewHealth};
 pub use identity::Identity;
 pub use layout::Layout;
-pub use options::HybridOptions;
+pub use options::{FallbackMode, HybridOptions};
 pub use recovery::{OpenReport, OpenedStore};
 pub use repair::{RebuildProgress, RebuildReport, rebuild, salvage};
 pub use root::StateRoot;
 pub use stats::Stats;
 pub use stemedb_env::Lsn;
+pub use stemedb_fallback::RedbStore;
 pub use store::{ClaimEngine, HybridStore, LsmEngine, Verified};
-pub use view::{ViewIter, ViewSnapshot};
+pub use view::{NextBatch, TransactionFill, TreeFill, ViewIter, ViewSnapshot, ViewStore};
 
 /// The crate's README, whose example is compiled and run.
 #[cfg(doctest)]

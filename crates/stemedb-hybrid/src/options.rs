@@ -1,10 +1,52 @@
 //! Sizes and habits of the engine.
 
+use std::{fmt, path::PathBuf, str::FromStr};
+
 use stemedb_lsm::LsmOptions;
 use stemedb_wal::{CommitOptions, JournalOptions};
 
-/// Options of a [`crate::HybridStore`] over the LSM tree.
-#[derive(Clone, Debug, Default)]
+/// When there is a fallback view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FallbackMode {
+    /// It is filled from the journal when the primary view cannot go on, and dropped when that is healthy again. Costs nothing
+    /// before.
+    #[default]
+    OnDemand,
+    /// It follows the journal all the time, in the background: it takes over at once, and costs as much disk again.
+    Standby,
+    /// Never.
+    Off,
+}
+
+impl FallbackMode {
+    /// Its name in options and in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            FallbackMode::OnDemand => "on_demand",
+            FallbackMode::Standby => "standby",
+            FallbackMode::Off => "off",
+        }
+    }
+}
+
+impl fmt::Display for FallbackMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for FallbackMode {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<FallbackMode, String> {
+        let modes = [FallbackMode::OnDemand, FallbackMode::Standby, FallbackMode::Off];
+        let found = modes.into_iter().find(|mode| mode.name() == name);
+        found.ok_or_else(|| format!("{name:?} is none of on_demand, standby and off"))
+    }
+}
+
+/// Options of a [`crate::HybridStore`].
+#[derive(Clone, Debug)]
 pub struct HybridOptions {
     /// The journal. Not compressed by default: with large batches LZ4 costs more than the disk that it saves (sorted loads
     /// were 1.4 times as fast without), and released segments are packed with zstd anyway, which likes plain bytes better.
@@ -13,6 +55,30 @@ pub struct HybridOptions {
     pub lsm: LsmOptions,
     /// Bounds of the commit queue.
     pub commit: CommitOptions,
+    /// When there is a fallback view.
+    pub fallback: FallbackMode,
+    /// Where its file lies; `fallback/` in the data directory unless told otherwise. Another disk makes it worth more. Other files
+    /// there are left alone.
+    pub fallback_dir: Option<PathBuf>,
+    /// What the fallback view may cache, in bytes.
+    pub fallback_cache_bytes: usize,
+    /// Bytes of journal entries that an open replays before it returns; the rest is replayed in the background, and reads are
+    /// refused until then. More than the memtables hold is found only where the view is missing or old.
+    pub replay_at_open_bytes: u64,
+}
+
+impl Default for HybridOptions {
+    fn default() -> HybridOptions {
+        HybridOptions {
+            journal: JournalOptions::default(),
+            lsm: LsmOptions::default(),
+            commit: CommitOptions::default(),
+            fallback: FallbackMode::default(),
+            fallback_dir: None,
+            fallback_cache_bytes: 32 << 20,
+            replay_at_open_bytes: 256 << 20,
+        }
+    }
 }
 
 impl HybridOptions {
@@ -21,7 +87,8 @@ impl HybridOptions {
         HybridOptions {
             journal: JournalOptions { compress: true, ..JournalOptions::tiny() },
             lsm: LsmOptions::tiny(),
-            commit: CommitOptions::default(),
+            fallback_cache_bytes: 64 << 10,
+            ..HybridOptions::default()
         }
     }
 }

@@ -6,27 +6,33 @@ use std::{
 };
 
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
+use stemedb_fallback::RedbStore;
 use stemedb_index::{Admit, Claims};
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmStore, MemStore, Value};
-use stemedb_wal::{CommitOptions, CommitQueue, Journal, SegmentedJournal};
+use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, LsmStore, Value, WriteSource};
+use stemedb_wal::{CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
-    Error, Events, Health, Identity, Layout, Result, StateRoot, Stats, ViewSnapshot,
+    Error, Events, FallbackHealth, FallbackMode, Health, HybridOptions, Identity, Layout, Result, StateRoot,
+    Stats, ViewSnapshot,
     commit::{CommitTicket, EndHalt, Halt, Stages, Wakes, refusal},
-    view::{View, Views},
+    repair::{PrimaryKeeper, RepairJob},
+    shared::{Keepers, Shared},
+    sidecar::Sidecars,
+    view::{FallbackKeeper, View, ViewStore, Views},
 };
 
-/// The engine over the LSM tree.
-pub type LsmEngine<D> = HybridStore<LsmStore, MemStore, D>;
-/// The product: claims over the LSM tree.
+/// The engine over the LSM tree, with a fallback view over redb.
+pub type LsmEngine<D> = HybridStore<LsmStore, RedbStore, D>;
+/// The product: claims.
 pub type ClaimEngine = LsmEngine<Claims>;
 
 /// One journal and its derived views: a primary one, and a fallback that shares no code with it.
 ///
-/// Opened and created by `HybridStore::<LsmStore, MemStore, D>::open` and `create`. All methods may be called from any
+/// Opened and created by [`HybridStore::open`] and [`HybridStore::create`]; see [`LsmEngine`]. All methods may be called from any
 /// thread.
-pub struct HybridStore<P: KvStore, F: KvStore, D: Admit> {
-    // Dropped first: it runs on a thread of its own and uses the rest.
+pub struct HybridStore<P: ViewStore, F: ViewStore, D: Admit> {
+    // Dropped first: they run on threads of their own and use the rest.
+    keepers: Arc<Keepers>,
     releaser: Arc<Releaser>,
     queue: CommitQueue<Stages<SegmentedJournal, P, F, D>>,
     pub(crate) journal: Arc<SegmentedJournal>,
@@ -34,12 +40,14 @@ pub struct HybridStore<P: KvStore, F: KvStore, D: Admit> {
     pub(crate) derive: Arc<D>,
     pub(crate) events: Events,
     fs: Arc<dyn stemedb_env::Fs>,
+    sidecars: Arc<Sidecars>,
+    fallback_mode: FallbackMode,
     layout: Layout,
     identity: Identity,
     _lock: Box<dyn FileLock>,
 }
 
-impl<P: KvStore, F: KvStore, D: Admit> fmt::Debug for HybridStore<P, F, D> {
+impl<P: ViewStore, F: ViewStore, D: Admit> fmt::Debug for HybridStore<P, F, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HybridStore").field("dir", &self.layout.dir()).finish_non_exhaustive()
     }
@@ -49,18 +57,19 @@ impl<P: KvStore, F: KvStore, D: Admit> fmt::Debug for HybridStore<P, F, D> {
 const CLOSED_WITHIN_BYTES: u64 = 4 << 20;
 
 /// Everything that opening has put together.
-pub(crate) struct Parts<P, F, D> {
+pub(crate) struct Parts<P, D> {
     pub env: Env,
     pub layout: Layout,
     pub identity: Identity,
     pub lock: Box<dyn FileLock>,
     pub journal: Arc<SegmentedJournal>,
     pub primary: View<P>,
-    pub fallback: Option<View<F>>,
     pub derive: Arc<D>,
     pub recorded: stemedb_env::Micros,
-    pub commit: CommitOptions,
+    /// With what the derivation decides.
+    pub options: HybridOptions,
     pub events: Events,
+    pub sidecars: Arc<Sidecars>,
 }
 
 /// Tells the journal what the views have flushed, away from the commit path: releasing renames files.
@@ -74,7 +83,7 @@ struct ReleaseJob<P, F> {
     released: Lsn,
 }
 
-impl<P: KvStore, F: KvStore> Job for ReleaseJob<P, F> {
+impl<P: ViewStore, F: ViewStore> Job for ReleaseJob<P, F> {
     fn step(&mut self, _budget: Budget) -> Step {
         let flushed = self.views.flushed();
         if flushed > self.released {
@@ -90,9 +99,31 @@ impl<P: KvStore, F: KvStore> Job for ReleaseJob<P, F> {
     }
 }
 
-impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
-    pub(crate) fn assemble(parts: Parts<P, F, D>) -> Result<HybridStore<P, F, D>> {
-        let views = Arc::new(Views::new(parts.primary, parts.fallback));
+/// Starts the jobs that look after the views.
+fn keepers<P: ViewStore, F: ViewStore, D: Admit>(
+    env: &Env,
+    shared: &Arc<Shared<P, F, D>>,
+) -> Result<Keepers> {
+    let repair = env.tasks.spawn("stemedb-repair", Box::new(RepairJob::new(Arc::clone(shared))))?;
+    let primary = env.tasks.spawn("stemedb-primary", Box::new(PrimaryKeeper::new(Arc::clone(shared))))?;
+    let fallback = env.tasks.spawn("stemedb-fallback", Box::new(FallbackKeeper::new(Arc::clone(shared))))?;
+    let close = {
+        let shared = Arc::clone(shared);
+        Box::new(move || shared.close())
+    };
+    Ok(Keepers { primary, fallback, repair, close })
+}
+
+impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
+    pub(crate) fn assemble(parts: Parts<P, D>) -> Result<HybridStore<P, F, D>> {
+        let options = parts.options;
+        // Everything durable may have been acknowledged: until some view shows it, none answers.
+        let views = Arc::new(Views::new(
+            parts.primary,
+            parts.journal.durable_lsn(),
+            options.fallback == FallbackMode::Standby,
+            parts.events.clone(),
+        ));
         let releaser = Arc::new(Releaser { task: std::sync::OnceLock::new() });
         let job = ReleaseJob {
             journal: Arc::clone(&parts.journal),
@@ -119,13 +150,34 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
         let halt =
             Arc::new(Halt::new(Arc::clone(&parts.journal), Arc::clone(&views), Arc::clone(&parts.derive)));
         let ender = parts.env.tasks.spawn("stemedb-resume", Box::new(EndHalt { halt: Arc::clone(&halt) }))?;
+        let shared = Arc::new(Shared::new(
+            parts.env.clone(),
+            parts.layout.clone(),
+            parts.identity.database,
+            options.clone(),
+            &halt,
+            parts.events.clone(),
+            Arc::clone(&parts.sidecars),
+        ));
+        let keepers = Arc::new(keepers(&parts.env, &shared)?);
+        let _ = shared.keepers.set(Arc::downgrade(&keepers));
+        views.on_trouble({
+            let keepers = Arc::downgrade(&keepers);
+            Box::new(move || {
+                if let Some(keepers) = keepers.upgrade() {
+                    keepers.wake();
+                }
+            })
+        });
         let wakes = Wakes { after_publish: wake, after_halt: Box::new(move || ender.wake()) };
         let stages = Stages::new(halt, Arc::clone(&parts.env.clock), parts.recorded, wakes);
         Ok(HybridStore {
+            keepers,
             releaser,
+            fallback_mode: options.fallback,
             queue: CommitQueue::new(
                 stages,
-                parts.commit,
+                options.commit,
                 Some(Arc::clone(&parts.env.clock)),
                 Some(Arc::clone(&parts.env.tasks)),
             ),
@@ -134,6 +186,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
             derive: parts.derive,
             events: parts.events,
             fs: Arc::clone(&parts.env.fs),
+            sidecars: parts.sidecars,
             layout: parts.layout,
             identity: parts.identity,
             _lock: parts.lock,
@@ -198,6 +251,11 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
         &self.journal
     }
 
+    /// Gives the writes of any span again, from the journal.
+    pub fn write_source(&self) -> Arc<dyn WriteSource> {
+        Arc::clone(&self.sidecars.source)
+    }
+
     /// What happened to the files, newest last.
     pub fn events(&self) -> &Events {
         &self.events
@@ -205,27 +263,44 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
 
     /// How well the parts are.
     pub fn health(&self) -> Health {
+        let fallback = self.views.fallback().map(|view| FallbackHealth {
+            health: view.health(),
+            published: view.store.published_lsn(),
+            flushed: view.store.flushed_lsn(),
+        });
         Health {
-            primary: self.views.primary.health(),
-            fallback: self.views.fallback.as_ref().map(View::health),
+            primary: self.views.primary_health(),
+            primary_published: self.views.primary().store.published_lsn(),
+            fallback_mode: self.fallback_mode,
+            fallback,
+            readable: self.views.is_readable(),
             read_only: self.queue.stages().read_only().or_else(|| self.journal.read_only()),
             durable: self.durable_lsn(),
             published: self.published_lsn(),
-            flushed: self.views.flushed(),
+            flushed: self.views.primary().store.flushed_lsn(),
             repair_floor: self.journal.first_lsn(),
+        }
+    }
+
+    /// The primary view, if it is not being derived again: then its tables are nobody's to change.
+    pub(crate) fn settled_primary(&self) -> Result<Arc<View<P>>> {
+        let primary = Arc::clone(&self.views.primary());
+        match primary.is_writable() {
+            true => Ok(primary),
+            false => Err(Error::NoView { cause: self.views.primary_health().to_string() }),
         }
     }
 
     /// Makes the primary view independent of the journal up to now, and lets go of the segments it no longer needs.
     pub fn flush(&self) -> Result<Lsn> {
-        let flushed = self.views.primary.store.flush()?;
-        self.journal.release(flushed)?;
+        let flushed = self.settled_primary()?.store.flush()?;
+        self.journal.release(self.views.flushed())?;
         Ok(flushed)
     }
 
     /// Merges the primary view's tables.
     pub fn compact(&self) -> Result<()> {
-        Ok(self.views.primary.store.compact()?)
+        Ok(self.settled_primary()?.store.compact()?)
     }
 
     /// Reads everything back and checks it: the journal's frames and the primary view's blocks. The first damage found is
@@ -235,7 +310,7 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
         if let Some(damage) = journal.damage.into_iter().next() {
             return Err(Error::Journal(damage));
         }
-        let rows = self.views.primary.store.verify()?;
+        let rows = self.settled_primary()?.store.verify()?;
         Ok(Verified { entries: journal.entries, entry_bytes: journal.entry_bytes, rows })
     }
 
@@ -250,7 +325,13 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// If the views need nothing of the journal any more, the next open finds a new segment. Where files are used again it
     /// then has nothing to read; where every entry is kept it still reads the last group, for its time.
     pub fn close(self) -> Result<()> {
+        drop(self.keepers);
         drop(self.releaser);
+        if let Some(fallback) = self.views.fallback()
+            && let Err(error) = fallback.store.flush()
+        {
+            tracing::warn!(%error, "the fallback view is not flushed: the next open follows from an earlier entry");
+        }
         let flushed = self.views.flushed();
         let is_idle = flushed >= self.journal.durable_lsn() && self.journal.read_only().is_none();
         if is_idle && self.journal.stats().file_bytes > CLOSED_WITHIN_BYTES {
@@ -264,13 +345,13 @@ impl<P: KvStore, F: KvStore, D: Admit> HybridStore<P, F, D> {
     }
 }
 
-impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
+impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
     /// Counters of the engine and its parts.
     pub fn stats(&self) -> Stats {
         let stages = self.queue.stages();
         Stats {
             journal: self.journal.stats(),
-            lsm: self.views.primary.store.stats(),
+            lsm: self.views.primary().store.stats(),
             commit: self.queue.stats(),
             entries: stages.entries.load(Ordering::Relaxed),
             refused: stages.refused.load(Ordering::Relaxed),

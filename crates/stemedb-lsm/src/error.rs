@@ -23,6 +23,8 @@ pub enum CorruptionKind {
     TableMissing,
     /// The manifest is damaged below what had been durable.
     Manifest,
+    /// The manifest is sound and older than tables that were made later: somebody put an earlier copy back.
+    ManifestStale,
     /// The system cannot read it.
     Unreadable,
 }
@@ -36,10 +38,14 @@ impl fmt::Display for CorruptionKind {
             CorruptionKind::TableMismatch => "SST file differs from the manifest",
             CorruptionKind::TableMissing => "SST file is missing",
             CorruptionKind::Manifest => "invalid manifest record",
+            CorruptionKind::ManifestStale => "manifest older than the tables",
             CorruptionKind::Unreadable => "bytes that the system cannot read",
         })
     }
 }
+
+/// What a folder without `CURRENT` is said to be.
+pub(crate) const NO_TREE: &str = "holds no tree";
 
 /// What the store refused or could not do.
 #[derive(Debug, thiserror::Error)]
@@ -168,7 +174,26 @@ pub enum Error {
     },
 }
 
+/// True if the disk could not read what is there: as good as damaged.
+pub(crate) fn is_unreadable(error: &stemedb_env::Error) -> bool {
+    const EIO: i32 = 5;
+    matches!(error, stemedb_env::Error::Io { source, .. } if source.raw_os_error() == Some(EIO))
+}
+
 impl Error {
+    /// True if [`crate::LsmStore::open`] found the list of tables lost, damaged or out of date: what
+    /// [`crate::LsmStore::recover`] is for. A folder that does not exist or holds nothing of a tree says the same, and
+    /// there the recovery fails too.
+    pub fn is_lost_manifest(&self) -> bool {
+        match self {
+            Error::Corruption { kind, .. } => {
+                matches!(kind, CorruptionKind::Manifest | CorruptionKind::ManifestStale)
+            }
+            Error::Folder { problem, .. } => *problem == NO_TREE,
+            _ => false,
+        }
+    }
+
     /// The same error again, for callers that must go on failing. Of a system error its kind is kept.
     pub(crate) fn again(&self) -> Error {
         match self {

@@ -9,13 +9,13 @@ use stemedb_env::{Env, Lsn, frame::DatabaseId};
 use crate::{
     Compression, Direction, KeyRange, PrefixExtractor, RangeRemoval, Result, Row,
     codec::Fields,
-    manifest::{Edit, replay},
+    manifest::{Edit, Record, replay},
     memory::Memory,
     ranges::Fragments,
     stats::Counters,
     store::{DamageList, DenseTables, Graveyard},
     table::{
-        Bounds, Found, Run, RunCursor, Table, TableBuilder, TableContext, TableMeta, TableShape,
+        Bounds, Found, Healer, Run, RunCursor, Table, TableBuilder, TableContext, TableMeta, TableShape,
         block::{Block, BlockBuilder, FoundBlock, Lookup, UnfoldRoom, unfold},
         decode_meta, encode_meta,
         filter::{Bloom, filter_hash},
@@ -210,6 +210,11 @@ pub fn edit_again(bytes: &[u8]) -> Option<Vec<u8>> {
     Edit::decode(bytes).ok().map(|edit| edit.encode())
 }
 
+/// True if the bytes are the record of a change.
+pub fn is_record(bytes: &[u8]) -> bool {
+    Record::decode(bytes).is_ok()
+}
+
 /// Decodes the properties of a table and encodes them again; `None` if the bytes are none.
 pub fn properties_again(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut fields = Fields::new(bytes);
@@ -319,6 +324,7 @@ impl AloneTable {
             damage: DamageList::default(),
             graveyard: Graveyard::default(),
             dense: DenseTables::default(),
+            healer: Healer::default(),
             prefix_extractor,
         };
         AloneTable { table: Arc::new(Table::new(meta, Arc::new(context))) }

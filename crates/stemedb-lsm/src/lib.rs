@@ -54,7 +54,10 @@ pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use salvage::{Loss, ManifestUse, SalvageOptions, SalvageReport, salvage};
 pub use stats::{ApplyDelays, LevelStats, MemoryStats, RECENT_COMPACTIONS, Stats};
 pub use stemedb_env::Lsn;
-pub use store::{Damage, DelayCause, Ingested, LsmSnapshot, LsmStore, Replay, RowIter, Versions};
+pub use store::{
+    AsideReason, Damage, DelayCause, Ingested, LsmSnapshot, LsmStore, RecoveredManifest, RecoveryBasis,
+    Replay, RowIter, Versions,
+};
 
 /// The example of the README must compile and hold.
 #[cfg(doctest)]

@@ -115,6 +115,8 @@ pub(crate) struct Counters {
     pub(crate) cache_misses: StripedCounter,
     pub(crate) filter_useful: StripedCounter,
     pub(crate) filter_false_positives: StripedCounter,
+    pub(crate) healed_blocks: Counter,
+    pub(crate) failed_healings: Counter,
     pub(crate) apply_waits: Counter,
     pub(crate) apply_wait_us: Counter,
 }
@@ -243,6 +245,11 @@ pub struct Stats {
     pub lone_commit_sync: Duration,
     /// Tables known to be damaged.
     pub damaged_tables: usize,
+    /// Blocks whose rows were derived again because they could not be read: see [`crate::LsmStore::attach`]. A block that
+    /// has left the cache counts again.
+    pub healed_blocks: u64,
+    /// Blocks and tables that could not be read and not be derived again either.
+    pub failed_healings: u64,
     /// Levels 0 to 6.
     pub levels: Vec<LevelStats>,
 }

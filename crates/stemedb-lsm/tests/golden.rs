@@ -345,8 +345,8 @@ fn the_page_is_strict() {
     assert!(page::table(&whole, DATABASE, 4).is_err());
 }
 
-/// A snapshot, edits that add, replace and move, and their marks.
-fn manifest() -> (Vec<u8>, Vec<u8>) {
+/// A snapshot, edits that add, replace and move, and their marks; and the table of the last flush.
+fn manifest() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let (env, handles) = Env::sim(1);
     let options = LsmOptions { compression: Compression::None, ..support::options() };
     let store = stemedb_lsm::LsmStore::create(env, &dir(), DatabaseId(DATABASE), options).unwrap();
@@ -365,14 +365,50 @@ fn manifest() -> (Vec<u8>, Vec<u8>) {
     assert_eq!(rows(&store.snapshot(), &KeyRange::all(), Direction::Forward).unwrap().len(), 4);
     store.close();
     let read = |name: &str| handles.fs.read_all(&dir().join(name)).unwrap();
-    (read("CURRENT"), read("MANIFEST-000001"))
+    (read("CURRENT"), read("MANIFEST-000001"), read(&format!("{CLOSING:06}.sst")))
 }
+
+/// The number of the last table of that tree.
+const CLOSING: u64 = 4;
 
 #[test]
 fn a_manifest_written_today_is_the_golden_one() {
-    let (current, manifest) = manifest();
+    let (current, manifest, closing) = manifest();
     compare("CURRENT", &current);
     compare("MANIFEST-000001", &manifest);
+    compare("closing.sst", &closing);
+}
+
+#[test]
+fn the_record_of_a_change_is_where_the_page_says() {
+    let table = page_of("closing.sst", CLOSING);
+    let record = table.record.unwrap();
+    let frames = page::manifest(&std::fs::read(golden("MANIFEST-000001")).unwrap(), DATABASE, 1).unwrap();
+    let edits: Vec<page::Edit> = frames
+        .iter()
+        .filter(|frame| frame.kind != 3)
+        .map(|frame| page::edit(&frame.payload).unwrap())
+        .collect();
+    assert_eq!(
+        edits.iter().map(|edit| edit.sequence).collect::<Vec<_>>(),
+        (0..edits.len() as u64).collect::<Vec<_>>()
+    );
+    // The last edit of the manifest is the change, and the state is what the others add up to.
+    let (last, before) = edits.split_last().unwrap();
+    assert_eq!((record.placing, record.level, record.edit.added.len()), (0, 0, 0));
+    assert_eq!((record.edit.flushed, record.edit.horizon), (last.flushed, last.horizon));
+    assert_eq!((record.edit.next_file, record.edit.removed), (last.next_file, vec![]));
+    let mut live = std::collections::BTreeMap::new();
+    for edit in before {
+        edit.removed.iter().for_each(|file| drop(live.remove(file)));
+        live.extend(edit.added.iter().map(|(level, table)| (table.file, (*level, table.clone()))));
+    }
+    assert_eq!(record.state.sequence, before.len() as u64 - 1);
+    assert_eq!(record.state.added, live.into_values().collect::<Vec<_>>());
+    assert_eq!(record.state.flushed, 2);
+    let [(0, added)] = &last.added[..] else { panic!("{last:?}") };
+    assert_eq!(table.properties, Properties { bytes: 0, ..added.clone() });
+    assert!(page_of("plain.sst", 3).record.is_none());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     dice::Dice,
     examine::{Examined, examine},
     history::History,
-    image::{Image, SMALL_JOURNAL_BYTES, Variant},
+    image::{Checked, Image, SMALL_JOURNAL_BYTES, Variant},
     life::{WriterOptions, threads},
     mount::Mount,
     protocol::Line,
@@ -25,6 +25,8 @@ const LIFE_BYTES: u64 = 12 << 20;
 const KEEP_BYTES: u64 = 4 << 20;
 /// A run of fewer cuts may miss a rare state without being broken.
 const ENOUGH_CUTS: u64 = 200;
+/// More unusable disks than one in so many cuts would be a way to look away.
+const CUTS_PER_UNUSABLE: u64 = 50;
 const SHOW_EVERY: Duration = Duration::from_secs(20);
 
 /// What is asked for.
@@ -55,6 +57,8 @@ pub struct Summary {
     pub continued: u64,
     /// Cuts before a writer had opened a journal that another had left.
     pub in_recovery: u64,
+    /// Disks that told nothing, because the file system had lost synced blocks by itself; not counted as cuts.
+    pub unusable: u64,
     /// Writers that were killed while the machine went on.
     pub kills: u64,
     /// Writer processes.
@@ -69,12 +73,13 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "suite=power-cuts cuts={} entries={} torn={} adopted={} in_recovery={} kills={} lives={} continued={} lost={} problems={} seconds={:.1}",
+            "suite=power-cuts cuts={} entries={} torn={} adopted={} in_recovery={} unusable={} kills={} lives={} continued={} lost={} problems={} seconds={:.1}",
             self.cuts,
             self.entries,
             self.torn,
             self.adopted,
             self.in_recovery,
+            self.unusable,
             self.kills,
             self.lives,
             self.continued,
@@ -113,6 +118,9 @@ pub fn run(scratch: &Scratch, options: &Options) -> Result<Summary> {
     ];
     if summary.cuts >= ENOUGH_CUTS && summary.problems.is_empty() {
         let never = dead.into_iter().filter(|(count, _)| *count == 0);
+        let unusable = (summary.unusable * CUTS_PER_UNUSABLE > summary.cuts)
+            .then(|| format!("{} of {} disks told nothing", summary.unusable, summary.cuts));
+        summary.problems.extend(unusable);
         summary
             .problems
             .extend(never.map(|(_, what)| format!("never happened, so nothing is proved about it: {what}")));
@@ -197,7 +205,7 @@ impl PowerCuts<'_> {
                 self.problem(&disk, &raw, vec![problem])?;
                 return Ok(None);
             }
-            let (copy, examined) = self.examine(&disk, &raw)?;
+            let Some((copy, examined)) = self.examine(&disk, &raw)? else { continue };
             if !examined.verdict.problems.is_empty() {
                 self.problem(&disk, &raw, examined.verdict.problems)?;
                 if !self.options.without_sync {
@@ -211,7 +219,10 @@ impl PowerCuts<'_> {
                     if self.dice.one_in(2) { (copy, examined.used) } else { (raw, examined.found) };
                 drop((writer, mount));
                 let image = image.replace(disk.image)?;
-                image.check()?;
+                if image.check()? == Checked::LostBlocks {
+                    self.summary.unusable += 1;
+                    return Ok(None);
+                }
                 return Ok(Some(Disk { image, history, ..disk }));
             }
             if self.dice.one_in(4) {
@@ -251,11 +262,14 @@ impl PowerCuts<'_> {
         })
     }
 
-    /// Examines a copy of `raw`, which stays as it is. Returns the used copy too.
-    fn examine(&mut self, disk: &Disk, raw: &Image) -> Result<(Image, Examined)> {
+    /// Examines a copy of `raw`, which stays as it is. Returns the used copy too; `None` if the disk is unusable.
+    fn examine(&mut self, disk: &Disk, raw: &Image) -> Result<Option<(Image, Examined)>> {
         self.life += 1;
         let copy = raw.copy(&self.scratch.dir().join("cut.img"))?;
-        copy.check()?;
+        if copy.check()? == Checked::LostBlocks {
+            self.summary.unusable += 1;
+            return Ok(None);
+        }
         let mount = copy.mount(&self.scratch.dir().join("cut"))?;
         let examined = examine(mount.dir(), &disk.history, disk.seed, self.life);
         drop(mount);
@@ -272,7 +286,7 @@ impl PowerCuts<'_> {
             let (cuts, entries) = (summary.cuts, summary.entries);
             println!("{cuts} cuts, {entries} entries after {} s", self.start.elapsed().as_secs());
         }
-        Ok((copy, examined))
+        Ok(Some((copy, examined)))
     }
 
     fn problem(&mut self, disk: &Disk, raw: &Image, problems: Vec<String>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Suites that try to make the journal lie, and the LSM tree.
+//! Suites that try to make the journal lie, the LSM tree, and the engine that is made of both.
 //!
 //! A journal is believed because of what has been tried against it. Each suite tries something else, and each has been seen to
 //! fail (`docs/proof/README.md` says what each proves, and which planted defect which suite notices):
@@ -10,6 +10,7 @@
 //! | [`errors`] | the n-th call fails, once and from then on, for every n |
 //! | [`damage`] | every byte, sector and file damaged |
 //! | [`lsm`] | the same ideas for the tree: histories beside a model, option sets, errors, damage, counts, threads |
+//! | [`engine`] | the same ideas for the whole engine: crashes anywhere, damage in every file |
 //! | [`planted`] | defects on purpose, which [`quick`] (all suites in small) must notice |
 //!
 //! What they share:
@@ -31,6 +32,7 @@ mod client;
 pub mod crash;
 pub mod damage;
 mod dice;
+pub mod engine;
 pub mod entries;
 pub mod errors;
 pub mod ledger;

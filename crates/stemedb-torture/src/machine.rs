@@ -34,8 +34,13 @@ pub struct Machine {
 impl Machine {
     /// A machine that starts on this disk and on which nothing fails.
     pub fn plain(disk: SimFs) -> Machine {
+        Machine::seeded(disk, 1)
+    }
+
+    /// The same with random numbers of its own: databases made on machines of different seeds have different identities.
+    pub fn seeded(disk: SimFs, seed: u64) -> Machine {
         let clock = Arc::new(SimClock::new(START));
-        let (env, handles) = Env::over(disk.clone(), Arc::clone(&clock), 1);
+        let (env, handles) = Env::over(disk.clone(), Arc::clone(&clock), seed);
         Machine { disk, faults: None, clock, tasks: handles.tasks, env, stop_at: None }
     }
 

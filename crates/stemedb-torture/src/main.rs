@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use stemedb_torture::{
     crash::{self, Plan},
-    damage, errors, lsm, planted, quick,
+    damage, engine, errors, lsm, planted, quick,
     report::Report,
     swarm,
 };
@@ -73,6 +73,10 @@ enum Suite {
         #[arg(long, value_parser = one_flip)]
         only: Option<(String, u64)>,
     },
+    /// Every short sequence of what an engine does × every crash point × many outcomes.
+    EngineCrash(EngineCrashArgs),
+    /// Every byte and file of a whole database damaged.
+    EngineDamage(EngineDamageArgs),
     /// All of these in small, up to the first that fails.
     Quick {
         /// Only those of this part: journal or lsm.
@@ -84,6 +88,47 @@ enum Suite {
     },
     /// Every planted defect must be noticed. Needs a build with `--features planted`.
     Planted(PlantedArgs),
+}
+
+#[derive(Debug, Args)]
+struct EngineCrashArgs {
+    /// Stop after so many distinct states.
+    #[arg(long, default_value_t = 100_000)]
+    states: u64,
+    /// Longest sequences.
+    #[arg(long, default_value_t = 3)]
+    length: u32,
+    /// The first sequence.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Only the sequence with this number.
+    #[arg(long)]
+    only: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct EngineDamageArgs {
+    /// Every so-manieth byte.
+    #[arg(long, default_value_t = 1)]
+    every: usize,
+    /// Every bit of each byte.
+    #[arg(long)]
+    deep: bool,
+    /// Pairs of damage: one in the journal, one in the view.
+    #[arg(long, default_value_t = 2_000)]
+    pairs: usize,
+    /// Seed of what is drawn.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Only the trial with this number.
+    #[arg(long)]
+    only: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -295,6 +340,14 @@ fn main() -> ExitCode {
         }
         Suite::LsmDamage { data_every, every, only } => {
             lsm::damage::run(&cli.tier, &lsm::damage::Options { data_every, every, only })
+        }
+        Suite::EngineCrash(EngineCrashArgs { states, length, first, threads, only }) => {
+            let options = engine::crash::Options { length, states, threads, only, first };
+            engine::crash::run(&cli.tier, &options)
+        }
+        Suite::EngineDamage(EngineDamageArgs { every, deep, pairs, seed, threads, only }) => {
+            let options = engine::damage::Options { every, deep, pairs, seed, threads, only };
+            engine::damage::run(&cli.tier, &options)
         }
         Suite::Errors(ErrorsArgs { script, only, every }) => {
             errors::run(&cli.tier, &errors::Options { script, only, every })

@@ -2,7 +2,7 @@
 
 use stemedb_torture::{
     crash::{self, Plan},
-    damage, errors, lsm,
+    damage, engine, errors, lsm,
     report::Report,
     swarm,
 };
@@ -134,4 +134,18 @@ fn readers_of_a_tree_see_whole_batches() {
     let report = lsm::threads::run("test", 1_500).unwrap();
     must_pass(&report);
     assert!(did(&report, "looks") > 100 && did(&report, "flushes") > 500, "{}", report.line());
+}
+
+#[test]
+fn every_crash_of_a_whole_engine_comes_back_as_it_was_at_some_entry() {
+    let options = engine::crash::Options { states: 3_000, ..engine::crash::Options::default() };
+    must_pass(&engine::crash::run("test", &options).unwrap());
+}
+
+#[test]
+fn damage_in_any_file_of_a_database_is_healed_or_reported() {
+    let options = engine::damage::Options { every: 41, pairs: 100, ..engine::damage::Options::default() };
+    let report = engine::damage::run("test", &options).unwrap();
+    must_pass(&report);
+    assert!(did(&report, "healed") > 300, "{}", report.line());
 }

@@ -14,7 +14,7 @@
 //!
 //! The way of a write: [`commit`] gathers a group, `segmented/writer.rs` frames, writes and syncs it. The way of an open:
 //! `segmented/recover.rs` decides where the journal ends. The way of a read: `segmented/reader.rs` over
-//! `segment/cursor.rs`.
+//! `segment/cursor.rs`; single entries, by LSN: `segmented/pick.rs`.
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 #![forbid(unsafe_code)]
@@ -37,6 +37,6 @@ pub use journal::{Entry, Journal, JournalReader};
 pub use mem::{MemJournal, MemReader};
 pub use options::{JournalIdentity, JournalOptions, MAX_ENTRY_BYTES, MAX_GROUP_BYTES, Prepare, Retention};
 pub use segmented::{
-    AppendTicket, Cut, JournalCheckpoint, JournalStats, LsnRange, RecoveryReport, SegmentContent,
-    SegmentInfo, SegmentState, SegmentedJournal, SegmentedReader, VerifyReport,
+    AppendTicket, Cut, JournalCheckpoint, JournalMark, JournalStats, LsnRange, PickedEntries, RecoveryReport,
+    SegmentContent, SegmentInfo, SegmentState, SegmentedJournal, SegmentedReader, VerifyReport,
 };

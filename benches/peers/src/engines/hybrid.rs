@@ -11,10 +11,10 @@ use std::{
 };
 
 use stemedb_env::{Env, Lsn, Micros};
-use stemedb_hybrid::{CommitTicket, HybridOptions, Layout, LsmEngine, ViewSnapshot};
+use stemedb_hybrid::{CommitTicket, HybridOptions, Layout, LsmEngine, RedbStore, ViewSnapshot};
 use stemedb_index::{Admit, Admitted, Derive, KeyValues, ViewRow};
 use stemedb_lsm::{
-    KvSnapshot, KvStore, LsmOptions, LsmSnapshot, LsmStore, MemStore, Stats, Value, WriteBatch,
+    KvSnapshot, KvStore, LsmOptions, LsmSnapshot, LsmStore, Stats, Value, WriteBatch,
 };
 use stemedb_wal::Retention;
 
@@ -120,7 +120,7 @@ struct Opened<P: Prefix> {
 
 struct Tickets<'a, P: Prefix> {
     engine: &'a LsmEngine<Rows<P>>,
-    under_way: VecDeque<CommitTicket<LsmStore, MemStore, Rows<P>>>,
+    under_way: VecDeque<CommitTicket<LsmStore, RedbStore, Rows<P>>>,
 }
 
 impl<P: Prefix> Pipeline for Tickets<'_, P> {
@@ -255,7 +255,7 @@ impl Engine for HybridAsync {
     }
 }
 
-type View = ViewSnapshot<LsmSnapshot, <MemStore as KvStore>::Snapshot>;
+type View = ViewSnapshot<LsmSnapshot, <RedbStore as KvStore>::Snapshot>;
 
 impl<P: Prefix> Store for Opened<P> {
     fn commit(&self, batch: &[Pair<'_>]) -> Result<()> {

@@ -31,6 +31,8 @@ pub struct Peak {
 pub fn run(task: &Task) -> Result<(Found, Peak)> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["phase", &serde_json::to_string(task)?])
+        // As `stemedb-api` sets it for itself; the same for every contender. It changes what is kept of freed memory.
+        .env("MALLOC_ARENA_MAX", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

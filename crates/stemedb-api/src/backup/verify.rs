@@ -6,7 +6,7 @@ use stemedb_env::{
     Env, OpenMode,
     fs::tree::{create_dir_durably, remove_tree},
 };
-use stemedb_hybrid::{ClaimEngine, HybridOptions};
+use stemedb_hybrid::{ClaimEngine, FallbackMode, HybridOptions};
 use stemedb_index::Claims;
 
 use super::{
@@ -145,9 +145,14 @@ pub(super) fn fetch(
     Ok(mended)
 }
 
-/// Options of a database that is opened only to be looked at.
+/// Options of a database that is opened only to be looked at: with everything in its own view when it is open, and without
+/// another that would answer in its place.
 pub(super) fn quiet_options() -> HybridOptions {
-    let mut options = HybridOptions::default();
+    let mut options = HybridOptions {
+        fallback: FallbackMode::Off,
+        replay_at_open_bytes: u64::MAX,
+        ..HybridOptions::default()
+    };
     options.lsm.memory_bytes = MEMORY_BYTES;
     options
 }

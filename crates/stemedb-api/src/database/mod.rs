@@ -18,7 +18,7 @@ mod query;
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -33,14 +33,16 @@ use stemedb_core::{
     identity::verify_claim,
 };
 use stemedb_env::{Env, Lsn};
-use stemedb_hybrid::{Checkpoint, ClaimEngine, Health, OpenReport, Stats, Verified, ViewSnapshot};
+use stemedb_hybrid::{
+    Checkpoint, ClaimEngine, Events, Health, OpenReport, RedbStore, Stats, Verified, ViewSnapshot,
+};
 use stemedb_index::{ClaimReader, Claims, Outcome, StoredClaim, Submission};
-use stemedb_lsm::{KvStore, LsmStore, MemStore};
+use stemedb_lsm::{KvStore, LsmStore};
 
 use crate::errors::{Error, FieldError, Result, of_signature};
 
 /// A consistent view of a database, as it was when the view was taken.
-pub type Snapshot = ViewSnapshot<<LsmStore as KvStore>::Snapshot, <MemStore as KvStore>::Snapshot>;
+pub type Snapshot = ViewSnapshot<<LsmStore as KvStore>::Snapshot, <RedbStore as KvStore>::Snapshot>;
 
 /// A database. Clones are handles on the same one.
 #[derive(Clone, Debug)]
@@ -251,6 +253,11 @@ impl Database {
         self.inner.engine.health()
     }
 
+    /// What happened to the files, newest last.
+    pub fn events(&self) -> &Events {
+        self.inner.engine.events()
+    }
+
     /// Makes the views independent of the journal up to now.
     ///
     /// # Errors
@@ -290,6 +297,11 @@ impl Database {
         &self.inner.engine
     }
 
+    /// A handle that does not keep the database open.
+    pub(crate) fn downgrade(&self) -> WeakDatabase {
+        WeakDatabase { inner: Arc::downgrade(&self.inner) }
+    }
+
     pub(crate) fn env(&self) -> &Env {
         &self.inner.env
     }
@@ -304,6 +316,19 @@ impl Database {
             Some(inner) => Ok(inner.engine.close()?),
             None => Ok(()),
         }
+    }
+}
+
+/// A handle that does not keep the database open.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakDatabase {
+    inner: Weak<Inner>,
+}
+
+impl WeakDatabase {
+    /// The database, if it is still open.
+    pub(crate) fn upgrade(&self) -> Option<Database> {
+        self.inner.upgrade().map(|inner| Database { inner })
     }
 }
 

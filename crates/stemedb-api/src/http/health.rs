@@ -2,6 +2,8 @@
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
+use stemedb_env::Lsn;
+use stemedb_hybrid::{FallbackHealth, RebuildProgress, ViewHealth};
 
 use super::{App, Problem, reply};
 use crate::errors::Code;
@@ -19,20 +21,69 @@ struct HealthJson {
     flushed_lsn: u64,
     /// Tables that need older entries than this cannot be repaired from the journal; 1: all can.
     repair_floor_lsn: u64,
+    /// The primary view's state in words.
     primary: String,
+    /// The fallback view's, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback: Option<String>,
+    /// `on_demand`, `standby` or `off`.
+    fallback_mode: &'static str,
+    views: Vec<ViewJson>,
+    readable: bool,
     writable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_only: Option<String>,
+}
+
+/// One view.
+#[derive(Serialize)]
+struct ViewJson {
+    name: &'static str,
+    /// `healthy`, `degraded`, `rebuilding` or `failed`.
+    state: &'static str,
+    /// The last entry that it shows.
+    published_lsn: u64,
+    /// The last entry that survives in its files.
+    flushed_lsn: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<ProgressJson>,
+}
+
+#[derive(Serialize)]
+struct ProgressJson {
+    done_lsn: u64,
+    end_lsn: u64,
+}
+
+impl ViewJson {
+    fn new(name: &'static str, health: &ViewHealth, published: Lsn, flushed: Lsn) -> ViewJson {
+        ViewJson {
+            name,
+            state: health.name(),
+            published_lsn: published.0,
+            flushed_lsn: flushed.0,
+            cause: health.cause().map(str::to_owned),
+            progress: health
+                .progress()
+                .map(|RebuildProgress { done, end }| ProgressJson { done_lsn: done.0, end_lsn: end.0 }),
+        }
+    }
 }
 
 /// `GET /v1/health`: always 200, because it describes; `/readyz` judges.
 pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> {
     let health = app.database.health();
     let status = match (health.is_ready(), &health.primary) {
-        (true, stemedb_hybrid::ViewHealth::Healthy) => "ok",
+        (true, ViewHealth::Healthy) => "ok",
         (true, _) => "degraded",
         (false, _) => "failed",
     };
+    let mut views = vec![ViewJson::new("primary", &health.primary, health.primary_published, health.flushed)];
+    if let Some(FallbackHealth { health, published, flushed }) = &health.fallback {
+        views.push(ViewJson::new("fallback", health, *published, *flushed));
+    }
     let json = HealthJson {
         status,
         version: env!("CARGO_PKG_VERSION"),
@@ -42,8 +93,12 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         flushed_lsn: health.flushed.0,
         repair_floor_lsn: health.repair_floor.0,
         primary: health.primary.to_string(),
-        fallback: health.fallback.as_ref().map(ToString::to_string),
+        fallback: health.fallback.as_ref().map(|fallback| fallback.health.to_string()),
+        fallback_mode: health.fallback_mode.name(),
+        views,
+        readable: health.readable,
         writable: health.read_only.is_none(),
+        read_only: health.read_only,
     };
     reply::json(StatusCode::OK, Some(health.published), &json)
 }
@@ -62,10 +117,8 @@ struct Check {
 /// `GET /readyz`: whether requests should be sent here, by named checks. Turns false again when a check fails.
 pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Problem> {
     let health = app.database.health();
-    let readable = health.primary.is_readable()
-        || health.fallback.as_ref().is_some_and(stemedb_hybrid::ViewHealth::is_readable);
     let checks = [
-        Check { name: "readable", ok: readable },
+        Check { name: "readable", ok: health.readable },
         Check { name: "writable", ok: health.read_only.is_none() },
     ];
     let ready = checks.iter().all(|check| check.ok);

@@ -15,6 +15,7 @@
 mod backups;
 mod body;
 mod envelope;
+mod events;
 mod health;
 mod import;
 mod openapi;

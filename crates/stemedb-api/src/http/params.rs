@@ -91,6 +91,16 @@ impl Params {
         found
     }
 
+    /// A whole number.
+    pub(super) fn number(&mut self, name: &'static str) -> Option<u64> {
+        let text = self.take(name)?;
+        let number = text.parse().ok();
+        if number.is_none() {
+            self.refuse(name, Code::InvalidParameter, "must be a whole number");
+        }
+        number
+    }
+
     fn time(&mut self, name: &'static str) -> Option<Micros> {
         let text = self.take(name)?;
         match instant(&text) {

@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
-use super::{App, backups, health, import, openapi, read, schemas, write};
+use super::{App, backups, events, health, import, openapi, read, schemas, write};
 
 /// One route.
 pub(super) struct Route {
@@ -39,6 +39,7 @@ pub(super) fn table() -> Vec<Route> {
         post_route("/v1/admin/backup", post(backups::backup), schemas::admin_backup()),
         get_route("/v1/admin/backup/status", get(backups::status), schemas::admin_backup_status()),
         post_route("/v1/admin/wal/archive", post(backups::archive), schemas::admin_archive()),
+        get_route("/v1/admin/storage/events", get(events::events), schemas::events()),
         get_route("/v1/health", get(health::health), schemas::health()),
         get_route("/livez", get(health::livez), schemas::livez()),
         get_route("/readyz", get(health::readyz), schemas::readyz()),

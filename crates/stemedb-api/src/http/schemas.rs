@@ -8,7 +8,7 @@ use utoipa::openapi::{
     schema::{AnyOfBuilder, ArrayBuilder, SchemaType, Type},
 };
 
-use super::{import, read};
+use super::{events, import, read};
 use crate::json::{ASSERT_FIELDS, EPOCH_FIELDS, Member, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS};
 
 pub(super) fn assert() -> Operation {
@@ -112,6 +112,15 @@ fn job(id: &str, summary: &str) -> Operation {
         .build()
 }
 
+pub(super) fn events() -> Operation {
+    let mut operation = operation("storage_events", "What happened to the files");
+    for name in events::PARAMETERS {
+        operation = operation.parameter(parameter(name, false));
+    }
+    let done = "The events that are kept, oldest first";
+    operation.response("200", reply(done, "application/json", content("StorageEvents"))).build()
+}
+
 pub(super) fn health() -> Operation {
     simple("health", "How the server is", "application/json", Type::Object)
 }
@@ -163,6 +172,7 @@ fn parameter(name: &str, required: bool) -> Parameter {
         "evaluated_at" => "RFC 3339: the instant that validity and age are measured at; default now",
         "explain" => "true: adds the arithmetic",
         "verdicts" => "errors (default): verdicts for refused lines only; all: for every line",
+        "after" => "Only events with greater numbers; default 0",
         "on_error" => "continue (default) or stop at the first refused line",
         _ => "",
     };
@@ -171,7 +181,11 @@ fn parameter(name: &str, required: bool) -> Parameter {
         .parameter_in(ParameterIn::Query)
         .required(if required { Required::True } else { Required::False })
         .description(Some(description))
-        .schema(Some(of_type(if matches!(name, "decay" | "explain") { Type::Boolean } else { Type::String })))
+        .schema(Some(of_type(match name {
+            "decay" | "explain" => Type::Boolean,
+            "after" => Type::Integer,
+            _ => Type::String,
+        })))
         .build()
 }
 
@@ -205,6 +219,8 @@ pub(super) fn components() -> Components {
                 ],
             ),
         )
+        .schema("StorageEvent", described(&EVENT, &[("file", Type::String)]))
+        .schema("StorageEvents", storage_events())
         .schema("EndRecord", described(&END, &[("error", Type::Object)]))
         .schema("Problem", described(&PROBLEM, &[("errors", Type::Array)]))
         .build()
@@ -230,6 +246,19 @@ const END: [(&str, Type); 7] = [
     ("refused", Type::Integer),
     ("lsn", Type::Integer),
 ];
+
+const EVENT: [(&str, Type); 4] =
+    [("number", Type::Integer), ("at", Type::String), ("kind", Type::String), ("text", Type::String)];
+
+fn storage_events() -> Schema {
+    let events = ArrayBuilder::new().items(Ref::from_schema_name("StorageEvent"));
+    ObjectBuilder::new()
+        .property("newest", of_type(Type::Integer))
+        .required("newest")
+        .property("events", events)
+        .required("events")
+        .into()
+}
 
 const PROBLEM: [(&str, Type); 7] = [
     ("type", Type::String),

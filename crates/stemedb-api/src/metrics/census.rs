@@ -1,15 +1,21 @@
 //! How many claims there are.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use stemedb_env::{Budget, Job, Lsn, Step, TaskHandle};
 use stemedb_index::keys;
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
 
-use crate::database::{Database, Snapshot};
+use crate::{
+    database::{Database, Snapshot, WeakDatabase},
+    errors::Error,
+};
 
 /// Claims that were there when the database was opened, counted in the background, plus those that are new since.
 #[derive(Debug)]
@@ -18,15 +24,17 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Starts counting. Without a background thread, or where the view cannot be read, the count stays at what is new.
+    /// Starts counting, as soon as a view can be read. Without a background thread the count stays at what is new.
     pub(super) fn start(database: &Database) -> (Census, Option<TaskHandle>) {
         let at_open = Arc::new(AtomicU64::new(0));
         let (_, opened_at) = database.created_since_open();
         let counting = (opened_at > Lsn::ZERO).then(|| {
-            let reader = database.reader(None).ok()?;
-            let range = KeyRange::prefix(keys::family_prefix(keys::Family::ById));
-            let rows = reader.snapshot().scan(&KeyRange { prefix_bytes: 0, ..range }, Direction::Forward);
-            let job = Count { rows, opened_at, at_open: Arc::clone(&at_open) };
+            let job = Count {
+                database: database.downgrade(),
+                rows: None,
+                opened_at,
+                at_open: Arc::clone(&at_open),
+            };
             database.env().tasks.spawn("stemedb-census", Box::new(job)).ok()
         });
         (Census { at_open }, counting.flatten())
@@ -39,25 +47,47 @@ impl Census {
 }
 
 struct Count {
-    rows: <Snapshot as KvSnapshot>::Iter,
+    database: WeakDatabase,
+    rows: Option<<Snapshot as KvSnapshot>::Iter>,
     opened_at: Lsn,
     at_open: Arc<AtomicU64>,
 }
 
+/// Between two looks at whether a view can be read.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+impl Count {
+    /// All claims of a view that can be read; `None` when the database is closed.
+    fn begin(database: &WeakDatabase) -> Result<Option<<Snapshot as KvSnapshot>::Iter>, Error> {
+        let Some(database) = database.upgrade() else { return Ok(None) };
+        let reader = database.reader(None)?;
+        let range = KeyRange::prefix(keys::family_prefix(keys::Family::ById));
+        Ok(Some(reader.snapshot().scan(&KeyRange { prefix_bytes: 0, ..range }, Direction::Forward)))
+    }
+}
+
 impl Job for Count {
     fn step(&mut self, budget: Budget) -> Step {
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            none => match Count::begin(&self.database) {
+                Ok(Some(rows)) => none.insert(rows),
+                Ok(None) => return Step::Done,
+                Err(_) => return Step::After(LOOK_EVERY),
+            },
+        };
         let (mut bytes, mut claims) = (0, 0);
         let next = loop {
             if bytes >= budget.bytes {
                 break Step::Again;
             }
-            match self.rows.advance() {
+            match rows.advance() {
                 Ok(true) => {}
                 // What cannot be read is not counted; reads and `verify` say what is damaged.
                 Ok(false) | Err(_) => break Step::Done,
             }
-            bytes += (self.rows.key().len() + self.rows.value().len()) as u64;
-            if keys::parse_by_id_value(self.rows.value()).is_ok_and(|(at, ..)| at.lsn <= self.opened_at) {
+            bytes += (rows.key().len() + rows.value().len()) as u64;
+            if keys::parse_by_id_value(rows.value()).is_ok_and(|(at, ..)| at.lsn <= self.opened_at) {
                 claims += 1;
             }
         };

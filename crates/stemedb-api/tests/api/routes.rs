@@ -3,7 +3,7 @@
 use serde_json::json;
 use stemedb_api::core::{AgentKey, Assertion, ClaimId, Nano, Object, Supersession, SupersessionKind, Vote};
 
-use crate::support::Server;
+use crate::support::{Server, tiny};
 
 const BOILING: &str =
     r#"{"subject":"cas:50-00-0","predicate":"boiling_point_K","object":254.050,"source":"WEBBOOK"}"#;
@@ -224,6 +224,65 @@ fn health_says_how_far_the_database_has_come() {
     let ready = server.get("/readyz").json();
     assert_eq!(ready["status"], "ready");
     assert_eq!(ready["checks"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn health_names_every_view_with_its_state_and_lsn() {
+    let server = Server::start();
+    server.post("/v1/assert", BOILING);
+    let health = server.get("/v1/health").json();
+    assert_eq!((&health["fallback_mode"], &health["readable"]), (&json!("on_demand"), &json!(true)));
+    let views = health["views"].as_array().unwrap();
+    assert_eq!(views.len(), 1, "{health}");
+    assert_eq!(
+        (&views[0]["name"], &views[0]["state"], &views[0]["published_lsn"]),
+        (&json!("primary"), &json!("healthy"), &json!(1))
+    );
+    assert!(views[0].get("progress").is_none() && views[0].get("cause").is_none());
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = tiny();
+    options.engine.fallback = stemedb_api::hybrid::FallbackMode::Standby;
+    let database = stemedb_api::Database::create(dir.path().join("db"), options).unwrap();
+    let server = Server::over(database, dir, stemedb_api::RouterOptions::default());
+    server.post("/v1/assert", BOILING);
+    let followed = (0..2000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let health = server.get("/v1/health").json();
+        let views = health["views"].as_array().unwrap();
+        views.get(1).is_some_and(|view| {
+            (&view["name"], &view["state"], &view["published_lsn"])
+                == (&json!("fallback"), &json!("healthy"), &json!(1))
+        })
+    });
+    assert!(followed, "{}", server.get("/v1/health").text());
+}
+
+#[test]
+fn storage_events_are_told_after_a_number() {
+    use stemedb_api::hybrid::EventKind;
+    let server = Server::start();
+    let events = server.database.events();
+    let before = events.newest();
+    events.push(EventKind::Damage, Some("/data/kv/000007.sst".into()), "Corruption: block checksum mismatch");
+    events.push(EventKind::Repaired, None, "it is whole again");
+    let target = format!("/v1/admin/storage/events?after={before}");
+    let reply = server.get(&target);
+    assert_eq!(reply.status, 200);
+    let body = reply.json();
+    assert_eq!(body["newest"], json!(before + 2));
+    let told = body["events"].as_array().unwrap();
+    assert_eq!(told.len(), 2);
+    assert_eq!(
+        (&told[0]["number"], &told[0]["kind"], &told[0]["file"]),
+        (&json!(before + 1), &json!("damage"), &json!("/data/kv/000007.sst"))
+    );
+    assert!(told[0]["at"].as_str().unwrap().ends_with('Z') && told[1].get("file").is_none());
+    let later = server.get(&format!("/v1/admin/storage/events?after={}", before + 2)).json();
+    assert_eq!(later["events"], json!([]));
+    let bad = server.get("/v1/admin/storage/events?after=x");
+    assert_eq!(bad.problem().0, 400);
+    assert_eq!(server.get("/v1/admin/storage/events?before=1").problem().0, 400);
 }
 
 #[test]

@@ -6,9 +6,10 @@
 //! IDENTITY  last: without it the folder is no database
 //! ```
 //!
-//! Opened, it replays F + 1..L and is the database as it was at L.
+//! Opened, it replays F + 1..L and is the database as it was at L. Sidecars, the fallback view and what lies in quarantine are not in
+//! it: the first two are derived, and made again by whoever opens it; the third is evidence of what happened here.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use stemedb_env::{
     Fs, Lsn, Micros,
@@ -18,7 +19,11 @@ use stemedb_index::Admit;
 use stemedb_lsm::{KvSnapshot, KvStore, LsmSnapshot, LsmStore};
 use stemedb_wal::{Journal, JournalReader, SegmentedJournal};
 
-use crate::{Error, EventKind, HybridStore, Identity, Layout, Result, StateRoot, store::state_root};
+use crate::{
+    Error, EventKind, HybridStore, Identity, Layout, Result, StateRoot,
+    store::state_root,
+    view::{View, ViewStore},
+};
 
 /// What a checkpoint holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +67,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// So many looks in vain, one a millisecond: no view takes the entry any more.
 const MOST_PAUSES: u32 = 60_000;
 
-impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
+impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
     /// Makes a second database of the same identity in `dir`, which must be empty or absent, of everything durable now.
     /// Reads and writes go on meanwhile.
     ///
@@ -70,15 +75,39 @@ impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
     /// is whatever becomes of this database, keeps the room of its files, and can be opened at once. If this is cut short the
     /// folder is no database; it must be emptied before another try.
     ///
-    /// Errors: [`Error::AlreadyExists`]; those of the flush; damage of the journal's tail.
+    /// Tables that are known to be damaged are repaired first. One that cannot be is in the copy as it is, unless its file is
+    /// gone.
+    ///
+    /// Errors: [`Error::AlreadyExists`]; [`Error::NoView`] while the primary view is being derived again; those of the flush;
+    /// damage of the journal's tail.
     pub fn checkpoint(&self, dir: &Path) -> Result<Checkpoint> {
+        let primary = self.linkable_primary()?;
+        self.checkpoint_of(&primary, dir)
+    }
+
+    /// The primary view, if its files are where they should be and nobody derives it again. A view whose folder is gone may go on
+    /// answering, but there is nothing to link.
+    fn linkable_primary(&self) -> Result<Arc<View<LsmStore>>> {
+        let primary = self.settled_primary()?;
+        match self.views.primary_is_in_trouble() {
+            false => Ok(primary),
+            true => Err(Error::NoView { cause: self.views.primary_health().to_string() }),
+        }
+    }
+
+    fn checkpoint_of(&self, primary: &View<LsmStore>, dir: &Path) -> Result<Checkpoint> {
         let fs = self.fs();
         let to = Layout::of(dir);
         create_dir_durably(&**fs, dir)?;
         if let Some(found) = fs.list(dir)?.into_iter().next() {
             return Err(Error::AlreadyExists { dir: dir.to_path_buf(), found: found.name });
         }
-        let flushed = self.views.primary.store.checkpoint(&to.kv())?;
+        if !primary.store.damaged_parts().is_empty()
+            && let Err(error) = self.repair_damaged()
+        {
+            tracing::warn!(%error, "a checkpoint is made although a table could not be repaired");
+        }
+        let flushed = primary.store.checkpoint(&to.kv())?;
         let journal = self.journal.checkpoint(&to.wal())?;
         fs.sync_dir(dir)?;
         self.identity().write(&**fs, &to)?;
@@ -101,9 +130,11 @@ impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
     /// merged past it by then, the checkpoint is made again.
     pub fn checkpoint_with_view(&self, dir: &Path) -> Result<(Checkpoint, CheckpointView)> {
         for _ in 0..ATTEMPTS {
-            let done = self.checkpoint(dir)?;
-            self.await_published(done.lsn)?;
-            match self.views.primary.store.snapshot_at(done.lsn) {
+            // One view for both, whatever takes its place meanwhile.
+            let primary = self.linkable_primary()?;
+            let done = self.checkpoint_of(&primary, dir)?;
+            self.await_published(&primary, done.lsn)?;
+            match primary.store.snapshot_at(done.lsn) {
                 Ok(snapshot) => return Ok((done, CheckpointView { snapshot })),
                 Err(stemedb_lsm::Error::SnapshotTooOld { .. }) => remove_tree(&**self.fs(), dir)?,
                 Err(error) => return Err(error.into()),
@@ -114,17 +145,17 @@ impl<F: KvStore, D: Admit> HybridStore<LsmStore, F, D> {
     }
 
     /// What is durable will be in the view in a moment.
-    fn await_published(&self, lsn: Lsn) -> Result<()> {
+    fn await_published(&self, primary: &View<LsmStore>, lsn: Lsn) -> Result<()> {
         for _ in 0..MOST_PAUSES {
-            if self.views.primary.store.published_lsn() >= lsn {
+            if primary.store.published_lsn() >= lsn {
                 return Ok(());
             }
-            if !self.views.primary.health().is_readable() {
+            if !primary.is_writable() {
                 break;
             }
             self.events.clock().sleep(PAUSE);
         }
-        Err(Error::NotReadable { lsn, cause: self.views.primary.health().to_string() })
+        Err(Error::NotReadable { lsn, cause: primary.health().to_string() })
     }
 
     fn recorded_at(&self, lsn: Lsn, first: Lsn) -> Result<Option<Micros>> {

@@ -21,12 +21,11 @@ pub(crate) use halt::{EndHalt, Halt};
 use parking_lot::Mutex;
 use stemedb_env::{Clock, Lsn, Micros};
 use stemedb_index::Admit;
-use stemedb_lsm::KvStore;
 use stemedb_wal::{CommitStages, Journal};
 pub use ticket::CommitTicket;
 pub(crate) use ticket::refusal;
 
-use crate::{Error, Result};
+use crate::{Error, Result, view::ViewStore};
 
 /// The two stages over a journal and its views.
 pub(crate) struct Stages<J, P, F, D: Admit> {
@@ -55,7 +54,7 @@ pub(crate) struct Written<R> {
     entries: Vec<(Lsn, Vec<u8>, usize)>,
 }
 
-impl<J: Journal, P: KvStore, F: KvStore, D: Admit> Stages<J, P, F, D> {
+impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Stages<J, P, F, D> {
     pub fn new(
         halt: Arc<Halt<J, P, F, D>>,
         clock: Arc<dyn Clock>,
@@ -153,7 +152,18 @@ pub(crate) fn classify(error: stemedb_wal::Error) -> Error {
     }
 }
 
-impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P, F, D> {
+/// What the writer of a durable entry is told that no view took. The first error of a group says why.
+fn as_not_readable(lsn: Lsn, error: Error, first: &mut Option<Error>) -> Error {
+    let cause = match &error {
+        Error::NotReadable { cause, .. } => cause.clone(),
+        other => other.to_string(),
+    };
+    let told = Error::NotReadable { lsn, cause };
+    first.get_or_insert(error);
+    told
+}
+
+impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> CommitStages for Stages<J, P, F, D> {
     type Request = D::Request;
     type Reply = Result<D::Reply>;
     type Written = Written<D::Reply>;
@@ -173,7 +183,7 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P,
         match self.halt.journal.append_group(&entries) {
             Ok(first) => {
                 // Compaction gives way to commits that it slows down.
-                if let Some(pressure) = self.halt.views.primary.store.pressure() {
+                if let Some(pressure) = self.halt.views.primary().store.pressure() {
                     pressure.report_sync(self.clock.monotonic().saturating_sub(started));
                 }
                 // The admission gave these LSNs to the claims; the journal must agree, or positions would be wrong.
@@ -192,13 +202,25 @@ impl<J: Journal, P: KvStore, F: KvStore, D: Admit> CommitStages for Stages<J, P,
     fn publish(&self, written: Written<D::Reply>) -> Vec<Result<D::Reply>> {
         let Written { mut replies, entries } = written;
         let Some(last) = entries.last().map(|(lsn, ..)| *lsn) else { return replies };
-        for (lsn, entry, index) in entries {
-            if let (Err(error), Some(reply)) = (self.halt.apply(lsn, &entry), replies.get_mut(index)) {
-                self.halt.for_good(error.to_string());
-                *reply = Err(error);
+        let mut hidden = None;
+        {
+            let turn = self.halt.views.turn();
+            for (lsn, entry, index) in entries {
+                let Err(error) = self.halt.apply(&turn, lsn, &entry) else { continue };
+                let error = as_not_readable(lsn, error, &mut hidden);
+                if let Some(reply) = replies.get_mut(index) {
+                    *reply = Err(error);
+                }
             }
         }
-        self.halt.derive.retire(&mut self.halt.in_flight.lock(), last);
+        match hidden {
+            None => self.halt.derive.retire(&mut self.halt.in_flight.lock(), last),
+            // They stay in flight, so that nobody is told "there already" of what no view shows.
+            Some(cause) => {
+                self.halt.until_shown(&cause, last);
+                (self.wakes.after_halt)();
+            }
+        }
         (self.wakes.after_publish)();
         replies
     }

@@ -8,27 +8,26 @@ use std::{
 };
 
 use stemedb_index::Admit;
-use stemedb_lsm::KvStore;
 use stemedb_wal::{SegmentedJournal, SubmitError, Ticket};
 
 use super::Stages;
-use crate::{Error, Result};
+use crate::{Error, Result, view::ViewStore};
 
 /// What a writer holds between [`crate::HybridStore::submit`] and the reply.
 ///
 /// Wait for it with a thread ([`CommitTicket::wait`]), or poll it: it is a [`Future`] that needs no particular runtime. The
 /// request is on its way in any case, also when the ticket is dropped.
-pub struct CommitTicket<P: KvStore, F: KvStore, D: Admit> {
+pub struct CommitTicket<P: ViewStore, F: ViewStore, D: Admit> {
     ticket: Ticket<Stages<SegmentedJournal, P, F, D>>,
 }
 
-impl<P: KvStore, F: KvStore, D: Admit> fmt::Debug for CommitTicket<P, F, D> {
+impl<P: ViewStore, F: ViewStore, D: Admit> fmt::Debug for CommitTicket<P, F, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CommitTicket").finish_non_exhaustive()
     }
 }
 
-impl<P: KvStore, F: KvStore, D: Admit> CommitTicket<P, F, D> {
+impl<P: ViewStore, F: ViewStore, D: Admit> CommitTicket<P, F, D> {
     pub(crate) fn new(ticket: Ticket<Stages<SegmentedJournal, P, F, D>>) -> CommitTicket<P, F, D> {
         CommitTicket { ticket }
     }
@@ -39,7 +38,7 @@ impl<P: KvStore, F: KvStore, D: Admit> CommitTicket<P, F, D> {
     }
 }
 
-impl<P: KvStore, F: KvStore, D: Admit> Future for CommitTicket<P, F, D> {
+impl<P: ViewStore, F: ViewStore, D: Admit> Future for CommitTicket<P, F, D> {
     type Output = Result<D::Reply>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

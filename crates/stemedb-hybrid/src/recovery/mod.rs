@@ -4,17 +4,29 @@
 //! lock ─▶ identity ─▶ primary view (its manifest says how far it has flushed: F)
 //!                        └─▶ journal (recovers 1..M; F is a lower bound for M) ─▶ replay F+1..M into the views ─▶ serve
 //! ```
+//!
+//! A primary view that is missing, or damaged beyond opening, is begun anew. What would take long to replay is replayed in the
+//! background: see `docs/design/views.md`.
+
+mod primary;
 
 use std::{path::Path, sync::Arc};
 
 use stemedb_env::{Env, Error as EnvError, FileLock, Fs, Lsn, Micros};
 use stemedb_index::{Admit, Derive};
-use stemedb_lsm::{KvStore, LsmOptions, LsmStore, MemStore, WriteBatch};
-use stemedb_wal::{Journal, JournalIdentity, JournalReader, RecoveryReport, SegmentedJournal};
+use stemedb_lsm::LsmOptions;
+use stemedb_wal::{Journal, JournalIdentity, RecoveryReport, SegmentedJournal};
 
+use self::primary::{Found, begin_anew, find, replay};
 use crate::{
-    Error, Events, HybridOptions, HybridStore, Identity, Layout, LsmEngine, Result, ViewHealth,
-    checkpoint::clear_staging, commit::classify, store::Parts, view::View,
+    Error, Events, HybridOptions, HybridStore, Identity, Layout, LsmEngine, RebuildProgress, Result,
+    ViewHealth,
+    checkpoint::clear_staging,
+    commit::classify,
+    repair::health_of,
+    sidecar::{SidecarParts, Sidecars, is_sidecar_name},
+    store::Parts,
+    view::{View, ViewStore},
 };
 
 /// What opening found and did.
@@ -24,8 +36,10 @@ pub struct OpenReport {
     pub journal: RecoveryReport,
     /// Entries replayed into the primary view.
     pub replayed: u64,
-    /// True when the primary view was missing and has been derived again from the first entry on.
+    /// True when the primary view was missing or beyond opening, and is derived again from the first entry on.
     pub rebuilt: bool,
+    /// True when there was too much to replay: the rest is replayed in the background, and reads are refused until then.
+    pub catching_up: bool,
     /// Numbers of tables in the primary view that are damaged: reads that touch them say so.
     pub damaged_tables: Vec<u64>,
 }
@@ -54,7 +68,12 @@ pub(crate) fn journal_identity(identity: &Identity) -> JournalIdentity {
     JournalIdentity { database: identity.database, timeline: identity.timeline }
 }
 
-impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
+/// The options with what the derivation decides.
+fn engine_options<D: Derive>(options: &HybridOptions) -> HybridOptions {
+    HybridOptions { lsm: lsm_options::<D>(&options.lsm), ..options.clone() }
+}
+
+impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
     /// Creates a database in a folder that is absent or empty.
     ///
     /// The identity is written last: a folder without one is not a database, so a crash in the middle leaves nothing
@@ -75,29 +94,50 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             journal_identity(&identity),
             options.journal.clone(),
         )?;
-        let tree =
-            LsmStore::create(env.clone(), &layout.kv(), identity.database, lsm_options::<D>(&options.lsm))?;
+        let options = engine_options::<D>(options);
+        let primary = P::create(env, &layout.kv(), identity.database, &options)?;
         fs.sync_dir(dir)?;
         identity.write(fs, &layout)?;
+        let (journal, derive) = (Arc::new(journal), Arc::new(derive));
+        let events = Events::new(Arc::clone(&env.clock));
+        let sidecars = Sidecars::attach(
+            &SidecarParts {
+                env,
+                layout: &layout,
+                identity: &identity,
+                journal: &journal,
+                retention: options.journal.retention,
+                derive: &derive,
+                events: &events,
+                is_new_tree: true,
+            },
+            &primary,
+        )?;
         HybridStore::assemble(Parts {
             env: env.clone(),
             layout,
             identity,
             lock,
-            journal: Arc::new(journal),
-            primary: View::new(tree, ViewHealth::Healthy),
-            fallback: None,
-            derive: Arc::new(derive),
+            journal,
+            primary: View::ready(primary, ViewHealth::Healthy),
+            derive,
             recorded: Micros(i64::MIN),
-            commit: options.commit.clone(),
-            events: Events::new(Arc::clone(&env.clock)),
+            options,
+            events,
+            sidecars,
         })
     }
 
     /// Opens the database in a folder. Fails with [`Error::NotADatabase`] where none was created.
     ///
-    /// Cost: independent of the database's size; replay is bounded by what the memtables may hold.
-    pub fn open(env: &Env, dir: &Path, derive: D, options: &HybridOptions) -> Result<OpenedStore<D>> {
+    /// Cost: independent of the database's size; replay is bounded by what the memtables may hold, and by
+    /// [`HybridOptions::replay_at_open_bytes`] where the view is missing or old.
+    pub fn open(
+        env: &Env,
+        dir: &Path,
+        derive: D,
+        options: &HybridOptions,
+    ) -> Result<(HybridStore<P, F, D>, OpenReport)> {
         let fs = env.fs.as_ref();
         let layout = Layout::of(dir);
         if !Identity::exists(fs, &layout)? {
@@ -107,8 +147,13 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
         let identity = Identity::read(fs, &layout)?;
         mention_moved_aside(fs, &layout)?;
         clear_staging(fs, &layout)?;
-        let (tree, rebuilt) = open_tree::<D>(env, &layout, &identity, options)?;
-        let flushed = tree.flushed_lsn();
+        let events = Events::new(Arc::clone(&env.clock));
+        let options = engine_options::<D>(options);
+        let found = find::<P>(env, &layout, identity.database, &options, &events)?;
+        let flushed = match &found {
+            Found::Whole(store) => store.flushed_lsn(),
+            Found::Missing | Found::Damaged(_) => Lsn::ZERO,
+        };
         let (journal, recovery) = SegmentedJournal::open(
             env,
             &layout.wal(),
@@ -117,98 +162,71 @@ impl<D: Admit> HybridStore<LsmStore, MemStore, D> {
             options.journal.clone(),
         )
         .map_err(classify)?;
-        let damaged_tables: Vec<u64> = tree.damaged().iter().map(|(file, _)| *file).collect();
-        let health = match damaged_tables.as_slice() {
-            [] => ViewHealth::Healthy,
-            files => ViewHealth::Degraded { cause: format!("damaged tables: {files:?}") },
+        let rebuilt = !matches!(found, Found::Whole(_));
+        let primary = match found {
+            Found::Whole(store) => store,
+            lost => begin_anew(env, &layout, identity.database, &options, &journal, lost, &events)?,
         };
-        let derive = Arc::new(derive);
-        let (replayed, recorded) = replay(&journal, &tree, derive.as_ref())?;
-        if rebuilt {
-            tracing::info!(entries = replayed, "rebuild complete");
-        }
+        let damaged_tables: Vec<u64> = primary.damaged_parts().iter().map(|(file, _)| *file).collect();
+        let (journal, derive) = (Arc::new(journal), Arc::new(derive));
         let mark = Layout::rebuilt_mark(&layout.kv());
-        if fs.metadata(&mark)?.is_some() {
+        let was_rebuilt = fs.metadata(&mark)?.is_some();
+        // Before the replay, which may flush.
+        let sidecars = Sidecars::attach(
+            &SidecarParts {
+                env,
+                layout: &layout,
+                identity: &identity,
+                journal: &journal,
+                retention: options.journal.retention,
+                derive: &derive,
+                events: &events,
+                is_new_tree: rebuilt || was_rebuilt,
+            },
+            &primary,
+        )?;
+        let replayed = replay(&journal, &primary, &*derive, options.replay_at_open_bytes)?;
+        if rebuilt && !replayed.is_cut_short {
+            tracing::info!(entries = replayed.entries, "rebuild complete");
+        }
+        if was_rebuilt {
             tracing::info!("rebuild complete (offline, before this start)");
             fs.remove(&mark)?;
         }
-        let report = OpenReport { journal: recovery, replayed, rebuilt, damaged_tables };
+        let catching_up = replayed.is_cut_short;
+        let primary = match catching_up {
+            false => {
+                let health = health_of(&primary);
+                View::ready(primary, health)
+            }
+            true => {
+                let progress = RebuildProgress { done: primary.published_lsn(), end: journal.durable_lsn() };
+                tracing::warn!(%progress.done, %progress.end, "the view is far behind; it catches up in the background");
+                View::behind(primary, progress)
+            }
+        };
+        let report = OpenReport {
+            journal: recovery,
+            replayed: replayed.entries,
+            rebuilt,
+            catching_up,
+            damaged_tables,
+        };
         let store = HybridStore::assemble(Parts {
             env: env.clone(),
             layout,
             identity,
             lock,
-            journal: Arc::new(journal),
-            primary: View::new(tree, health),
-            fallback: None,
+            journal,
+            primary,
             derive,
-            recorded,
-            commit: options.commit.clone(),
-            events: Events::new(Arc::clone(&env.clock)),
+            recorded: replayed.recorded,
+            options,
+            events,
+            sidecars,
         })?;
         Ok((store, report))
     }
-}
-
-/// The tree; a new one where it is missing. True if it is new.
-fn open_tree<D: Derive>(
-    env: &Env,
-    layout: &Layout,
-    identity: &Identity,
-    options: &HybridOptions,
-) -> Result<(LsmStore, bool)> {
-    let kv = layout.kv();
-    let lsm = lsm_options::<D>(&options.lsm);
-    let is_missing = match env.fs.metadata(&kv)? {
-        None => true,
-        Some(_) => env.fs.list(&kv)?.is_empty(),
-    };
-    if !is_missing {
-        return Ok((LsmStore::open(env.clone(), &kv, identity.database, lsm)?, false));
-    }
-    tracing::warn!(kv = %kv.display(), "the view is missing; it is derived again from the journal");
-    Ok((LsmStore::create(env.clone(), &kv, identity.database, lsm)?, true))
-}
-
-/// Applies to a view what the journal has and the view has not. Returns the number of entries and the recorded time
-/// of the journal's last one.
-fn replay<D: Derive>(journal: &SegmentedJournal, view: &LsmStore, derive: &D) -> Result<(u64, Micros)> {
-    let (reached, end) = (view.published_lsn(), journal.durable_lsn());
-    if reached > end {
-        return Err(Error::ViewAhead { view: reached, journal: end });
-    }
-    let mut recorded = Micros(i64::MIN);
-    if end == Lsn::ZERO {
-        return Ok((0, recorded));
-    }
-    let first = journal.first_lsn();
-    if reached.next() < first && reached < end {
-        return Err(Error::JournalGap { first, needed: reached.next() });
-    }
-    if reached == end {
-        // The last entry is read even when nothing is to be replayed: its time is a floor for the next one.
-        if let Some(entry) = journal.last_entry()?
-            && let Some(at) = derive.recorded_at(entry.lsn, &entry.bytes)?
-        {
-            recorded = at;
-        }
-        return Ok((0, recorded));
-    }
-    let mut reader = journal.read_from(reached.next())?;
-    let mut rows = WriteBatch::new();
-    let mut replay = view.begin_replay();
-    let mut replayed = 0;
-    while let Some(entry) = reader.next_entry()? {
-        if let Some(at) = derive.recorded_at(entry.lsn, &entry.bytes)? {
-            recorded = recorded.max(at);
-        }
-        rows.clear();
-        derive.derive(entry.lsn, &entry.bytes, &mut rows)?;
-        replay.apply(&rows, entry.lsn)?;
-        replayed += 1;
-    }
-    replay.finish()?;
-    Ok((replayed, recorded))
 }
 
 fn create_dir_durably(fs: &dyn Fs, dir: &Path) -> Result<()> {
@@ -221,8 +239,8 @@ fn create_dir_durably(fs: &dyn Fs, dir: &Path) -> Result<()> {
 
 /// A create that was cut short leaves files but no identity. Anything else in the folder is somebody's, and refused.
 fn clear_leftovers(fs: &dyn Fs, layout: &Layout) -> Result<()> {
-    const OURS: [&str; 7] =
-        ["LOCK", "IDENTITY.a.tmp", "IDENTITY.b.tmp", "wal", "kv", "quarantine", "lost+found"];
+    const OURS: [&str; 8] =
+        ["LOCK", "IDENTITY.a.tmp", "IDENTITY.b.tmp", "wal", "kv", "sidecar", "quarantine", "lost+found"];
     for entry in fs.list(layout.dir())? {
         if !OURS.contains(&entry.name.as_str()) {
             return Err(Error::AlreadyExists { dir: layout.dir().to_path_buf(), found: entry.name });
@@ -242,6 +260,22 @@ fn clear_leftovers(fs: &dyn Fs, layout: &Layout) -> Result<()> {
         for file in fs.list(&dir)? {
             fs.remove(&dir.join(file.name))?;
         }
+    }
+    clear_sidecars(fs, layout)
+}
+
+/// Sidecars without the journal that they speak of are of no use to anybody.
+fn clear_sidecars(fs: &dyn Fs, layout: &Layout) -> Result<()> {
+    let dir = layout.sidecars();
+    if fs.metadata(&dir)?.is_none() {
+        return Ok(());
+    }
+    for file in fs.list(&dir)? {
+        if !is_sidecar_name(&file.name) {
+            let found = format!("sidecar/{}", file.name);
+            return Err(Error::AlreadyExists { dir: layout.dir().to_path_buf(), found });
+        }
+        fs.remove(&dir.join(file.name))?;
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! A damaged or missing table, from the journal range that it covers.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use stemedb_env::Lsn;
 use stemedb_index::{Admit, Derive};
-use stemedb_lsm::{DerivedWrite, KvStore, TableInfo, TableRepair, WriteBatch};
+use stemedb_lsm::{DerivedWrite, TableInfo, WriteBatch};
 use stemedb_wal::{Journal, JournalReader};
 
-use crate::{Error, HybridStore, Result, ViewHealth};
+use super::primary::health_of;
+use crate::{Error, EventKind, HybridStore, Result, view::ViewStore};
 
 /// The writes that meet one table's key range, derived from its LSN range.
 struct DerivedWrites<'a, R, D> {
@@ -59,10 +60,51 @@ impl<R: JournalReader, D: Derive> Iterator for DerivedWrites<'_, R, D> {
     }
 }
 
-impl<P: TableRepair, F: KvStore, D: Admit> HybridStore<P, F, D> {
+/// Derives one part of a store again, from the journal range that it covers: see [`HybridStore::repair_table`].
+pub(crate) fn repair_part<J: Journal, P: ViewStore, D: Derive>(
+    journal: &J,
+    derive: &D,
+    store: &P,
+    file: u64,
+) -> Result<()> {
+    let tables = store.parts();
+    let table = tables.iter().find(|table| table.file == file).ok_or(Error::NoTable { file })?;
+    let (first, from) = (journal.first_lsn(), table.min_lsn.max(Lsn(1)));
+    if from < first {
+        return Err(Error::JournalGap { first, needed: from });
+    }
+    let repair = |upto: Lsn| {
+        let mut failure = None;
+        let mut writes = DerivedWrites {
+            reader: journal.read_from(from)?,
+            derive,
+            table,
+            upto,
+            batch: WriteBatch::new(),
+            ready: VecDeque::new(),
+            failure: &mut failure,
+            done: false,
+        };
+        let repaired = store.repair_part(file, &mut writes);
+        match failure {
+            Some(error) => Err(error),
+            None => repaired.map_err(Error::from),
+        }
+    };
+    match repair(table.max_lsn) {
+        Err(Error::Store(stemedb_lsm::Error::RepairMismatch { .. })) if table.horizon > table.max_lsn => {
+            repair(table.horizon)?;
+        }
+        repaired => repaired?,
+    }
+    tracing::info!(file, from = %table.min_lsn, to = %table.max_lsn, rows = table.rows, "SST file repaired from the journal");
+    Ok(())
+}
+
+impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
     /// Every live table of the primary view.
     pub fn tables(&self) -> Vec<TableInfo> {
-        self.views.primary.store.tables()
+        self.views.primary().store.parts()
     }
 
     /// Derives one table again and puts it in the place of the old file, which goes to `quarantine/`.
@@ -71,52 +113,27 @@ impl<P: TableRepair, F: KvStore, D: Admit> HybridStore<P, F, D> {
     /// refused. Reads and writes go on meanwhile. Cost: reads the journal over the table's LSN range; where that proves nothing,
     /// once more up to the table's horizon: removals that were merged away may lie behind its rows.
     pub fn repair_table(&self, file: u64) -> Result<()> {
-        let store = &self.views.primary.store;
-        let tables = store.tables();
-        let table = tables.iter().find(|table| table.file == file).ok_or(Error::NoTable { file })?;
-        let (first, from) = (self.journal.first_lsn(), table.min_lsn.max(Lsn(1)));
-        if from < first {
-            return Err(Error::JournalGap { first, needed: from });
-        }
-        let repair = |upto: Lsn| {
-            let mut failure = None;
-            let mut writes = DerivedWrites {
-                reader: self.journal.read_from(from)?,
-                derive: self.derive.as_ref(),
-                table,
-                upto,
-                batch: WriteBatch::new(),
-                ready: VecDeque::new(),
-                failure: &mut failure,
-                done: false,
-            };
-            let repaired = store.repair_table(file, &mut writes);
-            match failure {
-                Some(error) => Err(error),
-                None => repaired.map_err(Error::from),
-            }
-        };
-        match repair(table.max_lsn) {
-            Err(Error::Store(stemedb_lsm::Error::RepairMismatch { .. })) if table.horizon > table.max_lsn => {
-                repair(table.horizon)?;
-            }
-            repaired => repaired?,
-        }
-        tracing::info!(file, from = %table.min_lsn, to = %table.max_lsn, rows = table.rows, "SST file repaired from the journal");
+        let primary = Arc::clone(&self.views.primary());
+        repair_part(&*self.journal, &*self.derive, &primary.store, file)?;
+        let text =
+            format!("table {file:06}.sst was derived again from the journal, and proven by its digest");
+        self.events.push(EventKind::Repaired, Some(self.layout().kv().join(format!("{file:06}.sst"))), text);
         Ok(())
     }
-}
 
-impl<F: KvStore, D: Admit> HybridStore<stemedb_lsm::LsmStore, F, D> {
-    /// Repairs every table of the primary view that is known to be damaged; returns their numbers.
+    /// Repairs every table of the primary view that is known to be damaged; returns their numbers. A job does the same by
+    /// itself.
     pub fn repair_damaged(&self) -> Result<Vec<u64>> {
-        let files: Vec<u64> = self.views.primary.store.damaged().iter().map(|(file, _)| *file).collect();
+        let primary = Arc::clone(&self.views.primary());
+        let files: Vec<u64> = primary.store.damaged_parts().iter().map(|(file, _)| *file).collect();
         for file in &files {
-            self.repair_table(*file)?;
+            match self.repair_table(*file) {
+                // The job was faster, or it has been merged away.
+                Err(Error::NoTable { .. }) => {}
+                repaired => repaired?,
+            }
         }
-        if matches!(self.views.primary.health(), ViewHealth::Degraded { .. }) {
-            self.views.primary.set_health(ViewHealth::Healthy);
-        }
+        self.views.note_primary(health_of(&primary.store));
         Ok(files)
     }
 }

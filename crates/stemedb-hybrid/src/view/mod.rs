@@ -1,135 +1,389 @@
-//! Derived views: where rows live, how far each view has come, and which one answers.
+//! Derived views: where rows live, how far each view has come, and which one answers. See `docs/design/views.md`.
 
+mod circuit;
+mod fallback;
+mod fill;
+mod kind;
 mod snapshot;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
 
-use parking_lot::RwLock;
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+pub(crate) use circuit::{Backoff, FailureClass};
+pub(crate) use fallback::FallbackKeeper;
+pub(crate) use fill::{Filled, Filler, catch_up};
+pub use kind::{NextBatch, TransactionFill, TreeFill, ViewStore};
+use parking_lot::{Mutex, MutexGuard};
 pub use snapshot::{ViewIter, ViewSnapshot};
-use stemedb_env::Lsn;
-use stemedb_lsm::{KvStore, Value, WriteBatch};
+use stemedb_env::{
+    Lsn,
+    planted::{Bug, planted},
+};
+use stemedb_lsm::{Value, WriteBatch};
 
-use crate::{Error, Result, ViewHealth};
+use crate::{Error, EventKind, Events, RebuildProgress, Result, ViewHealth};
 
 /// One derived view and its health.
 #[derive(Debug)]
 pub(crate) struct View<S> {
     pub store: S,
-    health: RwLock<ViewHealth>,
-    /// Whether `health` says so: every read asks.
-    readable: AtomicBool,
+    health: Mutex<ViewHealth>,
+    failure: Mutex<Option<FailureClass>>,
+    /// It shows everything that is published: every read asks.
+    covers: AtomicBool,
+    /// The publish stage gives it entries.
+    writable: AtomicBool,
 }
 
-impl<S: KvStore> View<S> {
-    pub fn new(store: S, health: ViewHealth) -> View<S> {
-        let readable = AtomicBool::new(health.is_readable());
-        View { store, health: RwLock::new(health), readable }
+/// How often an entry is offered to a view before the view has failed.
+const OFFERS: u32 = 3;
+
+impl<S: ViewStore> View<S> {
+    /// A view that is up to date.
+    pub fn ready(store: S, health: ViewHealth) -> View<S> {
+        View::new(store, health, true)
+    }
+
+    /// A view that has yet to catch up.
+    pub fn behind(store: S, progress: RebuildProgress) -> View<S> {
+        View::new(store, ViewHealth::Rebuilding { progress }, false)
+    }
+
+    fn new(store: S, health: ViewHealth, ready: bool) -> View<S> {
+        View {
+            store,
+            health: Mutex::new(health),
+            failure: Mutex::default(),
+            covers: AtomicBool::new(ready),
+            writable: AtomicBool::new(ready),
+        }
     }
 
     pub fn health(&self) -> ViewHealth {
-        self.health.read().clone()
+        self.health.lock().clone()
     }
 
-    pub fn set_health(&self, health: ViewHealth) {
-        let mut present = self.health.write();
-        self.readable.store(health.is_readable(), Ordering::Release);
-        *present = health;
+    /// What it has failed with last.
+    pub fn failure(&self) -> Option<FailureClass> {
+        *self.failure.lock()
     }
 
-    fn is_readable(&self) -> bool {
-        self.readable.load(Ordering::Acquire)
+    pub fn covers(&self) -> bool {
+        self.covers.load(Ordering::Acquire)
     }
 
-    /// Applies and publishes one entry's rows, unless the view has them or has failed before. A view that cannot
-    /// apply stops for good: applying the next entry would leave a hole.
-    fn advance(&self, lsn: Lsn, rows: &WriteBatch) -> std::result::Result<(), String> {
-        if let ViewHealth::Failed { cause } = &*self.health.read() {
-            return Err(cause.clone());
-        }
-        if self.store.published_lsn() >= lsn {
+    pub fn is_writable(&self) -> bool {
+        self.writable.load(Ordering::Acquire)
+    }
+
+    /// Takes the next entry's rows and shows them, unless it has them. A view that cannot must not be given the entry after:
+    /// that would leave a hole.
+    fn take(&self, lsn: Lsn, rows: &WriteBatch, offers: u32) -> stemedb_lsm::Result<()> {
+        let reached = self.store.published_lsn();
+        if reached >= lsn {
             return Ok(());
         }
-        match self.store.apply(rows, lsn) {
-            Ok(()) => {
-                self.store.publish(lsn);
-                Ok(())
+        if reached.next() != lsn {
+            return Err(stemedb_lsm::Error::OutOfOrder { lsn, applied: reached });
+        }
+        let mut offered = 1;
+        while let Err(error) = self.store.apply(rows, lsn) {
+            if offered >= offers || FailureClass::of(&error) != FailureClass::Transient {
+                return Err(error);
             }
-            Err(error) => {
-                let cause = error.to_string();
-                tracing::error!(%lsn, error = ?error, "StorageError: Failed to write to KV store: {cause}");
-                self.set_health(ViewHealth::Failed { cause: cause.clone() });
-                Err(cause)
-            }
+            offered += 1;
+        }
+        self.store.publish(lsn);
+        match self.store.published_lsn() >= lsn {
+            true => Ok(()),
+            false => Err(stemedb_lsm::Error::ReadOnly { cause: format!("entry {lsn} could not be shown") }),
         }
     }
+}
+
+/// The right to move views forward.
+pub(crate) struct Turn<'a> {
+    _guard: MutexGuard<'a, ()>,
 }
 
 /// The primary view, the fallback view where there is one, and the routing between them.
-#[derive(Debug)]
 pub(crate) struct Views<P, F> {
-    pub primary: View<P>,
-    pub fallback: Option<View<F>>,
+    primary: ArcSwap<View<P>>,
+    fallback: ArcSwapOption<View<F>>,
+    /// The last entry that some view shows: what every read must show.
+    published: AtomicU64,
+    turn: Mutex<()>,
+    /// Held by whoever gives entries to the fallback view; taken after the turn, and never waited for.
+    pub filling: Mutex<()>,
+    /// How far the primary, or what will take its place, has been derived again.
+    rebuilding: Mutex<Option<RebuildProgress>>,
     fallback_reads: AtomicU64,
+    fallback_serves: AtomicBool,
+    /// Segments of the journal are kept until the fallback view has them too.
+    fallback_holds_journal: bool,
+    events: Events,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl<P: KvStore, F: KvStore> Views<P, F> {
-    pub fn new(primary: View<P>, fallback: Option<View<F>>) -> Views<P, F> {
-        Views { primary, fallback, fallback_reads: AtomicU64::new(0) }
+impl<P, F> fmt::Debug for Views<P, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Views").field("published", &self.published).finish_non_exhaustive()
     }
+}
 
-    /// Takes one entry's rows into every view. OK if at least one readable view has it then.
-    pub fn advance(&self, lsn: Lsn, rows: &WriteBatch) -> Result<()> {
-        let primary = self.primary.advance(lsn, rows);
-        let fallback = self.fallback.as_ref().map(|view| view.advance(lsn, rows));
-        match (primary, fallback) {
-            (Ok(()), _) | (Err(_), Some(Ok(()))) => Ok(()),
-            (Err(cause), _) => Err(Error::NotReadable { lsn, cause }),
+impl<P: ViewStore, F: ViewStore> Views<P, F> {
+    /// Views of which a read must show everything up to `published`.
+    pub fn new(
+        primary: View<P>,
+        published: Lsn,
+        fallback_holds_journal: bool,
+        events: Events,
+    ) -> Views<P, F> {
+        let rebuilding = primary.health().progress();
+        Views {
+            primary: ArcSwap::from_pointee(primary),
+            fallback: ArcSwapOption::empty(),
+            published: AtomicU64::new(published.0),
+            turn: Mutex::default(),
+            filling: Mutex::default(),
+            rebuilding: Mutex::new(rebuilding),
+            fallback_reads: AtomicU64::new(0),
+            fallback_serves: AtomicBool::new(false),
+            fallback_holds_journal,
+            events,
+            wake: OnceLock::new(),
         }
     }
 
-    /// Marks every view as unable to go on, after an entry that could not be derived.
-    pub fn fail(&self, cause: &str) {
-        self.primary.set_health(ViewHealth::Failed { cause: cause.to_owned() });
-        if let Some(fallback) = &self.fallback {
-            fallback.set_health(ViewHealth::Failed { cause: cause.to_owned() });
+    /// Whom to call when a view needs looking after. Set once.
+    pub fn on_trouble(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.wake.set(wake);
+    }
+
+    /// A view needs looking after.
+    pub fn call(&self) {
+        if let Some(wake) = self.wake.get() {
+            wake();
         }
     }
 
-    /// A snapshot of the first readable view.
-    pub fn snapshot(&self) -> Result<ViewSnapshot<P::Snapshot, F::Snapshot>> {
-        if self.primary.is_readable() {
-            return Ok(ViewSnapshot::Primary(self.primary.store.snapshot()));
-        }
-        Ok(ViewSnapshot::Fallback(self.readable_fallback()?.store.snapshot()))
+    pub fn primary(&self) -> Guard<Arc<View<P>>> {
+        self.primary.load()
     }
 
-    /// The newest readable value of a key in the first readable view.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
-        Ok(match self.primary.is_readable() {
-            true => self.primary.store.get(key)?,
-            false => self.readable_fallback()?.store.get(key)?,
-        })
+    pub fn fallback(&self) -> Option<Arc<View<F>>> {
+        self.fallback.load_full()
     }
 
-    fn readable_fallback(&self) -> Result<&View<F>> {
-        match &self.fallback {
-            Some(fallback) if fallback.is_readable() => {
-                self.fallback_reads.fetch_add(1, Ordering::Relaxed);
-                Ok(fallback)
-            }
-            _ => Err(Error::NoView { cause: self.primary.health().to_string() }),
-        }
+    pub fn set_fallback(&self, view: Option<Arc<View<F>>>) {
+        self.fallback.store(view);
     }
 
-    /// How far the furthest view has come.
+    /// Waits for the turn.
+    pub fn turn(&self) -> Turn<'_> {
+        Turn { _guard: self.turn.lock() }
+    }
+
+    /// The turn, if nobody has it. For jobs: whoever has it may be waiting for jobs.
+    pub fn try_turn(&self) -> Option<Turn<'_>> {
+        self.turn.try_lock().map(|guard| Turn { _guard: guard })
+    }
+
+    /// The last acknowledged entry: what a read must show.
     pub fn published(&self) -> Lsn {
-        let primary = self.primary.store.published_lsn();
-        self.fallback.as_ref().map_or(primary, |view| primary.max(view.store.published_lsn()))
+        Lsn(self.published.load(Ordering::Acquire))
     }
 
-    /// The LSN up to which the journal is no longer needed to open: what the persistent view has flushed.
+    /// Everything up to `lsn` is acknowledged from now on. Some view must have it, and every other one must have been told
+    /// before that it has not.
+    fn show(&self, _turn: &Turn<'_>, lsn: Lsn) {
+        self.published.fetch_max(lsn.0, Ordering::AcqRel);
+    }
+
+    /// Gives one entry's rows to the primary view. If that cannot take them, the fallback view may: see
+    /// [`Views::advance_fallback`].
+    pub fn advance(&self, turn: &Turn<'_>, lsn: Lsn, rows: &WriteBatch) -> std::result::Result<(), String> {
+        let primary = self.primary();
+        if !primary.is_writable() {
+            return Err(primary.health().to_string());
+        }
+        match primary.take(lsn, rows, OFFERS) {
+            Ok(()) => {
+                self.show(turn, lsn);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%lsn, error = ?error, "StorageError: Failed to write to KV store: {error}");
+                // What its background work met says more than what a writer is told of it.
+                let met = primary.store.trouble();
+                let class = FailureClass::of(met.as_ref().unwrap_or(&error));
+                self.fail_primary(&primary, class, error.to_string());
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// Gives one entry's rows to the fallback view, if that has everything before it. The caller holds `filling`.
+    pub fn advance_fallback(
+        &self,
+        turn: &Turn<'_>,
+        fallback: &View<F>,
+        lsn: Lsn,
+        rows: &WriteBatch,
+    ) -> stemedb_lsm::Result<()> {
+        fallback.take(lsn, rows, 1)?;
+        self.show_in_fallback(turn, fallback);
+        Ok(())
+    }
+
+    /// Everything that the fallback view has is acknowledged from now on, although the primary may lack it.
+    pub fn show_in_fallback(&self, turn: &Turn<'_>, fallback: &View<F>) {
+        let reached = fallback.store.published_lsn();
+        let primary = self.primary();
+        if primary.store.published_lsn() < reached && !planted(Bug::StaleViewCovers) {
+            // Before anything is acknowledged that it lacks.
+            primary.covers.store(false, Ordering::Release);
+        }
+        self.show(turn, reached);
+        if !primary.covers() && !self.fallback_serves.swap(true, Ordering::AcqRel) {
+            self.tell(EventKind::Failover, "reads are answered by the fallback view".to_owned());
+        }
+    }
+
+    /// The primary takes no more entries.
+    pub fn fail_primary(&self, primary: &View<P>, class: FailureClass, cause: String) {
+        self.fail_primary_again(primary, class, cause);
+        self.call();
+    }
+
+    /// A try to bring the primary back has failed.
+    pub fn fail_primary_again(&self, primary: &View<P>, class: FailureClass, cause: String) {
+        primary.writable.store(false, Ordering::Release);
+        *primary.failure.lock() = Some(class);
+        self.note("primary", primary, ViewHealth::Failed { cause });
+    }
+
+    /// Puts a view that has everything up to the end of the journal into the place of the primary.
+    pub fn serve_primary(&self, turn: &Turn<'_>, view: &Arc<View<P>>, health: ViewHealth) {
+        *view.failure.lock() = None;
+        *self.rebuilding.lock() = None;
+        let reached = view.store.published_lsn();
+        view.covers.store(reached >= self.published(), Ordering::Release);
+        view.writable.store(true, Ordering::Release);
+        if !Arc::ptr_eq(&self.primary(), view) {
+            // What it replaces may lack what is acknowledged from now on.
+            let old = self.primary.swap(Arc::clone(view));
+            old.writable.store(false, Ordering::Release);
+        }
+        self.show(turn, reached);
+        self.note("primary", view, health);
+        if self.fallback_serves.swap(false, Ordering::AcqRel) {
+            self.tell(EventKind::Failover, "reads are answered by the primary view again".to_owned());
+        }
+    }
+
+    /// Sets the health of the primary as far as it is only about what its parts are like.
+    pub fn note_primary(&self, health: ViewHealth) {
+        let primary = self.primary();
+        if primary.is_writable() {
+            self.note("primary", &primary, health);
+        }
+    }
+
+    /// Changes a view's health; tells about it if it is another.
+    pub fn note<S: ViewStore>(&self, name: &str, view: &View<S>, health: ViewHealth) {
+        let before = std::mem::replace(&mut *view.health.lock(), health.clone());
+        if before == health || (before.progress().is_some() && health.progress().is_some()) {
+            return;
+        }
+        let text = format!("{name} view: {health}");
+        match &health {
+            ViewHealth::Failed { .. } => tracing::error!("StorageError: {text}"),
+            ViewHealth::Degraded { .. } | ViewHealth::Rebuilding { .. } => tracing::warn!("{text}"),
+            ViewHealth::Healthy => tracing::info!("{text}"),
+        }
+        self.events.push(EventKind::Health, None, text);
+    }
+
+    fn tell(&self, kind: EventKind, text: String) {
+        tracing::warn!("{text}");
+        self.events.push(kind, None, text);
+    }
+
+    /// How far the primary, or what will take its place, has come.
+    pub fn set_rebuilding(&self, progress: Option<RebuildProgress>) {
+        *self.rebuilding.lock() = progress;
+    }
+
+    /// The primary cannot go on, or will not for long.
+    pub fn primary_is_in_trouble(&self) -> bool {
+        !self.primary().is_writable() || self.rebuilding.lock().is_some()
+    }
+
+    /// The primary's health, with the progress of what takes its place.
+    pub fn primary_health(&self) -> ViewHealth {
+        match *self.rebuilding.lock() {
+            Some(progress) => ViewHealth::Rebuilding { progress },
+            None => self.primary().health(),
+        }
+    }
+
+    /// A snapshot of the first view that has everything acknowledged.
+    pub fn snapshot(&self) -> Result<ViewSnapshot<P::Snapshot, F::Snapshot>> {
+        let primary = self.primary();
+        if primary.covers() {
+            return Ok(ViewSnapshot::Primary(primary.store.snapshot()));
+        }
+        Ok(ViewSnapshot::Fallback(self.covering_fallback()?.store.snapshot()))
+    }
+
+    /// The newest readable value of a key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
+        let primary = self.primary();
+        if !primary.covers() {
+            return Ok(self.covering_fallback()?.store.get(key)?);
+        }
+        match primary.store.get(key) {
+            Ok(found) => Ok(found),
+            Err(error) => match self.covering_fallback() {
+                Ok(fallback) => Ok(fallback.store.get(key)?),
+                Err(_) => Err(error.into()),
+            },
+        }
+    }
+
+    /// True if some view has everything acknowledged.
+    pub fn is_readable(&self) -> bool {
+        self.primary().covers()
+            || self.fallback().is_some_and(|view| view.store.published_lsn() >= self.published())
+    }
+
+    /// The fallback view, if it has everything acknowledged. Counts a read.
+    fn covering_fallback(&self) -> Result<Arc<View<F>>> {
+        // What is acknowledged comes first: what the view has only grows.
+        let published = self.published();
+        match self.fallback() {
+            Some(view) if view.store.published_lsn() >= published || planted(Bug::FallbackBehind) => {
+                self.fallback_reads.fetch_add(1, Ordering::Relaxed);
+                Ok(view)
+            }
+            _ => Err(Error::NoView { cause: self.primary_health().to_string() }),
+        }
+    }
+
+    /// The LSN up to which the journal is no longer needed to open: what every persistent view that there should be has flushed.
     pub fn flushed(&self) -> Lsn {
-        self.primary.store.flushed_lsn()
+        let primary = self.primary().store.flushed_lsn();
+        match self.fallback_holds_journal {
+            false => primary,
+            true => primary.min(self.fallback().map_or(Lsn::ZERO, |view| view.store.flushed_lsn())),
+        }
     }
 
     pub fn fallback_reads(&self) -> u64 {

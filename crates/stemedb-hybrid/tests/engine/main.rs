@@ -9,3 +9,5 @@ mod crash;
 mod folders;
 mod repair;
 mod setup;
+mod sidecars;
+mod views;

@@ -38,7 +38,8 @@ fn a_missing_table_is_named_and_rebuilt_from_the_journal_with_the_same_digest() 
         }
         assert_eq!(report.damaged_tables, [file]);
         assert!(!engine.health().primary.to_string().starts_with("healthy"));
-        assert!(engine.state_root().is_err(), "a scan over the hole must not be shorter in silence");
+        assert_eq!(engine.state_root().unwrap(), root, "a scan over the hole is answered from the journal");
+        engine.verify().expect_err("and whoever looks at the files is told");
         assert_eq!(engine.repair_damaged().unwrap(), [file]);
         assert_eq!(engine.state_root().unwrap(), root);
         assert!(engine.health().is_ready());
@@ -86,7 +87,7 @@ fn a_power_cut_anywhere_in_a_repair_leaves_the_table_healed_or_to_be_healed_agai
 }
 
 #[test]
-fn a_damaged_table_answers_with_corruption_until_it_is_repaired_and_the_original_is_kept() {
+fn a_damaged_table_answers_from_the_journal_until_it_is_repaired_and_the_original_is_kept() {
     let (engine, env, sim, tables) = grown(2);
     let (root, everything) = (engine.state_root().unwrap(), found(&engine));
     engine.close().unwrap();
@@ -94,7 +95,8 @@ fn a_damaged_table_answers_with_corruption_until_it_is_repaired_and_the_original
     let bytes = sim.fs.read_all(path).unwrap();
     sim.fs.corrupt(path, bytes.len() as u64 / 3, 0x40).unwrap();
     let (engine, _) = open(&env);
-    let error = engine.state_root().unwrap_err();
+    assert_eq!(engine.state_root().unwrap(), root);
+    let error = engine.verify().unwrap_err();
     match &error {
         Error::Store(stemedb_lsm::Error::Corruption { file, .. }) => assert_eq!(file, path),
         other => panic!("{other:?}"),

@@ -1,4 +1,4 @@
-//! A damaged manifest; any bytes as an edit, and as the properties of a table.
+//! A damaged manifest; any bytes as an edit, as the record of a change, and as the properties of a table.
 //!
 //! ```text
 //! 0  1  odd: the rest is an edit
@@ -21,7 +21,7 @@ use stemedb_env::{
 };
 use stemedb_lsm::{
     Error, KvStore, LsmOptions, LsmStore, WriteBatch,
-    fuzzing::{Replayed, edit_again, properties_again, replay_manifest},
+    fuzzing::{Replayed, edit_again, is_record, properties_again, replay_manifest},
 };
 
 use super::{input::Input, page};
@@ -79,6 +79,10 @@ pub fn run(data: &[u8]) {
         for again in [edit_again(bytes), properties_again(bytes)].into_iter().flatten() {
             assert_eq!(again, bytes, "there is one encoding");
         }
+        assert_eq!(
+            is_record(bytes),
+            page::record(bytes).is_ok_and(|record| { sane(&record.state) && sane(&record.edit) })
+        );
         assert_eq!(edit_again(bytes).is_some(), page::edit(bytes).is_ok_and(|edit| sane(&edit)));
         return;
     }

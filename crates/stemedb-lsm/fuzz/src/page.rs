@@ -128,6 +128,8 @@ pub struct Table {
     pub key_filter: Vec<u8>,
     pub prefix_filter: Vec<u8>,
     pub properties: Properties,
+    /// Of the change that it closes.
+    pub record: Option<Record>,
     pub seen: Seen,
     /// Offset and length of what carries a checksum of its own: header, blocks, footer.
     pub parts: Vec<Part>,
@@ -432,10 +434,13 @@ pub fn table(bytes: &[u8], database: [u8; 16], file: u64) -> Outcome<Table> {
             ranges(&opened.payload)?
         }
     };
-    let stored = open(3, 5)?;
+    let opened = sealed(bytes, handles[3].0, handles[3].1, &database, file)?;
+    let stored = opened.payload.into_owned();
     let mut front = Front { rest: &stored };
     let properties = properties(&mut front)?;
-    front.end("properties")?;
+    let record = (!front.rest.is_empty()).then(|| record(front.rest)).transpose()?;
+    // Compressed only with a record, and only if that helps.
+    same("tag", opened.tag == 5 || (opened.tag == 0x85 && record.is_some()), true)?;
     let mut seen = Seen::default();
     let mut blocks = Vec::new();
     for (offset, n) in &places {
@@ -453,8 +458,18 @@ pub fn table(bytes: &[u8], database: [u8; 16], file: u64) -> Outcome<Table> {
     let removed = (ranges_bytes > 0).then_some((data_end, ranges_bytes));
     let parts =
         [(0, 48)].into_iter().chain(places).chain(removed).chain(handles).chain([(at, 104)]).collect();
-    let table =
-        Table { derivation, blocks, ranges, separators, key_filter, prefix_filter, properties, seen, parts };
+    let table = Table {
+        derivation,
+        blocks,
+        ranges,
+        separators,
+        key_filter,
+        prefix_filter,
+        properties,
+        record,
+        seen,
+        parts,
+    };
     table.adds_up(file)?;
     Ok(table)
 }
@@ -560,6 +575,7 @@ pub fn digest((key, lsn, value): &Version) -> u128 {
 /// An edit of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
+    pub sequence: u64,
     pub next_file: u64,
     pub flushed: u64,
     pub horizon: u64,
@@ -570,6 +586,7 @@ pub struct Edit {
 
 pub fn edit(payload: &[u8]) -> Outcome<Edit> {
     let mut front = Front { rest: payload };
+    let sequence = front.number(8, "sequence")?;
     let (next_file, flushed, horizon) =
         (front.number(8, "next file")?, front.number(8, "flushed LSN")?, front.number(8, "horizon")?);
     let mut list = |what: &str| -> Outcome<Vec<u64>> {
@@ -581,7 +598,28 @@ pub fn edit(payload: &[u8]) -> Outcome<Edit> {
         added.push((front.number(4, "level")?, properties(&mut front)?));
     }
     front.end("edit")?;
-    Ok(Edit { next_file, flushed, horizon, removed, obsolete, added })
+    Ok(Edit { sequence, next_file, flushed, horizon, removed, obsolete, added })
+}
+
+/// What the table that closes a change says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub placing: u64,
+    pub level: u64,
+    pub state: Edit,
+    pub edit: Edit,
+}
+
+pub fn record(bytes: &[u8]) -> Outcome<Record> {
+    let mut front = Front { rest: bytes };
+    let (placing, level) = (front.number(1, "placing")?, front.number(4, "level")?);
+    same("placing and level", placing <= 1 && level <= 6, true)?;
+    let state = edit(&front.text("state")?)?;
+    same("a state removes nothing", state.removed.is_empty(), true)?;
+    let edit = edit(&front.text("change")?)?;
+    same("a change that has not been made has no number", edit.sequence, 0)?;
+    front.end("record")?;
+    Ok(Record { placing, level, state, edit })
 }
 
 /// A frame of the manifest: kind, watermark, payload.

@@ -11,7 +11,7 @@
 mod buffer;
 mod spill;
 
-use std::path::Path;
+use std::{ops::Deref, path::Path, sync::Arc};
 
 use stemedb_env::{Env, Lsn};
 
@@ -44,11 +44,29 @@ impl Default for BulkOptions {
     }
 }
 
+/// The tree that a loader works on: borrowed, or kept.
+#[derive(Debug)]
+enum CoreRef<'a> {
+    Borrowed(&'a Core),
+    Kept(Arc<Core>),
+}
+
+impl Deref for CoreRef<'_> {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        match self {
+            CoreRef::Borrowed(core) => core,
+            CoreRef::Kept(core) => core,
+        }
+    }
+}
+
 /// Gathers rows in any order and ends in one [`LsmStore::ingest`]. Dropping it leaves nothing.
 #[derive(Debug)]
 #[must_use = "nothing is loaded before `finish`"]
 pub struct BulkLoader<'a> {
-    core: &'a Core,
+    core: CoreRef<'a>,
     options: BulkOptions,
     buffer: Buffer,
     /// In the order in which they were spilled. Of two rows with one key and LSN that of the later run wins.
@@ -63,10 +81,22 @@ pub struct BulkLoader<'a> {
 impl LsmStore {
     /// Starts to gather rows for an ingest. The tree changes, and writers are refused, only in [`BulkLoader::finish`].
     pub fn bulk_loader(&self, options: BulkOptions) -> BulkLoader<'_> {
-        let core = self.core();
+        BulkLoader::new(CoreRef::Borrowed(self.core()), options)
+    }
+
+    /// As [`LsmStore::bulk_loader`], for a load that takes many steps of a background job. If the store is stopped or dropped
+    /// meanwhile, the load ends with [`Error::ReadOnly`].
+    pub fn owned_bulk_loader(&self, options: BulkOptions) -> BulkLoader<'static> {
+        BulkLoader::new(CoreRef::Kept(Arc::clone(self.shared_core())), options)
+    }
+}
+
+impl<'a> BulkLoader<'a> {
+    fn new(core: CoreRef<'a>, options: BulkOptions) -> BulkLoader<'a> {
         // No more than a memtable, which the tree's budget of memory may have made smaller than its option.
         let buffer_bytes = options.buffer_bytes.min(core.options.memtable_bytes);
         BulkLoader {
+            charge: Charge::new(&core.context.memory, Kind::Buffers, 0),
             core,
             options: BulkOptions { buffer_bytes, ..options },
             buffer: Buffer::default(),
@@ -74,7 +104,6 @@ impl LsmStore {
             newest: Lsn::ZERO,
             data_bytes: 0,
             spilled_bytes: 0,
-            charge: Charge::new(&self.core().context.memory, Kind::Buffers, 0),
         }
     }
 }
@@ -147,7 +176,7 @@ impl BulkLoader<'_> {
         self.buffer.sort();
         let versions = self.options.versions;
         let run = write_run(
-            self.core,
+            &self.core,
             block_bytes(self.options.buffer_bytes),
             0,
             &mut BufferCursor::new(&mut self.buffer, versions),
@@ -177,7 +206,7 @@ impl BulkLoader<'_> {
             sources.push(Source::Spill(Box::new(run.cursor(&self.core.env)?)));
         }
         let mut rows = Distinct::new(Merge::new(sources, Direction::Forward, 0));
-        let joined = write_run(self.core, block_bytes(self.options.buffer_bytes), merges, &mut rows)?;
+        let joined = write_run(&self.core, block_bytes(self.options.buffer_bytes), merges, &mut rows)?;
         self.spilled_bytes += joined.bytes();
         drop(rows);
         let (fs, replaced) = (&self.core.env.fs, self.spilled.split_off(from));

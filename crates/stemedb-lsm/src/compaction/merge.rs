@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Direction, Result,
     iter::{Merge, Source},
+    manifest::{Edit, Placing},
     ranges::{Cover, Fragments, successor},
     store::Core,
     table::{Bounds, Run, RunCursor, Table, TableBuilder, TableMeta, TableShape},
@@ -48,6 +49,9 @@ pub(crate) struct Running {
     border: usize,
     table_bytes: u64,
     builder: Option<TableBuilder>,
+    /// A table that has all of its rows, and its level. It is finished when the next one begins or all rows have passed: the
+    /// last one closes the change.
+    pending: Option<(usize, TableBuilder)>,
     /// The last key seen, if `is_dropped`: its row was dropped and the builder does not know it.
     dropped_key: Vec<u8>,
     is_dropped: bool,
@@ -107,6 +111,7 @@ impl Running {
             border: 0,
             table_bytes: 0,
             builder: None,
+            pending: None,
             dropped_key: Vec::new(),
             is_dropped: false,
             ranges: Ranges::default(),
@@ -119,7 +124,8 @@ impl Running {
     /// Bytes of tables so far, about.
     pub(crate) fn written_bytes(&self) -> u64 {
         let finished: u64 = self.outputs.iter().map(|(_, meta)| meta.bytes).sum();
-        finished + self.builder.as_ref().map_or(0, TableBuilder::file_bytes)
+        let open = self.builder.iter().chain(self.pending.iter().map(|(_, builder)| builder));
+        finished + open.map(TableBuilder::file_bytes).sum::<u64>()
     }
 
     /// Rows that have still to pass.
@@ -161,6 +167,7 @@ impl Running {
                     self.enter_place(core);
                     self.finish_table(core, End::Place)?;
                 }
+                self.close(core)?;
                 core.sync_names()?;
                 finished = true;
                 break;
@@ -176,7 +183,7 @@ impl Running {
 
     fn load_ranges(&mut self) -> Result<()> {
         let with_ranges = self.task.inputs.iter().filter(|(_, table)| table.meta.ranges > 0);
-        let ranges = with_ranges.map(|(_, table)| table.ranges().cloned()).collect::<Result<Vec<_>>>()?;
+        let ranges = with_ranges.map(|(_, table)| table.own_ranges().cloned()).collect::<Result<Vec<_>>>()?;
         let left = Fragments::merged(ranges).forgotten(self.horizon, false);
         self.ranges = Ranges { are_loaded: true, cover: Cover::new(&left, self.horizon), left };
         Ok(())
@@ -260,6 +267,9 @@ impl Running {
     }
 
     fn create(&mut self, core: &Core) -> Result<TableBuilder> {
+        if let Some((level, builder)) = self.pending.take() {
+            self.note_table(level, builder.finish()?);
+        }
         let (level, is_bottom) =
             self.task.places.get(self.place).map_or((0, false), |place| (place.level, place.is_bottom));
         let shape = TableShape::new(&core.options, level == LAST_LEVEL, self.horizon, is_bottom);
@@ -303,11 +313,37 @@ impl Running {
         }
         if let Some(builder) = self.builder.take() {
             let level = self.task.places.get(self.place).map_or(0, |place| place.level);
-            self.outputs.push((level, builder.finish()?));
-            if let Some(request) = &self.request {
-                request.note_table();
-            }
+            debug_assert!(self.pending.is_none(), "finished before this one began");
+            self.pending = Some((level, builder));
         }
+        Ok(())
+    }
+
+    fn note_table(&mut self, level: usize, meta: TableMeta) {
+        self.outputs.push((level, meta));
+        if let Some(request) = &self.request {
+            request.note_table();
+        }
+    }
+
+    /// Finishes the last table, with the record of the whole change.
+    fn close(&mut self, core: &Core) -> Result<()> {
+        let Some((level, builder)) = self.pending.take() else { return Ok(()) };
+        let told = |level: usize| u32::try_from(level).unwrap_or(u32::MAX);
+        let moved = self.task.moves.iter().map(|(_, table, to)| (told(*to), table.meta.clone()));
+        let edit = Edit {
+            horizon: self.horizon,
+            removed: self.task.files().collect(),
+            added: self
+                .outputs
+                .iter()
+                .map(|(level, meta)| (told(*level), meta.clone()))
+                .chain(moved)
+                .collect(),
+            ..Edit::default()
+        };
+        let meta = core.finish_closing(builder, level, Placing::AsTold, edit)?;
+        self.note_table(level, meta);
         Ok(())
     }
 }

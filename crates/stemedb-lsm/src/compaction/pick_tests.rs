@@ -14,7 +14,7 @@ use crate::{
     memory::Memory,
     stats::Counters,
     store::{DamageList, DenseTables, Graveyard},
-    table::{Table, TableContext, TableMeta},
+    table::{Healer, Table, TableContext, TableMeta},
     version::{LAST_LEVEL, Version},
 };
 
@@ -42,6 +42,7 @@ impl Tree {
             damage: DamageList::default(),
             graveyard: Graveyard::default(),
             dense: DenseTables::default(),
+            healer: Healer::default(),
             prefix_extractor: None,
         };
         Tree {

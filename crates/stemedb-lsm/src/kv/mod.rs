@@ -376,8 +376,9 @@ pub trait TableRepair: KvStore {
     /// Every live table.
     fn tables(&self) -> Vec<TableInfo>;
 
-    /// Replaces a table by one built from `writes`: every write that meets the table's key range with an LSN in its LSN range, in
-    /// LSN order. What other live tables or the memtable hold is left out; what remains
+    /// Replaces a table by one of the same content. First by what can be read of it and, for the rest, by what a source that is
+    /// attached to the store tells; then nothing is taken from `writes`. Else by `writes`: every write that meets the table's key
+    /// range with an LSN in its LSN range, in LSN order. What other live tables or the memtable hold is left out; what remains
     /// must have the table's digest, else [`crate::Error::RepairMismatch`] and nothing changes. The old file, if any,
     /// is moved to `quarantine/`. Reads go on.
     ///

@@ -12,6 +12,8 @@ use crate::{
 /// A change. Removed before added: a table that changes its level is in both lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Edit {
+    /// Which change of the tree this is, counted from 1; in a snapshot, how many have been.
+    pub(crate) sequence: u64,
     /// No file with this number or a greater one has been used.
     pub(crate) next_file: u64,
     /// Every batch up to here is in tables.
@@ -31,7 +33,7 @@ fn count(n: usize) -> [u8; 4] {
 impl Edit {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for n in [self.next_file, self.flushed.0, self.horizon.0] {
+        for n in [self.sequence, self.next_file, self.flushed.0, self.horizon.0] {
             out.extend_from_slice(&n.to_le_bytes());
         }
         for files in [&self.removed, &self.obsolete] {
@@ -49,6 +51,7 @@ impl Edit {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Edit, Malformed> {
         let mut fields = Fields::new(bytes);
         let mut edit = Edit {
+            sequence: fields.u64()?,
             next_file: fields.u64()?,
             flushed: Lsn(fields.u64()?),
             horizon: Lsn(fields.u64()?),
@@ -76,6 +79,8 @@ impl Edit {
 /// What a manifest says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TreeState {
+    /// How many changes have led to it.
+    pub(crate) sequence: u64,
     pub(crate) next_file: u64,
     pub(crate) flushed: Lsn,
     pub(crate) horizon: Lsn,
@@ -85,6 +90,7 @@ pub(crate) struct TreeState {
 
 impl TreeState {
     pub(crate) fn apply(&mut self, edit: &Edit) {
+        self.sequence = self.sequence.max(edit.sequence);
         self.next_file = self.next_file.max(edit.next_file);
         self.flushed = self.flushed.max(edit.flushed);
         self.horizon = self.horizon.max(edit.horizon);
@@ -102,6 +108,7 @@ impl TreeState {
     /// The edit that makes this state out of nothing.
     pub(crate) fn as_edit(&self) -> Edit {
         Edit {
+            sequence: self.sequence,
             next_file: self.next_file,
             flushed: self.flushed,
             horizon: self.horizon,
@@ -135,6 +142,7 @@ mod tests {
             drops_tombstones: true,
         };
         Edit {
+            sequence: 4,
             next_file: 8,
             flushed: Lsn(9),
             horizon: Lsn(5),

@@ -10,7 +10,9 @@
 //! `docs/formats/manifest.md`.
 
 mod edit;
+mod record;
 mod replay;
+mod survey;
 
 use std::{
     path::{Path, PathBuf},
@@ -18,6 +20,7 @@ use std::{
 };
 
 pub(crate) use edit::{Edit, TreeState};
+pub(crate) use record::{Placing, Record};
 pub(crate) use replay::replay;
 use stemedb_env::{
     Env, File, Lsn, OpenMode,
@@ -25,6 +28,7 @@ use stemedb_env::{
     fs::write_file_atomic,
     planted::{Bug, planted},
 };
+pub(crate) use survey::{Survey, survey};
 
 use crate::{CorruptionKind, Error, Result};
 
@@ -140,6 +144,11 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Where it lies.
+    pub(crate) fn path(&self) -> PathBuf {
+        manifest_path(&self.dir, self.number)
+    }
+
     fn write(&mut self, kind: FrameKind, payload: &[u8]) -> Result<()> {
         let header = FrameHeader {
             kind: kind as u8,
@@ -167,15 +176,17 @@ impl Manifest {
 
     /// Applies an edit durably. After an error it is unknown whether the edit is on disk; the state here is without
     /// it, and the next append starts a new file that is without it too.
+    /// The edit gets the next number in sequence.
     pub(crate) fn append(&mut self, edit: &Edit) -> Result<()> {
         let large = self.offset > ROLL_BYTES && self.offset > self.snapshot_bytes.saturating_mul(4);
         if self.poisoned || large {
             self.roll()?;
         }
-        let result = self.append_here(edit);
+        let edit = Edit { sequence: self.state.sequence.saturating_add(1), ..edit.clone() };
+        let result = self.append_here(&edit);
         self.poisoned = result.is_err();
         result?;
-        self.state.apply(edit);
+        self.state.apply(&edit);
         // The edit is durable whatever becomes of its mark; but a half-written mark must not be followed by anything.
         self.poisoned = self.write(FrameKind::Mark, &[]).is_err();
         Ok(())

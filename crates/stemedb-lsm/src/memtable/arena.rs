@@ -3,7 +3,7 @@
 //! Memory that the process touches for the first time costs microseconds per page, which is more than writing rows into
 //! it. So chunks of a memtable that is gone serve the next one.
 //!
-//! This file and `skiplist.rs` are the only ones of the memtable with `unsafe` code. What the code here relies on:
+//! This file and those of `skiplist` are the only ones of the memtable with `unsafe` code. What the code here relies on:
 //!
 //! - A [`Chunk`] owns `bytes` bytes at `start`, from its making to its drop, wherever the chunk itself is moved.
 //! - An [`Arena`] hands out each byte at most once, so two blocks never overlap, and gives no chunk back before it is

@@ -240,6 +240,12 @@ impl Fragments {
         span.map_or(Lsn::ZERO, |span| span.newest(upto))
     }
 
+    /// When a key was removed, newest first.
+    pub(crate) fn removals(&self, key: &[u8]) -> &[Lsn] {
+        let at = self.spans.partition_point(|span| *span.end <= *key);
+        self.spans.get(at).filter(|span| *span.start <= *key).map_or(&[], |span| &span.lsns)
+    }
+
     pub(crate) fn spans(&self) -> &[Span] {
         &self.spans
     }

@@ -120,11 +120,12 @@ impl Core {
         next_file: u64,
     ) -> Core {
         let tables = manifest.state.tables.values();
+        let flushed = manifest.state.flushed;
         let open = |(level, meta): &(u32, TableMeta)| {
-            (*level as usize, Arc::new(Table::new(meta.clone(), Arc::clone(&context))))
+            let table = Table::new(meta.clone(), Arc::clone(&context)).for_readers_from(flushed);
+            (*level as usize, Arc::new(table))
         };
         let version = Arc::new(Version::new(tables.map(open)));
-        let flushed = manifest.state.flushed;
         let merged = manifest.state.horizon;
         let memtables = MemtableShape::new(&options, &context.memory);
         Core {
@@ -244,8 +245,18 @@ impl Core {
         Lsn(self.flushed.load(Ordering::Acquire))
     }
 
+    /// No table has this number or a greater one.
+    pub(super) fn next_file(&self) -> u64 {
+        self.next_file.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn next_file_number(&self) -> u64 {
         self.next_file.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number that the next file would get.
+    pub(super) fn peek_file_number(&self) -> u64 {
+        self.next_file.load(Ordering::Relaxed)
     }
 
     /// The newest visible LSN and a state that holds every row at or below it.
@@ -326,7 +337,12 @@ impl Core {
     /// it will ever be seen. False if that fails too.
     pub(super) fn rule_out_edit(&self) -> bool {
         let mut manifest = self.manifest.lock();
-        self.check_names().is_ok() && self.remember(manifest.roll()).is_ok()
+        let old = manifest.path();
+        self.check_names().is_ok()
+            && self.remember(manifest.roll()).is_ok()
+            // Nor may it be found when the new one is lost.
+            && matches!(self.env.fs.metadata(&old), Ok(None))
+            && self.sync_names().is_ok()
     }
 
     fn check_names(&self) -> Result<()> {
@@ -350,6 +366,7 @@ impl Core {
         }
         let level = |level: usize| u32::try_from(level).unwrap_or(u32::MAX);
         let edit = Edit {
+            sequence: 0,
             next_file: self.next_file.load(Ordering::Relaxed),
             flushed: change.flushed,
             horizon: if planted(Bug::LsmHorizonForgotten) { Lsn::ZERO } else { change.horizon },
@@ -361,13 +378,15 @@ impl Core {
         let before = self.state_full();
         let held: BTreeMap<u64, &Arc<Table>> =
             before.version.tables().map(|(_, table)| (table.meta.file, table)).collect();
+        let visible = self.published_lsn();
+        let open = |meta: TableMeta| Table::new(meta, Arc::clone(&self.context)).for_readers_from(visible);
         // A table that only changes its level stays the same object, with all that is resident.
         let added: Vec<(usize, Arc<Table>)> = change
             .added
             .into_iter()
             .map(|(level, meta)| match held.get(&meta.file) {
                 Some(table) => (level, Arc::clone(table)),
-                None => (level, Arc::new(Table::new(meta, Arc::clone(&self.context)))),
+                None => (level, Arc::new(open(meta))),
             })
             .collect();
         // Before the state that lacks them: whoever sees it is told that older versions are gone.

@@ -9,8 +9,9 @@ use stemedb_env::{
 
 use super::core::{Change, Core};
 use crate::{
-    Direction, Error, Result,
+    Direction, Error, ObservedTable, Result, TableObserver,
     compaction::Gc,
+    manifest::{Edit, Placing},
     memtable::{MemCursor, Memtable},
     ranges::{Cover, Fragments},
     table::{Bounds, TableBuilder, TableShape},
@@ -37,6 +38,8 @@ struct Running {
     ranges: Option<Fragments>,
     /// With its file number; made at the first row.
     builder: Option<(u64, TableBuilder)>,
+    /// Who is told the rows, if anybody wants to know.
+    observed: Option<Box<dyn ObservedTable>>,
     started: Duration,
 }
 
@@ -68,6 +71,7 @@ impl FlushJob {
             horizon,
             gc: Gc::new(horizon, false),
             builder: None,
+            observed: None,
             started: core.env.clock.monotonic(),
         })
     }
@@ -114,6 +118,7 @@ impl Running {
             };
             self.cover = Cover::new(&ranges, self.horizon);
             self.ranges = Some(ranges);
+            self.observed = core.context.healer.observer().map(TableObserver::begin);
         }
         let mut done = 0;
         while done < budget.bytes {
@@ -130,6 +135,9 @@ impl Running {
                 continue;
             }
             builder_of(&mut self.builder, core, self.horizon)?.add(key, lsn, value)?;
+            if let Some(observed) = &mut self.observed {
+                observed.row(key, lsn);
+            }
         }
         Ok(false)
     }
@@ -137,6 +145,11 @@ impl Running {
     /// Gives the removed ranges to the table, when all rows are in it.
     fn add_ranges(&mut self, core: &Core) -> Result<()> {
         if let Some(ranges) = self.ranges.take().filter(|ranges| !ranges.is_empty()) {
+            if let Some(observed) = &mut self.observed {
+                for span in ranges.spans() {
+                    span.lsns.iter().for_each(|lsn| observed.range(&span.start, &span.end, *lsn));
+                }
+            }
             builder_of(&mut self.builder, core, self.horizon)?.set_ranges(ranges);
         }
         Ok(())
@@ -194,10 +207,12 @@ impl Job for FlushJob {
                 return self.after_failure();
             }
         }
-        let Running { memtable, upto, horizon, builder, started, .. } = running;
+        let Running { memtable, upto, horizon, builder, observed, started, .. } = running;
         let mut added = Vec::new();
         if let Some((file, builder)) = builder {
-            match builder.finish().and_then(|meta| core.sync_names().map(|()| meta)) {
+            let edit = Edit { flushed: upto, horizon, ..Edit::default() };
+            let finished = core.finish_closing(builder, 0, Placing::AsTold, edit);
+            match finished.and_then(|meta| core.sync_names().map(|()| meta)) {
                 Ok(meta) => added.push((0, meta)),
                 Err(error) => {
                     self.fail(error, Some(file));
@@ -206,11 +221,17 @@ impl Job for FlushJob {
             }
         }
         let written: u64 = added.iter().map(|(_, meta)| meta.bytes).sum();
+        // Nobody else moves it: flushes are one job, and an ingest begins when there is nothing to flush.
+        let flushed = core.flushed_lsn();
         let change = Change { added, flushed: upto, horizon, retired: Some(memtable), ..Change::default() };
         if let Err(error) = core.install(change) {
             // It is unknown whether the edit is durable: the table stays, as an orphan if it is not.
             self.fail(error, None);
             return self.after_failure();
+        }
+        // Also without a table: LSNs that have left nothing are accounted for.
+        if let Some(observed) = observed.filter(|_| upto > flushed) {
+            observed.finish(flushed.next()..=upto);
         }
         core.context.counters.flushes.add(1);
         core.context.counters.flush_bytes.add(written);

@@ -18,9 +18,10 @@ use super::{
     write::{Shut, Writer},
 };
 use crate::{
-    Error, Result, Row, SortedRows,
+    Error, ObservedTable, Result, Row, SortedRows, TableObserver,
     compaction::{Gc, deepest_beside, target_bytes},
     kv::check_row_sizes,
+    manifest::{Edit, Placing},
     table::{TableBuilder, TableMeta, TableShape},
     version::LAST_LEVEL,
 };
@@ -174,6 +175,13 @@ struct Ingest<'a> {
     places: Places,
     gc: Gc,
     builder: Option<TableBuilder>,
+    /// Who is told the rows of all tables, if anybody wants to know.
+    observed: Option<Box<dyn ObservedTable>>,
+    /// Where the tables before end.
+    flushed: Lsn,
+    /// A table that has all of its rows. It is finished when the next one begins or all rows have passed: the last one
+    /// closes the change.
+    pending: Option<TableBuilder>,
     /// Of the builder.
     table_bytes: u64,
     tables: Vec<TableMeta>,
@@ -186,6 +194,8 @@ struct Ingest<'a> {
     uncharged: u64,
     /// The edit may have become durable although its write failed.
     is_in_doubt: bool,
+    /// There is a table that says what the whole ingest is.
+    is_closed: bool,
 }
 
 impl<'a> Ingest<'a> {
@@ -202,6 +212,9 @@ impl<'a> Ingest<'a> {
             places: Places::new(&state.version, &core.options),
             gc: Gc::new(horizon, false),
             builder: None,
+            observed: core.context.healer.observer().map(TableObserver::begin),
+            flushed: core.flushed_lsn(),
+            pending: None,
             table_bytes: 0,
             tables: Vec::new(),
             created: Vec::new(),
@@ -211,6 +224,7 @@ impl<'a> Ingest<'a> {
             done: Ingested::default(),
             uncharged: 0,
             is_in_doubt: false,
+            is_closed: false,
         }
     }
 
@@ -225,7 +239,8 @@ impl<'a> Ingest<'a> {
                 self.pace()?;
             }
         }
-        self.finish_table()
+        self.finish_table();
+        self.close()
     }
 
     fn check(&self, key: &[u8], lsn: Lsn, value: Option<&[u8]>, is_new: bool) -> Result<()> {
@@ -265,6 +280,9 @@ impl<'a> Ingest<'a> {
         if let Some(builder) = &mut self.builder {
             builder.add(key, lsn, value)?;
             self.done.kept += 1;
+            if let Some(observed) = &mut self.observed {
+                observed.row(key, lsn);
+            }
         }
         Ok(())
     }
@@ -275,7 +293,7 @@ impl<'a> Ingest<'a> {
         let memory = &self.core.context.memory;
         let is_full = |builder: &TableBuilder| memory.ends_table(builder.file_bytes(), self.table_bytes);
         if self.builder.as_ref().is_some_and(|builder| ends || is_full(builder)) {
-            self.finish_table()?;
+            self.finish_table();
         }
         if self.builder.is_none() {
             let is_bottom = self.places.begin(key) == LAST_LEVEL;
@@ -286,6 +304,9 @@ impl<'a> Ingest<'a> {
 
     fn create(&mut self, key: &[u8]) -> Result<TableBuilder> {
         let core = self.core;
+        if let Some(builder) = self.pending.take() {
+            self.note_table(builder.finish()?);
+        }
         let level = self.places.begin(key);
         let is_last = level == LAST_LEVEL;
         self.table_bytes = match level {
@@ -303,13 +324,32 @@ impl<'a> Ingest<'a> {
         TableBuilder::create(&core.env, &core.dir, core.context.database, file, shape, &core.context.memory)
     }
 
-    fn finish_table(&mut self) -> Result<()> {
+    fn finish_table(&mut self) {
         if let Some(builder) = self.builder.take() {
-            let meta = builder.finish()?;
-            self.done.bytes += meta.bytes;
-            self.done.tables += 1;
-            self.tables.push(meta);
+            debug_assert!(self.pending.is_none(), "finished before this one began");
+            self.pending = Some(builder);
         }
+    }
+
+    fn note_table(&mut self, meta: TableMeta) {
+        self.done.bytes += meta.bytes;
+        self.done.tables += 1;
+        self.tables.push(meta);
+    }
+
+    /// Finishes the last table, with the record of the whole ingest. Its tables are placed when it is installed, and so they
+    /// are when it is found again.
+    fn close(&mut self) -> Result<()> {
+        let Some(builder) = self.pending.take() else { return Ok(()) };
+        let edit = Edit {
+            flushed: self.upto,
+            horizon: if self.versions == Versions::Newest { self.upto } else { Lsn::ZERO },
+            added: self.tables.iter().map(|meta| (0, meta.clone())).collect(),
+            ..Edit::default()
+        };
+        self.is_closed = true;
+        let meta = self.core.finish_closing(builder, 0, Placing::Anew, edit)?;
+        self.note_table(meta);
         Ok(())
     }
 
@@ -366,6 +406,9 @@ impl<'a> Ingest<'a> {
         drop(claims);
         self.installed(&mut writer);
         drop(writer);
+        if let Some(observed) = self.observed.take() {
+            observed.finish(self.flushed.next()..=self.upto);
+        }
         tracing::info!(
             rows = self.done.rows,
             tables = self.done.tables,
@@ -385,10 +428,25 @@ impl<'a> Ingest<'a> {
         counters.flush_bytes.add(self.done.bytes);
     }
 
-    /// Removes what was written in vain.
+    /// Removes what was written in vain. A table that says what the whole ingest is must not be found again when the same
+    /// LSNs mean something else: if it cannot be removed, nobody writes until the tree is opened again.
     fn discard(&mut self) {
-        self.builder = None;
+        (self.builder, self.pending) = (None, None);
         let created: BTreeSet<u64> = self.created.drain(..).collect();
-        created.into_iter().for_each(|file| self.core.remove_table_file(file));
+        created.iter().for_each(|file| self.core.remove_table_file(*file));
+        if !self.is_closed {
+            return;
+        }
+        let core = self.core;
+        let is_there = |file: &u64| {
+            !matches!(core.env.fs.metadata(&crate::table::table_path(&core.dir, *file)), Ok(None))
+        };
+        if created.iter().any(is_there) {
+            let cause = "an ingest that failed could not be taken back".to_owned();
+            core.writer.lock().shut = Some(Shut::Unknown(cause));
+        } else if let Err(error) = core.sync_names() {
+            // From now on no manifest names a new table, so nothing can be mistaken for this one either.
+            tracing::warn!(%error, "the names of a failed ingest may come back with a power cut");
+        }
     }
 }

@@ -7,7 +7,9 @@
 //! ```
 
 mod admission;
+mod attach;
 mod checkpoint;
+mod closing;
 mod core;
 mod files;
 mod flush;
@@ -15,8 +17,11 @@ mod ingest;
 mod multi_get;
 mod open;
 mod place;
+mod recover;
 mod repair;
+mod replace;
 mod replay;
+mod rescan;
 mod snapshot;
 mod write;
 
@@ -30,6 +35,7 @@ pub(crate) use self::{
 };
 pub use self::{
     ingest::{Ingested, RowIter, Versions},
+    recover::{AsideReason, RecoveredManifest, RecoveryBasis},
     replay::Replay,
 };
 use parking_lot::Mutex;
@@ -56,12 +62,12 @@ pub struct LsmStore {
 impl LsmStore {
     /// Makes an empty tree in `dir`, which must not hold one; missing folders are created.
     pub fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<LsmStore> {
-        LsmStore::start(open::create(env, dir, database, options)?)
+        LsmStore::start(open::create(env, dir, database, options, 1)?)
     }
 
     /// Opens the tree in `dir`.
     ///
-    /// Fails if the manifest cannot be read. A missing or damaged table does not make it fail: reads that touch the
+    /// Fails if the manifest cannot be read or is older than the tables: see [`LsmStore::recover`]. A missing or damaged table does not make it fail: reads that touch the
     /// table return [`crate::Error::Corruption`], [`LsmStore::damaged`] lists it, and [`crate::TableRepair`] heals it.
     /// Cost: the manifest and one directory listing, independent of the size of the data.
     pub fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<LsmStore> {
@@ -69,6 +75,10 @@ impl LsmStore {
     }
 
     pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn shared_core(&self) -> &Arc<Core> {
         &self.core
     }
 
@@ -176,6 +186,8 @@ impl LsmStore {
             commit_sync: Duration::from_micros(core.pressure.sync_us().0),
             lone_commit_sync: Duration::from_micros(core.pressure.sync_us().1),
             damaged_tables: self.damaged().len(),
+            healed_blocks: counters.healed_blocks.get(),
+            failed_healings: counters.failed_healings.get(),
             levels: (0..=LAST_LEVEL).map(level).collect(),
         }
     }

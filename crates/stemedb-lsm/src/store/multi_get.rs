@@ -119,6 +119,11 @@ fn look_into<'a>(
                 None => left.push(key),
                 Some(at) => match table.cached_block(at) {
                     Some(block) => blocks.push((key, table, block)),
+                    // Nothing to read together.
+                    None if table.has_no_file() => match table.get(key.key, lsn, key.hash)? {
+                        Found::Nothing => left.push(key),
+                        found => put(answers, key.at, found.into_value()),
+                    },
                     None => missing.push(Missing { pending: key, table, block: at }),
                 },
             }

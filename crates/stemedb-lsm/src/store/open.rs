@@ -8,17 +8,18 @@ use stemedb_env::{
     planted::{Bug, planted},
 };
 
-use super::{Core, DamageList, DenseTables, Graveyard, files::quarantine};
+use super::{Core, DamageList, DenseTables, Graveyard, files::quarantine, recover::check_not_stale};
 use crate::{
     CorruptionKind, Error, LsmOptions, Result,
     bulk::remove_leftovers,
+    error::NO_TREE,
     manifest::{Manifest, TreeState, manifest_number, manifest_path, read_current, replay},
     memory::{Memory, Plan, fit},
     stats::Counters,
-    table::{TableContext, table_number, table_path},
+    table::{Healer, TableContext, table_number, table_path},
 };
 
-fn context(
+pub(super) fn context(
     env: &Env,
     dir: &Path,
     database: DatabaseId,
@@ -34,11 +35,19 @@ fn context(
         damage: DamageList::default(),
         graveyard: Graveyard::default(),
         dense: DenseTables::default(),
+        healer: Healer::default(),
         prefix_extractor: options.prefix_extractor,
     })
 }
 
-pub(super) fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<Core> {
+/// `first_file` is the number of the first table.
+pub(super) fn create(
+    env: Env,
+    dir: &Path,
+    database: DatabaseId,
+    options: LsmOptions,
+    first_file: u64,
+) -> Result<Core> {
     let (options, plan) = fit(options)?;
     create_dirs(&env, dir)?;
     let names = env.fs.list(dir)?;
@@ -47,12 +56,17 @@ pub(super) fn create(env: Env, dir: &Path, database: DatabaseId, options: LsmOpt
     }
     // Manifests without CURRENT are what a crash in here left behind.
     let number = names.iter().filter_map(|entry| manifest_number(&entry.name)).max().unwrap_or(0) + 1;
-    let manifest =
-        Manifest::create(&env, dir, database, number, TreeState { next_file: 1, ..TreeState::default() })?;
+    let manifest = Manifest::create(
+        &env,
+        dir,
+        database,
+        number,
+        TreeState { next_file: first_file, ..TreeState::default() },
+    )?;
     remove_manifests(&env, dir, &names, &BTreeSet::new())?;
     remove_leftovers(&env, dir, names.iter().map(|entry| entry.name.as_str()))?;
     let context = context(&env, dir, database, &options, plan);
-    Ok(Core::new(env, dir.to_path_buf(), options, context, manifest, 1))
+    Ok(Core::new(env, dir.to_path_buf(), options, context, manifest, first_file))
 }
 
 /// Creates a folder and its missing parents, all names durable.
@@ -75,7 +89,7 @@ pub(super) fn create_dirs(env: &Env, dir: &Path) -> Result<()> {
 
 pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptions) -> Result<Core> {
     let (options, plan) = fit(options)?;
-    let no_tree = || Error::Folder { dir: dir.to_path_buf(), problem: "holds no tree" };
+    let no_tree = || Error::Folder { dir: dir.to_path_buf(), problem: NO_TREE };
     if env.fs.metadata(dir)?.is_none() {
         return Err(no_tree());
     }
@@ -83,6 +97,7 @@ pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptio
     let replayed = replay(&env, dir, database, current)?;
     let mut state = replayed.state;
     let names = env.fs.list(dir)?;
+    check_not_stale(&env, dir, database, current, &state, &names)?;
     let context = context(&env, dir, database, &options, plan);
     let unused = compare_tables(&names, &mut state, &context);
     let newest_name = names.iter().filter_map(|entry| manifest_number(&entry.name)).max().unwrap_or(current);
@@ -113,7 +128,12 @@ pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptio
 }
 
 /// Removes manifests that were there before the present one was made.
-fn remove_manifests(env: &Env, dir: &Path, names: &[DirEntry], kept: &BTreeSet<u64>) -> Result<()> {
+pub(super) fn remove_manifests(
+    env: &Env,
+    dir: &Path,
+    names: &[DirEntry],
+    kept: &BTreeSet<u64>,
+) -> Result<()> {
     let stale =
         names.iter().filter_map(|entry| manifest_number(&entry.name)).filter(|number| !kept.contains(number));
     for number in stale {
@@ -124,7 +144,7 @@ fn remove_manifests(env: &Env, dir: &Path, names: &[DirEntry], kept: &BTreeSet<u
 
 /// Files of tables that the manifest has no use for.
 #[derive(Debug, Default)]
-struct Unused {
+pub(super) struct Unused {
     /// They had been replaced.
     obsolete: Vec<u64>,
     /// Nobody knows them.
@@ -133,7 +153,7 @@ struct Unused {
 
 /// Compares the folder with the manifest: notes live tables that are missing or have the wrong length, and says which
 /// files are of no use. Changes nothing on disk.
-fn compare_tables(names: &[DirEntry], state: &mut TreeState, context: &TableContext) -> Unused {
+pub(super) fn compare_tables(names: &[DirEntry], state: &mut TreeState, context: &TableContext) -> Unused {
     let mut seen = BTreeSet::new();
     let mut unused = Unused::default();
     for entry in names {

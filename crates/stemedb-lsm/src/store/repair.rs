@@ -1,5 +1,8 @@
 //! Rebuilding a table from rows that somebody else has derived again.
 //!
+//! First only what cannot be read is asked for: see [`super::rescan`]. This is how the rest is known, and the second way, for
+//! who gives all writes of the table.
+//!
 //! The journal gives every write that ever was in the table's key and LSN range. What the table really held is less:
 //! rows that lie in other tables, and versions that compaction has forgotten, were not in it. Rows held elsewhere are
 //! looked up; what compaction forgot follows from the horizon recorded with the table. Where that leaves room (a
@@ -24,32 +27,67 @@ use crate::{
     compaction::Gc,
     kv::RowDigester,
     ranges::{Cover, Fragments, successor},
-    table::{Table, TableBuilder, TableMeta, TableShape, filter::filter_hash},
+    table::{Table, TableBuilder, TableMeta, TableShape, filter::filter_hash, heal::Scope},
     version::LAST_LEVEL,
 };
 
 /// A row that may have been in the table.
-struct Candidate {
-    row: Row,
+pub(super) struct Candidate {
+    pub(super) row: Row,
     digest: u128,
     /// A newer version of the key, old enough to have superseded this one, lies elsewhere.
     passed: bool,
 }
 
 /// What may have been in the table.
-struct Evidence {
+pub(super) struct Evidence {
     /// In table order.
-    rows: Vec<Candidate>,
-    ranges: Fragments,
+    pub(super) rows: Vec<Candidate>,
+    pub(super) ranges: Fragments,
+}
+
+impl Evidence {
+    /// True if there are writes behind these LSNs of a table.
+    pub(super) fn is_behind(&self, max_lsn: Lsn) -> bool {
+        self.rows.iter().any(|candidate| candidate.row.lsn > max_lsn)
+            || self.ranges.lsns().is_some_and(|(_, newest)| newest > max_lsn)
+    }
+
+    /// Bytes of its rows, about.
+    pub(super) fn bytes(&self) -> usize {
+        let value = |row: &Row| row.value.as_ref().map_or(0, Vec::len);
+        let rows = self.rows.iter().map(|Candidate { row, .. }| row.key.len() + value(row));
+        rows.sum::<usize>() + self.rows.len() * size_of::<Candidate>()
+    }
 }
 
 /// One way to read what compaction has forgotten.
 #[derive(Clone, Copy, Debug)]
-struct Reading {
+pub(super) struct Reading {
     drop_tombstones: bool,
     drop_passed: bool,
     /// Writes behind the table's LSN range had their say when it was built, and were forgotten.
     upto: Lsn,
+}
+
+impl Reading {
+    /// The likely ones first. `behind`: there are writes behind the table's LSNs.
+    pub(super) fn all(meta: &TableMeta, behind: bool) -> Vec<Reading> {
+        let uptos = [Some(meta.max_lsn), behind.then_some(Lsn::MAX)].into_iter().flatten();
+        uptos
+            .flat_map(|upto| {
+                [(false, false), (false, true), (true, false), (true, true)].map(|(flip, drop_passed)| {
+                    Reading { drop_tombstones: meta.drops_tombstones != flip, drop_passed, upto }
+                })
+            })
+            .collect()
+    }
+
+    /// Removed ranges as this reading leaves them.
+    pub(super) fn ranges(&self, ranges: &Fragments, horizon: Lsn) -> Fragments {
+        let upto = |lsns: &[Lsn]| lsns.iter().copied().filter(|lsn| *lsn <= self.upto).collect();
+        ranges.with_lsns(upto).forgotten(horizon, self.drop_tombstones)
+    }
 }
 
 impl Core {
@@ -58,25 +96,28 @@ impl Core {
         if state.memtables().any(|memtable| memtable.version_at(key, lsn) == Some(lsn)) {
             return Ok(true);
         }
-        Ok(self.version_in_tables(state, file, key, lsn)? == Some(lsn))
+        // A table whose LSNs do not reach to this one need not be read, and may be damaged itself.
+        let hash = filter_hash(key);
+        for table in tables_with(state, file, key).filter(|table| table.meta.max_lsn >= lsn) {
+            if table.meta.min_lsn <= lsn && table.version_at(key, lsn, hash)? == Some(lsn) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The greatest LSN at or below `lsn` at which another table than `file` holds a version of the key.
     fn version_in_tables(&self, state: &State, file: u64, key: &[u8], lsn: Lsn) -> Result<Option<Lsn>> {
         let hash = filter_hash(key);
         let mut newest = None;
-        for run in state.version.runs() {
-            let at = run.partition_point(|table| table.meta.largest.as_slice() < key);
-            let Some(table) = run.get(at).filter(|table| table.meta.file != file) else { continue };
-            if table.meta.smallest.as_slice() <= key && table.meta.min_lsn <= lsn {
-                newest = newest.max(table.version_at(key, lsn, hash)?);
-            }
+        for table in tables_with(state, file, key).filter(|table| table.meta.min_lsn <= lsn) {
+            newest = newest.max(table.version_at(key, lsn, hash)?);
         }
         Ok(newest)
     }
 
     /// The removed ranges that memtables and other tables hold.
-    fn ranges_elsewhere(&self, state: &State, meta: &TableMeta) -> Result<Fragments> {
+    pub(super) fn ranges_elsewhere(&self, state: &State, meta: &TableMeta) -> Result<Fragments> {
         let mut held: Vec<Fragments> = Vec::new();
         for memtable in state.memtables().filter(|memtable| memtable.has_ranges()) {
             held.push(memtable.ranges_upto(Lsn::MAX));
@@ -90,16 +131,18 @@ impl Core {
         Ok(Fragments::merged(held))
     }
 
-    fn evidence(
+    /// What may have been in a part of the table; `held` is what others have of removed ranges.
+    pub(super) fn evidence(
         &self,
         state: &State,
         meta: &TableMeta,
+        scope: &Scope,
+        held: &Fragments,
         writes: &mut dyn Iterator<Item = Result<DerivedWrite>>,
     ) -> Result<Evidence> {
         let merged = self.merged_lsn();
         let upto = meta.max_lsn.max(meta.horizon);
-        let behind = successor(&meta.largest);
-        let held = self.ranges_elsewhere(state, meta)?;
+        let behind = successor(&scope.last);
         let mut digester = RowDigester::default();
         let mut found = Vec::new();
         let mut ranges = Vec::new();
@@ -109,14 +152,12 @@ impl Core {
                 DerivedWrite::Range(RangeRemoval { start, end, lsn }) => {
                     if (meta.min_lsn..=upto).contains(&lsn) {
                         let whole = Fragments::one(&start, &end, lsn);
-                        ranges.push(whole.clipped(&meta.smallest, Some(&behind)));
+                        ranges.push(whole.clipped(&scope.first, Some(&behind)));
                     }
                     continue;
                 }
             };
-            let inside = row.key >= meta.smallest
-                && row.key <= meta.largest
-                && (meta.min_lsn..=upto).contains(&row.lsn);
+            let inside = scope.contains(&row.key, row.lsn) && (meta.min_lsn..=upto).contains(&row.lsn);
             if !inside || self.holds_elsewhere(state, meta.file, &row.key, row.lsn)? {
                 continue;
             }
@@ -130,10 +171,16 @@ impl Core {
         }
         found.sort_by(|a, b| a.row.key.cmp(&b.row.key).then(b.row.lsn.cmp(&a.row.lsn)));
         found.dedup_by(|b, a| a.row.key == b.row.key && a.row.lsn == b.row.lsn);
-        Ok(Evidence { rows: found, ranges: Fragments::merged(ranges).without(&held) })
+        Ok(Evidence { rows: found, ranges: Fragments::merged(ranges).without(held) })
     }
 
-    fn rebuild(&self, level: usize, meta: &TableMeta, content: Content<'_>) -> Result<TableMeta> {
+    /// Makes a table in the place of another one, of what `fill` gives.
+    pub(super) fn rebuild(
+        &self,
+        level: usize,
+        meta: &TableMeta,
+        fill: impl FnOnce(&mut TableBuilder) -> Result<()>,
+    ) -> Result<TableMeta> {
         let shape = TableShape::new(&self.options, level == LAST_LEVEL, meta.horizon, meta.drops_tombstones);
         let shape = TableShape { derivation_version: meta.derivation_version, ..shape };
         let file = self.next_file_number();
@@ -145,14 +192,7 @@ impl Core {
             shape,
             &self.context.memory,
         )?;
-        let write = || {
-            for Candidate { row, .. } in &content.rows {
-                builder.add(&row.key, row.lsn, row.value.as_deref())?;
-            }
-            builder.set_ranges(content.ranges);
-            Ok(())
-        };
-        let written = write().and_then(|()| builder.finish()).and_then(|meta| {
+        let written = fill(&mut builder).and_then(|()| builder.finish()).and_then(|meta| {
             self.sync_names()?;
             Ok(meta)
         });
@@ -163,13 +203,18 @@ impl Core {
     }
 }
 
+/// Tables other than `file` within whose bounds a key lies.
+fn tables_with<'a>(state: &'a State, file: u64, key: &'a [u8]) -> impl Iterator<Item = &'a Arc<Table>> {
+    state.version.runs().filter_map(move |run| run.find(key)).filter(move |table| table.meta.file != file)
+}
+
 /// What one reading leaves.
-struct Content<'a> {
-    rows: Vec<&'a Candidate>,
+pub(super) struct Content<'a> {
+    pub(super) rows: Vec<&'a Candidate>,
     ranges: Fragments,
 }
 
-fn read<'a>(evidence: &'a Evidence, meta: &TableMeta, reading: Reading) -> Content<'a> {
+pub(super) fn read<'a>(evidence: &'a Evidence, meta: &TableMeta, reading: Reading) -> Content<'a> {
     let upto = |lsns: &[Lsn]| lsns.iter().copied().filter(|lsn| *lsn <= reading.upto).collect();
     let ranges = evidence.ranges.with_lsns(upto);
     let mut cover = Cover::new(&ranges, meta.horizon);
@@ -189,9 +234,13 @@ fn read<'a>(evidence: &'a Evidence, meta: &TableMeta, reading: Reading) -> Conte
 }
 
 impl Content<'_> {
+    /// Sum of the digests of its rows.
+    pub(super) fn digest(&self) -> u128 {
+        self.rows.iter().fold(0u128, |sum, candidate| sum.wrapping_add(candidate.digest))
+    }
+
     fn matches(&self, meta: &TableMeta) -> bool {
-        let rows = self.rows.iter().fold(0u128, |sum, candidate| sum.wrapping_add(candidate.digest));
-        let digest = rows.wrapping_add(self.ranges.digest(&mut RowDigester::default()));
+        let digest = self.digest().wrapping_add(self.ranges.digest(&mut RowDigester::default()));
         self.rows.len() as u64 == meta.rows
             && self.ranges.len() as u64 == meta.ranges
             && digest == meta.digest
@@ -219,20 +268,26 @@ impl TableRepair for LsmStore {
             return Err(mismatch(0, 0));
         };
         let meta = &table.meta;
-        let evidence = core.evidence(&state, meta, writes)?;
-        let mut uptos = vec![meta.max_lsn];
-        let is_behind = |lsn: Lsn| lsn > meta.max_lsn;
-        if evidence.rows.iter().any(|candidate| is_behind(candidate.row.lsn))
-            || evidence.ranges.lsns().is_some_and(|(_, newest)| is_behind(newest))
-        {
-            uptos.push(Lsn::MAX);
+        match core.rescan(level, &table, &state) {
+            Ok(Some(rebuilt)) => {
+                let rebuilt_file = rebuilt.file;
+                self.swap(level, &table, rebuilt)?;
+                tracing::info!(
+                    file,
+                    rebuilt_file,
+                    rows = meta.rows,
+                    "table repaired from what was left of it"
+                );
+                return Ok(());
+            }
+            Ok(None) => {}
+            Err(error @ (Error::Env(_) | Error::ReadOnly { .. })) => return Err(error),
+            Err(error) => tracing::warn!(%error, file, "what is left of a table is of no use"),
         }
-        let readings =
-            uptos.into_iter().flat_map(|upto| {
-                [(false, false), (false, true), (true, false), (true, true)].map(|(flip, drop_passed)| {
-                    Reading { drop_tombstones: meta.drops_tombstones != flip, drop_passed, upto }
-                })
-            });
+        let held = core.ranges_elsewhere(&state, meta)?;
+        let scope = Scope::all(&meta.smallest, &meta.largest);
+        let evidence = core.evidence(&state, meta, &scope, &held, writes)?;
+        let readings = Reading::all(meta, evidence.is_behind(meta.max_lsn));
         let mut found = evidence.rows.len();
         let Some(content) = readings.into_iter().find_map(|reading| {
             let content = read(&evidence, meta, reading);
@@ -242,7 +297,13 @@ impl TableRepair for LsmStore {
             return Err(mismatch(meta.rows, found));
         };
         let rows = content.rows.len();
-        let rebuilt = core.rebuild(level, meta, content)?;
+        let rebuilt = core.rebuild(level, meta, |builder| {
+            for Candidate { row, .. } in &content.rows {
+                builder.add(&row.key, row.lsn, row.value.as_deref())?;
+            }
+            builder.set_ranges(content.ranges);
+            Ok(())
+        })?;
         let rebuilt_file = rebuilt.file;
         if rebuilt.digest != meta.digest {
             core.remove_table_file(rebuilt_file);

@@ -155,7 +155,7 @@ impl KvSnapshot for LsmSnapshot {
         }
         for run in state.version.runs().filter(|run| !bounds.tables(run).is_empty()) {
             let cursor = RunCursor::new(run.clone(), Arc::clone(&bounds), direction, true);
-            let cursor = cursor.beneath(cover.as_ref());
+            let cursor = cursor.healing(*lsn).beneath(cover.as_ref());
             sources.push(Source::Run(Box::new(cursor)));
         }
         let merge = Merge::new(sources, direction, bounds.shared_bytes());

@@ -31,6 +31,10 @@ const WRITE_BYTES: usize = 256 << 10;
 /// waits for at most twice this much of ours.
 const WRITEBACK_STEP_BYTES: u64 = 1 << 20;
 
+/// A record of a change may always have so many bytes: some hundred tables' worth. Beyond that it may be such a part of its table.
+const RECORD_BYTES: u64 = 64 << 10;
+const RECORD_PART: u64 = 8;
+
 /// How the tables of one flush or compaction are built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TableShape {
@@ -247,6 +251,28 @@ impl TableBuilder {
         BlockHandle { offset, bytes: u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX) }
     }
 
+    /// The properties with a record behind them, which is worth compressing: it describes many tables. Without it if it would be large
+    /// beside the table.
+    fn append_recorded(&mut self, mut properties: Vec<u8>, record: &[u8]) -> BlockHandle {
+        let bare = properties.len();
+        properties.extend_from_slice(record);
+        self.note_memory(3 * properties.len());
+        let mut packer = Packer::new(Compression::Lz4);
+        let (codec, content) = match packer.pack(&properties) {
+            Some((codec, packed)) => (Some(codec), packed),
+            None => (None, properties.as_slice()),
+        };
+        let most = RECORD_BYTES.max(self.position() / RECORD_PART);
+        if content.len() as u64 > most {
+            properties.truncate(bare);
+            return self.append_block(BlockKind::Properties, &properties);
+        }
+        let (offset, start) = (self.position(), self.buffer.len());
+        let packing = Packing { codec, folded: false };
+        seal_block(&self.identity, BlockKind::Properties, packing, content, offset, &mut self.buffer);
+        BlockHandle { offset, bytes: u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX) }
+    }
+
     fn append_filter(&mut self, kind: BlockKind, hashes: Vec<u64>, bits: u32) -> Result<BlockHandle> {
         self.write_out()?;
         // The hashes, and the filter: as words, as bytes, and sealed.
@@ -260,7 +286,16 @@ impl TableBuilder {
     }
 
     /// Writes what is left and makes the file's content durable. There must be a row or a removed range.
-    pub(crate) fn finish(mut self) -> Result<TableMeta> {
+    pub(crate) fn finish(self) -> Result<TableMeta> {
+        self.finish_with(None)
+    }
+
+    /// The same for a table that carries the record of its change; `record` makes it, when nothing else is left to do.
+    pub(crate) fn finish_closing(self, record: &dyn Fn() -> Vec<u8>) -> Result<TableMeta> {
+        self.finish_with(Some(record))
+    }
+
+    fn finish_with(mut self, record: Option<&dyn Fn() -> Vec<u8>>) -> Result<TableMeta> {
         debug_assert!(self.meta.rows > 0 || !self.ranges.is_empty());
         if !self.block.is_empty() {
             self.finish_block()?;
@@ -293,7 +328,10 @@ impl TableBuilder {
         let index = self.append_block(BlockKind::Index, &index);
         let mut properties = Vec::new();
         encode_meta(&self.meta, &mut properties);
-        let properties = self.append_block(BlockKind::Properties, &properties);
+        let properties = match record {
+            None => self.append_block(BlockKind::Properties, &properties),
+            Some(record) => self.append_recorded(properties, &record()),
+        };
         let mut footer = Footer { key_filter, prefix_filter, index, properties, ranges_bytes, file_bytes: 0 };
         footer.file_bytes = self.position() + super::format::FOOTER_BYTES as u64;
         self.buffer.extend_from_slice(&footer.encode(&self.identity));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stemedb_env::Lsn;
 
 use super::{
-    Run, Table,
+    OnDamage, Run, Table,
     block::{Block, Place},
     filter::filter_hash,
     read_ahead::ReadAhead,
@@ -78,6 +78,8 @@ pub(crate) struct RunCursor {
     direction: Direction,
     /// Whether blocks read from disk go into the cache.
     fill: bool,
+    /// As of when it is read, if by one who may be shown healed blocks.
+    reader: Option<Lsn>,
     /// Removed ranges that hide whole tables.
     cover: Option<Cover>,
     ahead: ReadAhead,
@@ -95,7 +97,7 @@ pub(crate) struct RunCursor {
 }
 
 impl RunCursor {
-    /// A cursor before the first row.
+    /// A cursor before the first row. It fails where it meets damage: see [`RunCursor::healing`].
     pub(crate) fn new(run: Run, bounds: Arc<Bounds>, direction: Direction, fill: bool) -> RunCursor {
         let tables = if bounds.is_empty() { 0..0 } else { bounds.tables(&run) };
         RunCursor {
@@ -103,6 +105,7 @@ impl RunCursor {
             bounds,
             direction,
             fill,
+            reader: None,
             cover: None,
             // Whoever does not fill the cache is a background job that reads everything.
             ahead: if fill { ReadAhead::default() } else { ReadAhead::eager() },
@@ -116,6 +119,12 @@ impl RunCursor {
             key: Vec::new(),
             prefix_bytes: 0,
         }
+    }
+
+    /// For a reader as of `lsn`: damaged blocks are healed, and show no more than the newest versions up to there.
+    pub(crate) fn healing(mut self, lsn: Lsn) -> RunCursor {
+        self.reader = Some(lsn);
+        self
     }
 
     /// Leaves out tables of which `cover` hides every row.
@@ -206,7 +215,7 @@ impl RunCursor {
                     .filter(|before| !index.block_is_before(*before, &self.bounds.start)),
             };
             if let Some(at) = next {
-                self.load(&table, at)?;
+                self.load(&table, at, self.healed_key())?;
                 self.table = Some(table);
                 return Ok(true);
             }
@@ -219,7 +228,7 @@ impl RunCursor {
                 (Direction::Backward, None) => index.blocks().saturating_sub(1),
             };
             if at < index.blocks() {
-                self.load(&table, at)?;
+                self.load(&table, at, None)?;
                 self.table = Some(table);
                 return Ok(true);
             }
@@ -246,11 +255,31 @@ impl RunCursor {
         }
     }
 
-    fn load(&mut self, table: &Table, at: usize) -> Result<()> {
-        let block = match self.direction {
-            Direction::Forward => table.block_in_order(at, self.fill, &mut self.ahead)?,
-            Direction::Backward => table.block(at, self.fill)?,
+    /// The first key of the block that is left, if that has all versions of it.
+    fn healed_key(&self) -> Option<Vec<u8>> {
+        let block = self.block.as_ref().filter(|block| block.is_healed())?;
+        (self.direction == Direction::Backward && block.rows() > 0).then(|| block.key(0))
+    }
+
+    /// A healed block as this reader may see it.
+    #[cold]
+    fn healed(&self, table: &Table, block: Block) -> Result<Block> {
+        match self.reader {
+            Some(lsn) => table.thinned(&block, lsn),
+            None => Err(table.refused()),
+        }
+    }
+
+    /// Loads block `at`, of which rows of the key `told` have been shown.
+    fn load(&mut self, table: &Table, at: usize, told: Option<Vec<u8>>) -> Result<()> {
+        let damaged = if self.reader.is_some() { OnDamage::Heal } else { OnDamage::Refuse };
+        let mut block = match self.direction {
+            Direction::Forward => table.block_in_order(at, self.fill, &mut self.ahead, damaged)?,
+            Direction::Backward => table.block(at, self.fill, damaged)?,
         };
+        if block.is_healed() {
+            block = self.healed(table, block)?;
+        }
         block.prefetch_keys();
         let index = table.index()?;
         let start =
@@ -260,6 +289,7 @@ impl RunCursor {
             Some(end) if !index.block_is_before(at, end) => block.lower_bound(end, Lsn::MAX),
             _ => block.rows(),
         };
+        let end = told.map_or(end, |told| end.min(block.lower_bound(&told, Lsn::MAX)));
         self.rows = start..end.max(start);
         if end == block.rows() && self.direction == Direction::Forward {
             table.prefetch_block(at + 1);

@@ -129,6 +129,14 @@ impl Index {
         Ok(index)
     }
 
+    /// An index over parts of a table that has no file: one separator each, ascending and without repetition. Nothing
+    /// lies at the places that it names.
+    pub(crate) fn of_parts(separators: &[Vec<u8>]) -> Result<Index, Malformed> {
+        let mut builder = IndexBuilder::default();
+        separators.iter().for_each(|separator| builder.add(separator, TRAILER_BYTES as u32));
+        Index::decode(&builder.encode(), (HEADER_BYTES + TRAILER_BYTES * separators.len()) as u64)
+    }
+
     /// Number of blocks. None if the table has removed ranges alone.
     pub(crate) fn blocks(&self) -> usize {
         self.ends.len()

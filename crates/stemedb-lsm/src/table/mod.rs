@@ -10,9 +10,11 @@
 pub(crate) mod block;
 mod builder;
 mod cursor;
+mod describe;
 pub(crate) mod filter;
 pub(crate) mod format;
 mod heads;
+pub(crate) mod heal;
 pub(crate) mod index;
 mod meta;
 mod meta_sum;
@@ -25,10 +27,12 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use builder::{TableBuilder, TableShape};
 pub(crate) use cursor::{Bounds, RunCursor};
+pub(crate) use describe::{Described, describe};
 pub(crate) use heads::head;
+pub(crate) use heal::Healer;
 pub(crate) use meta::{TableMeta, decode_meta, encode_meta};
 pub(crate) use pack::Room;
-pub(crate) use reader::{Found, Table, TableContext};
+pub(crate) use reader::{Found, OnDamage, Table, TableContext};
 pub(crate) use run::Run;
 
 /// Where table `file` lies.

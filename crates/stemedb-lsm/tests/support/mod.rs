@@ -1,6 +1,9 @@
 //! What the suites share: a store beside its model, and the journal's part played by a list.
 #![allow(dead_code)]
 
+pub mod damage;
+pub mod source;
+
 use std::path::{Path, PathBuf};
 
 use stemedb_env::{Env, frame::DatabaseId};

@@ -1,19 +1,24 @@
-//! Bytes of every file flipped: the right answer, or an error that names the file.
+//! Bytes of every file flipped: the right answer, or an error that names the file; and with somebody attached who can derive
+//! rows again, the right answer.
 //!
 //! A small tree with tables of two levels, compressed and plain, removals and overwritten keys. Every byte of the header,
 //! footer, index, filters and properties of each table, every so-manieth byte of its data, and every byte of the manifest and
 //! of `CURRENT` is flipped; then everything is read in every way. Where a table's parts lie is computed from its
 //! footer by the format's page.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use stemedb_env::fs::{SimFs, sim::Profile};
-use stemedb_lsm::{Direction, Error, KeyRange, KvStore, LsmOptions, LsmStore, Lsn};
+use stemedb_lsm::{Direction, Error, KeyRange, KvStore, LsmOptions, LsmStore, Lsn, TableRepair};
 
 use super::{
     create,
+    journal::Batches,
     model::{Batch, Model, Write},
-    open, shape, timed,
+    open, recover, shape, timed,
     view::{self, Trouble},
 };
 use crate::{
@@ -59,14 +64,43 @@ fn options() -> LsmOptions {
 struct Scene {
     disk: SimFs,
     model: Model,
+    /// What a journal would have.
+    batches: Arc<Batches>,
     last: Lsn,
+}
+
+/// What the merge at the bottom forgets: rows that were written first, once, and removed last. Nothing of the removal is left,
+/// and its LSN is above that of every row.
+fn forgotten(round: u64) -> Vec<Write> {
+    let first = KEYS + 6 * (round / 2)..KEYS + 6 * (round / 2) + 6;
+    match round {
+        0 => (KEYS..KEYS + 12).map(|n| Write::Row(shape::key(n), Some(b"to be removed".to_vec()))).collect(),
+        _ => first
+            .filter(|n| n % 3 > 0)
+            .map(|n| match n % 2 {
+                0 => Write::Row(shape::key(n), None),
+                _ => Write::Range(shape::key(n), [shape::key(n), vec![0]].concat()),
+            })
+            .collect(),
+    }
 }
 
 fn scene() -> stemedb_lsm::Result<Scene> {
     let machine = Machine::plain(Machine::disk(Profile::Adversarial));
     let mut store = create(&machine.env, &options())?;
     let mut model = Model::default();
+    let mut batches = Vec::new();
     let mut last = Lsn::ZERO;
+    let mut write = |store: &LsmStore, model: &mut Model, writes| -> stemedb_lsm::Result<Lsn> {
+        last = last.next();
+        let batch = Batch { lsn: last, writes };
+        store.apply(&batch.encoded(), last)?;
+        store.publish(last);
+        model.apply(&batch);
+        batches.push((last, batch.encoded()));
+        Ok(last)
+    };
+    write(&store, &mut model, forgotten(0))?;
     for round in 0..4u64 {
         let writes = (0..KEYS)
             .filter(|n| round == 0 || n % 5 == round || n % 7 == round)
@@ -78,13 +112,13 @@ fn scene() -> stemedb_lsm::Result<Scene> {
             .chain((round == 2).then(|| Write::Range(shape::key(9), shape::key(14))))
             .chain((round == 3).then(|| Write::Range(shape::key(12), shape::key(17))))
             .collect();
-        last = last.next();
-        let batch = Batch { lsn: last, writes };
-        store.apply(&batch.encoded(), last)?;
-        store.publish(last);
-        model.apply(&batch);
+        write(&store, &mut model, writes)?;
         match round {
-            0 => store.compact()?,
+            0 => {
+                write(&store, &mut model, forgotten(1))?;
+                write(&store, &mut model, forgotten(2))?;
+                store.compact()?;
+            }
             2 => {
                 // A fresh manifest: a snapshot, then edits with their marks.
                 store.flush()?;
@@ -95,7 +129,7 @@ fn scene() -> stemedb_lsm::Result<Scene> {
         }
     }
     store.close();
-    Ok(Scene { disk: machine.disk, model, last })
+    Ok(Scene { disk: machine.disk, model, batches: Arc::new(Batches(batches)), last })
 }
 
 /// Offsets that are flipped, with the part they belong to.
@@ -139,8 +173,8 @@ enum Verdict {
     Right,
     /// Something was refused, with the file's name.
     Named,
-    /// The open was refused, with the file's name.
-    Unopened,
+    /// The open was refused, with the file's name, and a recovery brought everything back.
+    Recovered,
 }
 
 impl Verdict {
@@ -148,7 +182,7 @@ impl Verdict {
         match self {
             Verdict::Right => "right",
             Verdict::Named => "named",
-            Verdict::Unopened => "unopened",
+            Verdict::Recovered => "recovered",
         }
     }
 }
@@ -178,7 +212,7 @@ fn judged(what: &str, outcome: Result<(), Trouble>, path: &Path) -> Result<bool,
 fn everything(store: &LsmStore, scene: &Scene, path: &Path) -> Result<bool, Violation> {
     let snapshot = store.snapshot();
     let mut refused = false;
-    let keys: Vec<Vec<u8>> = (0..KEYS).flat_map(|n| [shape::key(n), shape::absent_key(n)]).collect();
+    let keys: Vec<Vec<u8>> = (0..KEYS + 12).flat_map(|n| [shape::key(n), shape::absent_key(n)]).collect();
     // Together first: their blocks come from a batch of reads and not from the cache.
     for group in keys.chunks(24) {
         refused |= judged("multi_get", view::many(&snapshot, &scene.model, group), path)?;
@@ -196,6 +230,20 @@ fn everything(store: &LsmStore, scene: &Scene, path: &Path) -> Result<bool, Viol
     Ok(refused)
 }
 
+/// The tables are whole, so the list of them is made again, and nothing has to be replayed.
+fn recovered(scene: &Scene, machine: &Machine, path: &Path) -> Result<(), Violation> {
+    let store =
+        recover(&machine.env, &options()).map_err(|error| wrong(format!("not recovered: {error}")))?;
+    if store.flushed_lsn() != scene.last {
+        let detail = format!("flushed is {} of {} after a recovery", store.flushed_lsn(), scene.last);
+        return Err(Violation::new(Promise::Durable, detail));
+    }
+    match everything(&store, scene, path)? || !store.damaged().is_empty() {
+        true => Err(wrong("a recovered tree of whole tables refuses to answer")),
+        false => store.verify().map(drop).map_err(|error| wrong(format!("after a recovery: {error}"))),
+    }
+}
+
 fn flipped(scene: &Scene, path: &Path, offset: usize, part: &str, len: usize) -> Result<Verdict, Violation> {
     let disk = scene.disk.process_killed();
     disk.corrupt(path, offset as u64, 1 << (offset % 8)).map_err(|error| wrong(error.to_string()))?;
@@ -204,7 +252,10 @@ fn flipped(scene: &Scene, path: &Path, offset: usize, part: &str, len: usize) ->
     let store = match open(&machine.env, &options()) {
         Ok(store) => store,
         Err(error) if is_table => return Err(wrong(format!("a table keeps the tree from opening: {error}"))),
-        Err(error) => return named(&error, path).map(|()| Verdict::Unopened),
+        Err(error) => {
+            named(&error, path)?;
+            return recovered(scene, &machine, path).map(|()| Verdict::Recovered);
+        }
     };
     if store.flushed_lsn() != scene.last {
         let detail = format!("flushed is {} of {} without a word", store.flushed_lsn(), scene.last);
@@ -222,7 +273,34 @@ fn flipped(scene: &Scene, path: &Path, offset: usize, part: &str, len: usize) ->
     }
     // The same again with what is cached by now, and past the blocks that were refused.
     everything(&store, scene, path)?;
+    drop(store);
+    if is_table {
+        healed(scene, path, offset)?;
+    }
     Ok(if refused { Verdict::Named } else { Verdict::Right })
+}
+
+/// The same damage, with somebody attached who has all batches: every answer is right, and a repair brings the table back.
+fn healed(scene: &Scene, path: &Path, offset: usize) -> Result<(), Violation> {
+    let broken = |error: Error| wrong(format!("not healed: {error}"));
+    let disk = scene.disk.process_killed();
+    disk.corrupt(path, offset as u64, 1 << (offset % 8)).map_err(|error| wrong(error.to_string()))?;
+    let machine = Machine::plain(disk);
+    let store = open(&machine.env, &options()).map_err(broken)?;
+    scene.batches.attach(&store);
+    if everything(&store, scene, path)? {
+        return Err(wrong("refused, although it can be derived again"));
+    }
+    if store.verify().is_ok() {
+        return Err(wrong("a check of a table that is healed by reads finds nothing"));
+    }
+    for (file, _) in store.damaged() {
+        store.repair_table(file, &mut std::iter::empty()).map_err(broken)?;
+    }
+    if everything(&store, scene, path)? {
+        return Err(wrong("refused, although it was repaired"));
+    }
+    store.verify().map_err(broken).map(drop)
 }
 
 /// Runs the sweep.

@@ -17,8 +17,9 @@ use stemedb_lsm::{
 use super::{
     DIR, create,
     model::{Batch, Model, sorted_rows},
-    open, shape,
+    open, recover, shape,
     view::{self, Trouble},
+    wreck,
 };
 use crate::{
     Dice,
@@ -27,6 +28,8 @@ use crate::{
     violation::{Promise, Violation},
 };
 
+/// Batches of the journal that are kept although they are in tables.
+const KEPT: u64 = 50;
 /// Starts that lose power again; then the power stays.
 const CUTS_IN_A_ROW: u32 = 3;
 
@@ -38,13 +41,22 @@ pub(super) struct Story {
     keys: u64,
     store: Option<LsmStore>,
     model: Model,
-    /// Published batches that the tree has not said to have flushed.
+    /// Published batches that the tree has not said to have flushed, and some more: a list of tables that was lost may not know
+    /// the last flushes that had no row.
     journal: VecDeque<Batch>,
     last: Lsn,
     acknowledged: Lsn,
+    /// The journal has nothing up to here any more.
+    forgotten: Lsn,
     /// Of the last ingest: everything up to the first LSN was there before, and it went up to the second.
     ingest: (Lsn, Lsn),
     snapshots: Vec<LsmSnapshot>,
+    /// An older list of tables, for who puts it back.
+    copies: wreck::Copies,
+    /// The tables after the last start.
+    tables: wreck::Copies,
+    /// The list of tables was taken away.
+    is_wrecked: bool,
     pub(super) report: Report,
 }
 
@@ -72,8 +84,12 @@ impl Story {
             journal: VecDeque::new(),
             last: Lsn::ZERO,
             acknowledged: Lsn::ZERO,
+            forgotten: Lsn::ZERO,
             ingest: (Lsn::ZERO, Lsn::ZERO),
             snapshots: Vec::new(),
+            copies: wreck::Copies::new(),
+            tables: wreck::Copies::new(),
+            is_wrecked: false,
             report: Report::new("lsm", ""),
         })
     }
@@ -270,8 +286,8 @@ impl Story {
 
     fn acknowledge(&mut self, flushed: Lsn) {
         self.acknowledged = self.acknowledged.max(flushed);
-        while self.journal.front().is_some_and(|batch| batch.lsn <= self.acknowledged) {
-            self.journal.pop_front();
+        while let Some(batch) = self.journal.pop_front_if(|batch| batch.lsn.0 + KEPT <= self.acknowledged.0) {
+            self.forgotten = batch.lsn;
         }
     }
 
@@ -370,6 +386,7 @@ impl Story {
 
     /// Opens what is on `disk`, perhaps through more power cuts, and compares everything.
     fn start(&mut self, disk: SimFs) -> Result<(), Violation> {
+        let disk = self.wreck(disk)?;
         self.machine = Machine::plain(disk);
         if self.dice.one_in(3) {
             self.options = shape::options(&mut self.dice);
@@ -398,12 +415,50 @@ impl Story {
         }
     }
 
+    /// Now and then the list of tables is damaged, gone or an older one.
+    fn wreck(&mut self, disk: SimFs) -> Result<SimFs, Violation> {
+        self.is_wrecked = false;
+        if !self.dice.one_in(4) {
+            if self.dice.one_in(3) {
+                self.copies = wreck::copies(&disk);
+            }
+            return Ok(disk);
+        }
+        let wrecked = disk.process_killed();
+        let class = wreck::wreck(&mut self.dice, &wrecked, &self.copies);
+        if self.dice.one_in(2) {
+            wreck::put_back(&mut self.dice, &wrecked, &self.tables);
+        }
+        match wreck::outlook(&wrecked, &self.options) {
+            // A merge without a row has left nothing that tells of it, or a flush before all that the journal here has kept.
+            Ok((flushed, missing)) if missing > 0 || flushed < self.forgotten => {
+                self.report.did("wrecks_given_up", 1);
+                Ok(disk)
+            }
+            // There had been no table yet, and then nothing in the folder may say that it is a tree.
+            Err(Error::Folder { .. }) => Ok(disk),
+            Ok(_) => {
+                self.report.injected(class, 1);
+                self.is_wrecked = true;
+                Ok(wrecked)
+            }
+            Err(error) => Err(Violation::new(Promise::Live, format!("{class}: no plan: {error}"))),
+        }
+    }
+
     fn open_and_compare(&mut self) -> Powered<()> {
-        let opened = open(&self.machine.env, &self.options);
+        let opened = match open(&self.machine.env, &self.options) {
+            Err(error) if self.is_wrecked && error.is_lost_manifest() => {
+                self.report.did("recovered", 1);
+                recover(&self.machine.env, &self.options)
+            }
+            opened => opened,
+        };
         let Some(store) = self.powered("open", opened.map_err(Trouble::from))? else { return Ok(None) };
         self.report.did("opens", 1);
         let flushed = store.flushed_lsn();
-        if flushed < self.acknowledged || flushed > self.last {
+        let least = if self.is_wrecked { self.forgotten } else { self.acknowledged };
+        if flushed < least || flushed > self.last {
             let detail = format!(
                 "flushed is {flushed}; acknowledged was {}, applied {}",
                 self.acknowledged, self.last
@@ -440,8 +495,10 @@ impl Story {
         if self.powered("a scan behind the replay", outcome)?.is_none() {
             return Ok(None);
         }
-        self.acknowledged = self.acknowledged.max(flushed);
+        // An older list of tables knows less, and says so.
+        self.acknowledged = if self.is_wrecked { flushed } else { self.acknowledged.max(flushed) };
         self.store = Some(store);
+        self.tables = wreck::tables(&self.machine.disk);
         Ok(Some(()))
     }
 

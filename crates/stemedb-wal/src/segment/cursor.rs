@@ -12,6 +12,8 @@ use crate::error::Damage;
 
 /// Large enough to keep a replay sequential, small enough for a thousand tail readers.
 const READ_AHEAD_BYTES: usize = 256 << 10;
+/// The first read of a cursor that is after single frames.
+const READ_LITTLE_BYTES: usize = 16 << 10;
 
 /// The next frame, or why there is none.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct Cursor {
     buffer: AlignedBuffer,
     start: usize,
     filled: usize,
+    /// Bytes of the next read. Grows while reading goes on where it stopped.
+    ahead: usize,
 }
 
 impl Cursor {
@@ -52,7 +56,28 @@ impl Cursor {
         chain: Chain,
         next_lsn: Lsn,
     ) -> Cursor {
-        Cursor { file, identity, offset, chain, next_lsn, buffer: AlignedBuffer::new(), start: 0, filled: 0 }
+        let buffer = AlignedBuffer::new();
+        let ahead = READ_AHEAD_BYTES;
+        Cursor { file, identity, offset, chain, next_lsn, buffer, start: 0, filled: 0, ahead }
+    }
+
+    /// For a cursor that is after single frames: its next reads are small, and grow if it goes on reading.
+    pub fn for_little(mut self) -> Cursor {
+        self.ahead = READ_LITTLE_BYTES;
+        self
+    }
+
+    /// Goes to another position of the file. What has been read and lies there is kept.
+    pub fn jump(&mut self, offset: u64, chain: Chain, next_lsn: Lsn) {
+        let within = offset.checked_sub(self.offset).and_then(|skipped| usize::try_from(skipped).ok());
+        match within.filter(|&skipped| skipped < self.filled - self.start) {
+            Some(skipped) => self.start += skipped,
+            None => {
+                (self.start, self.filled) = (0, 0);
+                self.ahead = READ_LITTLE_BYTES;
+            }
+        }
+        (self.offset, self.chain, self.next_lsn) = (offset, chain, next_lsn);
     }
 
     /// The next frame of those that end at or before `limit`. Cost: one CRC-32 and one BLAKE3 pass.
@@ -123,7 +148,8 @@ impl Cursor {
         self.buffer.copy_within(self.start..self.filled, 0);
         self.filled -= self.start;
         self.start = 0;
-        let ahead = usize::try_from(left).unwrap_or(usize::MAX).min(READ_AHEAD_BYTES);
+        let ahead = usize::try_from(left).unwrap_or(usize::MAX).min(self.ahead);
+        self.ahead = (self.ahead * 2).min(READ_AHEAD_BYTES);
         let target = wanted.max(ahead);
         if self.buffer.capacity() > 2 * READ_AHEAD_BYTES && target <= READ_AHEAD_BYTES {
             // One huge frame must not cost its memory for ever.

@@ -14,7 +14,7 @@ use super::{
     recover::{Found, Purpose},
     report::Counters,
     spares::Spares,
-    table::Table,
+    table::{Mark, Table},
     writer::{Tail, Writer},
 };
 use crate::{
@@ -186,6 +186,25 @@ impl Inner {
         let start = table.start(&self.dir, id, lsn)?;
         let file = table.open(&self.dir, id)?;
         Ok(Cursor::new(file, self.dir.identity.file(id), start.offset, start.chain, start.next_lsn))
+    }
+
+    /// The segment that holds an entry, or would hold it. Errors: `OutOfRange`, `Corruption`, `MissingSegment`, `Env`.
+    pub(super) fn segment_of(&self, lsn: Lsn) -> Result<u64> {
+        let out_of_range =
+            Error::OutOfRange { lsn, first_lsn: self.first_lsn(), durable_lsn: self.durable_lsn() };
+        self.table.lock().find(&self.dir, lsn)?.ok_or(out_of_range)
+    }
+
+    /// The last known position of a segment at or before `lsn`.
+    pub(super) fn start(&self, id: u64, lsn: Lsn) -> Result<Mark> {
+        self.table.lock().start(&self.dir, id, lsn)
+    }
+
+    /// A cursor at a position of a segment, for somebody who is after single entries.
+    pub(super) fn cursor_at(&self, id: u64, start: Mark) -> Result<Cursor> {
+        let file = self.table.lock().open(&self.dir, id)?;
+        let identity = self.dir.identity.file(id);
+        Ok(Cursor::new(file, identity, start.offset, start.chain, start.next_lsn).for_little())
     }
 
     /// Where a segment is now.

@@ -4,6 +4,7 @@ mod birth;
 mod checkpoint;
 mod inner;
 mod last;
+mod pick;
 mod prune;
 mod reader;
 mod recover;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use stemedb_env::{Env, Lsn, frame::Chain};
 
 pub use checkpoint::{JournalCheckpoint, SegmentContent};
+pub use pick::{JournalMark, PickedEntries};
 pub use reader::SegmentedReader;
 pub use report::{Cut, JournalStats, LsnRange, RecoveryReport, SegmentInfo, SegmentState, VerifyReport};
 pub use ticket::AppendTicket;

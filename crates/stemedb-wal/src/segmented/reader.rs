@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use stemedb_env::Lsn;
 
-use super::inner::Inner;
+use super::{
+    inner::Inner,
+    pick::JournalMark,
+    table::{MARK_EVERY_BYTES, Mark},
+};
 use crate::{
     Entry, Error, JournalReader, Result,
     error::Damage,
@@ -29,6 +33,9 @@ pub struct SegmentedReader {
     wanted: Lsn,
     /// Last entry to give out.
     until: Lsn,
+    /// From this offset on the table may want to know a position.
+    mark_from: u64,
+    frames: u64,
 }
 
 /// How far a segment may be read, and what follows.
@@ -46,17 +53,35 @@ impl SegmentedReader {
     pub(crate) fn new(journal: Arc<Inner>, segment: u64, from: Lsn) -> Result<SegmentedReader> {
         let location = journal.location(segment);
         let cursor = journal.cursor(segment, from)?;
-        let wanted = from;
-        Ok(SegmentedReader {
+        Ok(SegmentedReader::with(journal, segment, location, cursor, from))
+    }
+
+    /// A reader that begins at a position of a segment, for somebody who is after single entries.
+    pub(super) fn at(journal: Arc<Inner>, segment: u64, start: Mark, from: Lsn) -> Result<SegmentedReader> {
+        let location = journal.location(segment);
+        let cursor = journal.cursor_at(segment, start)?;
+        Ok(SegmentedReader::with(journal, segment, location, cursor, from))
+    }
+
+    fn with(
+        journal: Arc<Inner>,
+        segment: u64,
+        location: Option<Location>,
+        cursor: Cursor,
+        from: Lsn,
+    ) -> SegmentedReader {
+        SegmentedReader {
+            mark_from: cursor.offset + MARK_EVERY_BYTES,
             journal,
             segment,
             location,
             cursor,
             group: GroupEntries::default(),
             group_lsn: from,
-            wanted,
+            wanted: from,
             until: Lsn::MAX,
-        })
+            frames: 0,
+        }
     }
 
     /// Ends the reader behind `last`, so that it reads a range: `next_entry` then gives `None` for ever.
@@ -71,8 +96,66 @@ impl SegmentedReader {
         self.wanted
     }
 
+    /// Where the reader is in the files: behind the group that it holds.
+    pub fn mark(&self) -> JournalMark {
+        let Cursor { offset, chain, next_lsn, .. } = self.cursor;
+        JournalMark { next_lsn, segment: self.segment, offset, chain }
+    }
+
+    /// Frames that were read and verified, of any kind.
+    pub fn frames_read(&self) -> u64 {
+        self.frames
+    }
+
     pub(crate) fn segment(&self) -> u64 {
         self.segment
+    }
+
+    /// Makes `lsn`, which must not lie before the reader, its next entry. Frames between are skipped as far as a known position
+    /// (`known` gives one at or before an LSN in a segment) allows. True if it has gone to a position that was given.
+    pub(super) fn skip_to(
+        &mut self,
+        lsn: Lsn,
+        known: impl FnOnce(&Inner, u64) -> Result<(Mark, bool)>,
+    ) -> Result<bool> {
+        self.wanted = lsn;
+        if lsn < self.cursor.next_lsn {
+            return Ok(false);
+        }
+        let is_here = match self.journal.limit(self.segment)? {
+            Limit::Newest { .. } => true,
+            Limit::Succeeded { successor, .. } => {
+                lsn <= self.journal.header(successor)?.header.predecessor_last_lsn
+            }
+            Limit::BeforeHole { .. } => false,
+        };
+        let segment = match is_here {
+            true => self.segment,
+            false => self.journal.segment_of(lsn)?,
+        };
+        let (start, is_given) = known(&self.journal, segment)?;
+        if segment != self.segment {
+            let location = self.journal.location(segment);
+            self.cursor = self.journal.cursor_at(segment, start)?;
+            (self.segment, self.location) = (segment, location);
+        } else if start.offset > self.cursor.offset {
+            // The same open file: a stream that can only be unpacked forwards goes on from where it is.
+            self.cursor.jump(start.offset, start.chain, start.next_lsn);
+        } else {
+            return Ok(false);
+        }
+        self.group = GroupEntries::default();
+        self.mark_from = self.cursor.offset + MARK_EVERY_BYTES;
+        Ok(is_given)
+    }
+
+    /// Tells the table where frames are, now and then: it knows positions only of segments that this process has written.
+    fn note_position(&mut self) {
+        if self.cursor.offset >= self.mark_from {
+            let Cursor { offset, chain, next_lsn, .. } = self.cursor;
+            self.journal.table.lock().mark(self.segment, Mark { offset, chain, next_lsn });
+            self.mark_from = offset + MARK_EVERY_BYTES;
+        }
     }
 
     fn corrupt(&self, damage: Damage, last_lsn: Option<Lsn>) -> Error {
@@ -112,9 +195,11 @@ impl SegmentedReader {
                     };
                     self.group = group;
                     self.group_lsn = first_lsn;
+                    self.frames += 1;
+                    self.note_position();
                     return Ok(true);
                 }
-                Next::Frame(_) => {}
+                Next::Frame(_) => self.frames += 1,
                 Next::End => match limit {
                     Limit::Newest { .. } | Limit::BeforeHole { .. } => return Ok(false),
                     Limit::Succeeded { successor, .. } => self.enter(successor)?,
@@ -157,6 +242,7 @@ impl SegmentedReader {
         let location = self.journal.location(segment);
         self.cursor = self.journal.cursor(segment, lsn)?;
         (self.segment, self.location) = (segment, location);
+        self.mark_from = self.cursor.offset + MARK_EVERY_BYTES;
         Ok(())
     }
 

@@ -1,6 +1,10 @@
 //! Which segments there are, and how long each one counts.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::{Bound, RangeInclusive},
+    sync::Arc,
+};
 
 use stemedb_env::{File, Lsn, frame::Chain};
 
@@ -11,7 +15,10 @@ use crate::{
 };
 
 /// Bytes between two marks of a segment: what a reader that starts in the middle may have to skip.
-const MARK_EVERY_BYTES: u64 = 128 << 10;
+pub(super) const MARK_EVERY_BYTES: u64 = 128 << 10;
+/// Marks of all segments together: 2 MiB of memory, for 8 GiB of the journal. Beyond it those of the oldest segments are
+/// forgotten, and found again by whoever reads there.
+const MAX_MARKS: usize = 64 << 10;
 
 /// A position between two frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +46,8 @@ pub(crate) struct Segment {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub segments: BTreeMap<u64, Segment>,
+    /// How many marks there are; segments that were taken out may still be counted.
+    marks: usize,
 }
 
 impl Table {
@@ -50,7 +59,7 @@ impl Table {
             header: None,
             marks: Vec::new(),
         };
-        Table { segments: listed.iter().map(|(&id, listed)| (id, segment(listed))).collect() }
+        Table { segments: listed.iter().map(|(&id, listed)| (id, segment(listed))).collect(), marks: 0 }
     }
 
     /// A segment that this process has built.
@@ -65,14 +74,51 @@ impl Table {
         self.segments.insert(id, segment);
     }
 
-    /// Remembers a position if the last one is far enough away.
+    /// Remembers a position if its neighbours are far enough away.
     pub fn mark(&mut self, id: u64, mark: Mark) {
-        if let Some(segment) = self.segments.get_mut(&id) {
-            let last = segment.marks.last().map_or(0, |mark| mark.offset);
-            if mark.offset >= last + MARK_EVERY_BYTES {
-                segment.marks.push(mark);
+        let Some(segment) = self.segments.get_mut(&id) else { return };
+        let last = segment.marks.last().map_or(0, |mark| mark.offset);
+        if mark.offset >= last {
+            // At the end: where the writer is.
+            if mark.offset < last + MARK_EVERY_BYTES {
+                return;
             }
+            segment.marks.push(mark);
+        } else {
+            let at = segment.marks.partition_point(|known| known.offset < mark.offset);
+            let before = at.checked_sub(1).and_then(|at| segment.marks.get(at)).map_or(0, |mark| mark.offset);
+            let after = segment.marks.get(at).map_or(u64::MAX, |mark| mark.offset);
+            if mark.offset - before < MARK_EVERY_BYTES || after - mark.offset < MARK_EVERY_BYTES {
+                return;
+            }
+            segment.marks.insert(at, mark);
         }
+        self.marks += 1;
+        if self.marks > MAX_MARKS {
+            self.forget_marks(MAX_MARKS - MAX_MARKS / 8);
+        }
+    }
+
+    /// Forgets marks, the oldest segments' first, until at most `keep` are left.
+    fn forget_marks(&mut self, keep: usize) {
+        self.marks = self.segments.values().map(|segment| segment.marks.len()).sum();
+        for segment in self.segments.values_mut() {
+            if self.marks <= keep {
+                return;
+            }
+            self.marks -= segment.marks.len();
+            segment.marks = Vec::new();
+        }
+    }
+
+    /// The marks with a next LSN in a range, with their segments, ascending.
+    pub fn marks_of(&self, lsns: &RangeInclusive<Lsn>) -> Vec<(u64, Mark)> {
+        let all = self.segments.iter().flat_map(|(&id, segment)| {
+            let from = segment.marks.partition_point(|mark| mark.next_lsn < *lsns.start());
+            let marks = segment.marks.get(from..).unwrap_or_default().iter();
+            marks.take_while(|mark| mark.next_lsn <= *lsns.end()).map(move |mark| (id, *mark))
+        });
+        all.collect()
     }
 
     /// The newest segment.
@@ -178,5 +224,45 @@ impl Table {
         let marks = self.segments.get(&id).map_or(&[][..], |segment| &segment.marks);
         let at = marks.partition_point(|mark| mark.next_lsn <= lsn);
         Ok(at.checked_sub(1).and_then(|at| marks.get(at).copied()).unwrap_or(first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(segments: u64) -> Table {
+        let listed = (1..=segments).map(|id| (id, Listed { location: Location::LIVE, bytes: 0 })).collect();
+        Table::new(&listed)
+    }
+
+    fn mark(offset: u64) -> Mark {
+        Mark { offset, chain: Chain::default(), next_lsn: Lsn(offset / 512) }
+    }
+
+    #[test]
+    fn marks_keep_their_distance_in_whatever_order_they_come() {
+        let mut table = table(1);
+        for sector in [2_000, 400, 256, 255, 512, 700, 300, 1_000, 1_800, 1_744, 1_745, 2_255, 2_256] {
+            table.mark(1, mark(sector * 512));
+        }
+        let kept: Vec<u64> = table.segments[&1].marks.iter().map(|mark| mark.offset / 512).collect();
+        assert_eq!(kept, [400, 700, 1_000, 1_744, 2_000, 2_256]);
+        let some = table.marks_of(&(Lsn(700)..=Lsn(1_744)));
+        assert_eq!(some.iter().map(|(_, mark)| mark.next_lsn.0).collect::<Vec<_>>(), [700, 1_000, 1_744]);
+    }
+
+    #[test]
+    fn there_are_never_more_marks_than_memory_is_meant_for() {
+        let mut table = table(200);
+        for id in 1..=200 {
+            for at in 1..=512 {
+                table.mark(id, mark(at * MARK_EVERY_BYTES));
+                let held: usize = table.segments.values().map(|segment| segment.marks.len()).sum();
+                assert!(held <= MAX_MARKS && held == table.marks);
+            }
+        }
+        assert_eq!(table.segments[&200].marks.len(), 512, "the newest are kept");
+        assert!(table.segments[&1].marks.is_empty());
     }
 }

@@ -10,8 +10,9 @@ mod stop;
 use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::Router;
-use stemedb_api::{Database, DatabaseOptions, RouterOptions, http::Backups, router_with_backups};
+use stemedb_api::{Code, Database, DatabaseOptions, RouterOptions, http::Backups, router_with_backups};
 use stemedb_env::Env;
+use stemedb_hybrid::FallbackMode;
 use tokio::net::TcpListener;
 
 use super::{backup, failure::Failure, folder};
@@ -38,6 +39,12 @@ pub struct ServeArgs {
     /// Where `POST /v1/admin/backup` and `backup create --url` put backups: a folder, or s3://bucket/prefix
     #[arg(long, value_name = "TARGET")]
     backup_to: Option<String>,
+    /// When there is a second view that answers if the first one cannot: on_demand, standby or off
+    #[arg(long, value_name = "MODE", env = "STEMEDB_FALLBACK", default_value_t = FallbackMode::OnDemand)]
+    fallback: FallbackMode,
+    /// Where the second view lies, best on another disk [default: fallback/ in the database's folder]
+    #[arg(long, value_name = "DIR", env = "STEMEDB_FALLBACK_DIR")]
+    fallback_dir: Option<PathBuf>,
 }
 
 /// Serves.
@@ -56,9 +63,16 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     let served = runtime.block_on(serve(args, router));
     // Connections that were cut at the deadline hold the database; they end with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
-    let flushed = database.flush()?;
+    let flushed = database.flush();
     database.close()?;
-    tracing::info!(lsn = %flushed, "database closed");
+    match flushed {
+        Ok(lsn) => tracing::info!(%lsn, "database closed"),
+        // The journal has everything; the next start goes on.
+        Err(error) if error.code() == Code::Unavailable => {
+            tracing::warn!("database closed while its view was being derived again: {error}");
+        }
+        Err(error) => return Err(error.into()),
+    }
     served
 }
 
@@ -68,6 +82,8 @@ fn open(args: &ServeArgs) -> Result<Database, Failure> {
     if let Some(mib) = args.memory_mib {
         options = options.with_memory_budget(mib.saturating_mul(1 << 20));
     }
+    options.engine.fallback = args.fallback;
+    options.engine.fallback_dir.clone_from(&args.fallback_dir);
     if !folder::is_absent_or_empty(&env, dir)? {
         return folder::open_with(dir, options);
     }

@@ -55,6 +55,8 @@ pub(crate) struct Shape {
     prefix_at: u32,
     lsn_width: u8,
     has_tombstones: bool,
+    /// Its rows were derived again: see [`crate::table::heal`].
+    healed: bool,
     /// Set by a hit, cleared by the cache's hand: see [`crate::cache`].
     referenced: AtomicBool,
     /// Behind the columns.
@@ -120,6 +122,41 @@ impl Block {
     /// the shape. The block is charged to the ledger until nobody holds it. Cost: one pass over the columns, one
     /// allocation.
     pub(crate) fn parse(bytes: &[u8], ledger: Option<&Arc<Ledger>>) -> Result<Block, Malformed> {
+        Block::parse_as(bytes, ledger, false)
+    }
+
+    /// [`Block::parse`], for rows that were derived again.
+    pub(crate) fn parse_healed(bytes: &[u8], ledger: Option<&Arc<Ledger>>) -> Result<Block, Malformed> {
+        Block::parse_as(bytes, ledger, true)
+    }
+
+    /// A block without rows, which no file has: all that was derived for it is known elsewhere.
+    pub(crate) fn healed_without_rows(ledger: Option<&Arc<Ledger>>) -> Block {
+        let nothing = Strings { starts_at: 0, start_width: 0, equal_bytes: 0, bytes_at: 0, end: 0 };
+        let mut shape = Shape {
+            rows: 0,
+            buckets: 0,
+            keys: nothing,
+            values: nothing,
+            lsns_at: 0,
+            removals_at: 0,
+            prefix_at: 0,
+            lsn_width: 0,
+            has_tombstones: false,
+            healed: true,
+            referenced: AtomicBool::new(false),
+            bytes: 0,
+            charged: None,
+            min_lsn: 0,
+        };
+        if let Some(ledger) = ledger {
+            ledger.add(Kind::Blocks, shape.memory_bytes());
+            shape.charged = Some(Arc::clone(ledger));
+        }
+        Block { shared: ThinArc::from_header_and_slice(shape, &[]) }
+    }
+
+    fn parse_as(bytes: &[u8], ledger: Option<&Arc<Ledger>>, healed: bool) -> Result<Block, Malformed> {
         let mut fields = Fields::new(bytes);
         let rows = fields.u32()?;
         let prefix_bytes = fields.u32()?;
@@ -166,6 +203,7 @@ impl Block {
             prefix_at,
             lsn_width,
             has_tombstones,
+            healed,
             referenced: AtomicBool::new(false),
             bytes: total,
             charged: None,
@@ -206,9 +244,19 @@ impl Block {
         View::of(&self.shared)
     }
 
-    /// Number of rows, at least one.
+    /// Number of rows, at least one in a block from a file.
     pub(crate) fn rows(&self) -> usize {
         self.view().shape.rows as usize
+    }
+
+    /// True if its rows were derived again instead of read.
+    pub(crate) fn is_healed(&self) -> bool {
+        self.view().shape.healed
+    }
+
+    /// The key of row `at`.
+    pub(crate) fn key(&self, at: usize) -> Vec<u8> {
+        [self.prefix(), self.suffix(at)].concat()
     }
 
     /// Bytes held in memory.
@@ -473,6 +521,8 @@ impl<'a> View<'a> {
         if row < rows {
             return if self.suffix(row) == suffix { Lookup::Row(row) } else { Lookup::Absent };
         }
-        if self.suffix(rows - 1) == suffix { Lookup::Older } else { Lookup::Absent }
+        // A healed block may have no rows.
+        let is_last = rows.checked_sub(1).is_some_and(|last| self.suffix(last) == suffix);
+        if is_last { Lookup::Older } else { Lookup::Absent }
     }
 }

@@ -6,9 +6,9 @@ use stemedb_env::{
     planted::{Bug, planted},
 };
 
-use super::Table;
+use super::{OnDamage, Table};
 use crate::{
-    CorruptionKind, Result,
+    Result,
     table::{
         block::{Block, FoundBlock},
         format::{BlockKind, TRAILER_BYTES, open_block},
@@ -44,11 +44,17 @@ impl Table {
         Some(FoundBlock::Cached(block))
     }
 
-    /// Where block `at` must be read from.
+    /// True if its blocks are derived, not read: then only [`Table::get`] gets them.
+    pub(crate) fn has_no_file(&self) -> bool {
+        self.loaded.get().is_some_and(|loaded| loaded.file.is_none())
+    }
+
+    /// Where block `at` must be read from; the table has a file.
     pub(crate) fn block_read(&self, at: usize) -> Result<BatchRead<'_>> {
         let loaded = self.loaded()?;
-        let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
-        Ok(BatchRead { file: &*loaded.file, offset: handle.offset, bytes: handle.bytes as usize })
+        let handle = loaded.index.handle(at).ok_or_else(|| self.no_block())?;
+        let file = loaded.file.as_ref().ok_or_else(|| self.refused())?;
+        Ok(BatchRead { file: &**file, offset: handle.offset, bytes: handle.bytes as usize })
     }
 
     /// Block `at` from the bytes of [`Table::block_read`], or read once more where they are not what they must be. Goes
@@ -68,7 +74,9 @@ impl Table {
             let payload = open_block(&self.identity(), BlockKind::Data, sealed, offset, room).ok()?;
             self.parse(payload.of(sealed, room)).ok()
         });
-        let Some(block) = parsed else { return self.read_block_of(loaded, at, true) };
+        let Some(block) = parsed else {
+            return self.read_block_of(loaded, at, true, OnDamage::Heal);
+        };
         self.context.counters.cache_misses.add(1);
         self.context.counters.block_reads.add(1);
         self.context.memory.cache().insert(&loaded.slots, at, &block);

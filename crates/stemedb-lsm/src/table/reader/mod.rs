@@ -1,5 +1,6 @@
 //! An open table.
 
+mod load;
 mod many;
 mod verify;
 
@@ -14,19 +15,16 @@ use std::{
 
 use parking_lot::Mutex;
 use stemedb_env::{
-    File, Fs, Lsn, OpenMode,
+    File, Fs, Lsn,
     frame::DatabaseId,
-    fs::Access,
     planted::{Bug, planted},
 };
 
 use super::{
     block::{Block, FoundBlock, Lookup},
     filter::Bloom,
-    format::{
-        BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Scratch, TableIdentity, check_header,
-        open_block, read_block, short_read,
-    },
+    format::{BlockHandle, BlockKind, Footer, Scratch, TableIdentity, open_block, read_block},
+    heal::{Healer, is_unreadable},
     index::Index,
     meta::TableMeta,
     read_ahead::ReadAhead,
@@ -39,7 +37,7 @@ use crate::{
     memory::{Charge, Kind, Memory},
     ranges::Fragments,
     stats::Counters,
-    store::{DEAD_ROWS_WORTH_NOTING, DamageList, DenseTables, Graveyard},
+    store::{DEAD_ROWS_WORTH_NOTING, Damage, DamageList, DenseTables, Graveyard},
 };
 
 thread_local! {
@@ -58,6 +56,7 @@ pub(crate) struct TableContext {
     pub(crate) damage: DamageList,
     pub(crate) graveyard: Graveyard,
     pub(crate) dense: DenseTables,
+    pub(crate) healer: Healer,
     pub(crate) prefix_extractor: Option<PrefixExtractor>,
 }
 
@@ -85,7 +84,9 @@ pub(crate) enum Found {
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) meta: TableMeta,
-    context: Arc<TableContext>,
+    pub(super) context: Arc<TableContext>,
+    /// Nobody reads it as of an earlier LSN.
+    oldest_reader: Lsn,
     loaded: OnceLock<Loaded>,
     loading: Mutex<()>,
     obsolete: AtomicBool,
@@ -93,18 +94,41 @@ pub(crate) struct Table {
     _charge: Charge,
 }
 
+/// What is resident of a table that has been used.
 #[derive(Debug)]
-struct Loaded {
-    file: Arc<dyn File>,
-    index: Index,
+pub(super) struct Loaded {
+    /// `None` if the index is that of parts which are all derived again: see [`super::heal`].
+    pub(super) file: Option<Arc<dyn File>>,
+    pub(super) index: Index,
     /// `None` when unreadable: then every key may be there.
-    key_filter: Option<Bloom>,
-    prefix_filter: Option<Bloom>,
+    pub(super) key_filter: Option<Bloom>,
+    pub(super) prefix_filter: Option<Bloom>,
     /// Empty in most tables; never guessed at: without them the table cannot be read.
-    ranges: Fragments,
-    footer: Footer,
-    slots: Arc<Slots>,
-    _charge: Charge,
+    pub(super) ranges: Fragments,
+    /// They were read, not derived again.
+    pub(super) has_own_ranges: bool,
+    pub(super) footer: Footer,
+    pub(super) slots: Arc<Slots>,
+    /// Why something of this was derived again or left out.
+    pub(super) damage: Option<Damage>,
+    pub(super) _charge: Charge,
+}
+
+/// The parts of [`Loaded`] that differ between a sound table and one that is healed.
+pub(super) struct Resident {
+    pub(super) index: Index,
+    pub(super) ranges: Fragments,
+    pub(super) has_own_ranges: bool,
+    pub(super) damage: Option<Damage>,
+}
+
+/// What to do where a block cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnDamage {
+    /// Derive its rows again, if somebody is attached who can.
+    Heal,
+    /// Fail.
+    Refuse,
 }
 
 impl Table {
@@ -114,12 +138,23 @@ impl Table {
         let held = keys + size_of::<Table>() + size_of::<TableMeta>();
         Table {
             _charge: Charge::new(&context.memory, Kind::Tables, held),
+            oldest_reader: Lsn::ZERO,
             meta,
             context,
             loaded: OnceLock::new(),
             loading: Mutex::new(()),
             obsolete: AtomicBool::new(false),
         }
+    }
+
+    /// Nobody will read it as of an LSN below `visible`, or below its horizon if that is less.
+    pub(crate) fn for_readers_from(mut self, visible: Lsn) -> Table {
+        self.oldest_reader = visible.min(self.meta.horizon);
+        self
+    }
+
+    pub(super) fn oldest_reader(&self) -> Lsn {
+        self.oldest_reader
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -131,24 +166,29 @@ impl Table {
         self.obsolete.store(true, Ordering::Release);
     }
 
-    fn identity(&self) -> TableIdentity {
+    pub(super) fn identity(&self) -> TableIdentity {
         TableIdentity { database: self.context.database, file: self.meta.file }
     }
 
-    fn corrupt(&self, kind: CorruptionKind, offset: u64) -> Error {
+    pub(super) fn corrupt(&self, kind: CorruptionKind, offset: u64) -> Error {
         self.context.damage.note(self.meta.file, kind, offset);
         Error::Corruption { kind, file: self.path(), offset }
     }
 
     /// Notes the damage that an error of one of this table's blocks reports.
-    fn noted(&self, error: Error) -> Error {
+    pub(super) fn noted(&self, error: Error) -> Error {
         if let Error::Corruption { kind, offset, .. } = &error {
             self.context.damage.note(self.meta.file, *kind, *offset);
         }
         error
     }
 
-    fn loaded(&self) -> Result<&Loaded> {
+    /// Opens the file now, so that it stays readable when its name goes.
+    pub(crate) fn hold_file(&self) -> Result<()> {
+        self.loaded().map(drop)
+    }
+
+    pub(super) fn loaded(&self) -> Result<&Loaded> {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded);
         }
@@ -156,55 +196,11 @@ impl Table {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded);
         }
-        let loaded = self.load().map_err(|error| self.noted(error))?;
+        let loaded = match self.load().map_err(|error| self.noted(error)) {
+            Err(error) if self.context.healer.is_attached() => self.load_healed(error)?,
+            loaded => loaded?,
+        };
         Ok(self.loaded.get_or_init(|| loaded))
-    }
-
-    fn load(&self) -> Result<Loaded> {
-        let path = self.path();
-        let identity = self.identity();
-        let file = self.context.fs.open(&path, OpenMode::Read).map_err(|error| {
-            if error.is_not_found() {
-                self.corrupt(CorruptionKind::TableMissing, 0)
-            } else {
-                Error::Env(error)
-            }
-        })?;
-        let len = file.len()?;
-        if len != self.meta.bytes || len < (HEADER_BYTES + FOOTER_BYTES) as u64 {
-            return Err(self.corrupt(CorruptionKind::TableMismatch, len.min(self.meta.bytes)));
-        }
-        let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(&mut header, 0)
-            .map_err(|error| short_read(error, &path, CorruptionKind::TableMismatch, 0))?;
-        if !check_header(&identity, self.meta.derivation_version, &header) {
-            return Err(self.corrupt(CorruptionKind::SstHeader, 0));
-        }
-        let footer_at = len - FOOTER_BYTES as u64;
-        let mut footer = [0; FOOTER_BYTES];
-        file.read_exact_at(&mut footer, footer_at)
-            .map_err(|error| short_read(error, &path, CorruptionKind::TableMismatch, footer_at))?;
-        let Some(footer) = Footer::decode(&identity, &footer, len) else {
-            return Err(self.corrupt(CorruptionKind::SstHeader, footer_at));
-        };
-        let index = self.read_raw(&*file, BlockKind::Index, footer.index, |bytes| {
-            Index::decode(bytes, footer.data_end())
-                .map_err(|_| self.corrupt(CorruptionKind::BlockFormat, footer.index.offset))
-        })?;
-        let key_filter = self.load_filter(&*file, BlockKind::KeyFilter, footer.key_filter)?;
-        let prefix_filter = match self.context.prefix_extractor {
-            Some(_) => self.load_filter(&*file, BlockKind::PrefixFilter, footer.prefix_filter)?,
-            None => None,
-        };
-        let ranges = self.load_ranges(&*file, &footer)?;
-        // Whoever reads in order reads ahead himself.
-        file.advise(Access::Random);
-        let slots = self.context.memory.cache().slots(index.blocks());
-        let filters = [&key_filter, &prefix_filter].into_iter().flatten().map(Bloom::memory_bytes);
-        let held = index.memory_bytes() + filters.sum::<u64>() + ranges.memory_bytes() as u64;
-        let held = usize::try_from(held).unwrap_or(usize::MAX);
-        let charge = Charge::new(&self.context.memory, Kind::Tables, held);
-        Ok(Loaded { file, index, key_filter, prefix_filter, ranges, footer, slots, _charge: charge })
     }
 
     /// Reads a block and hands its payload to `take`; a second try after a failed checksum tells a bad transfer from a
@@ -220,49 +216,19 @@ impl Table {
         self.context.counters.block_reads.add(1);
         SCRATCH.with_borrow_mut(|scratch| {
             let mut read = read_block(file, &identity, kind, handle, scratch);
-            if matches!(read, Err(Error::Corruption { .. })) {
+            let may_pass = |error: &Error| {
+                matches!(error, Error::Corruption { .. })
+                    || (self.context.healer.is_attached() && is_unreadable(error))
+            };
+            if read.as_ref().is_err_and(may_pass) {
                 read = read_block(file, &identity, kind, handle, scratch);
             }
             scratch.note(&self.context.memory);
+            let read = read.map_err(|error| self.as_damage(error, handle.offset));
             let taken = read.and_then(|payload| take(scratch.payload(payload)));
             scratch.trim();
             taken
         })
-    }
-
-    /// An unreadable filter means "maybe"; it is noted as damage all the same.
-    fn load_filter(&self, file: &dyn File, kind: BlockKind, handle: BlockHandle) -> Result<Option<Bloom>> {
-        let decoded = self.read_raw(file, kind, handle, |bytes| {
-            Ok(if bytes.is_empty() { Ok(None) } else { Bloom::decode(bytes).map(Some) })
-        });
-        match decoded {
-            Ok(Ok(filter)) => Ok(filter),
-            Ok(Err(_)) => {
-                self.context.damage.note(self.meta.file, CorruptionKind::BlockFormat, handle.offset);
-                Ok(None)
-            }
-            Err(error @ Error::Corruption { .. }) => {
-                self.noted(error);
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn load_ranges(&self, file: &dyn File, footer: &Footer) -> Result<Fragments> {
-        let Some(handle) = footer.ranges() else {
-            return match self.meta.ranges {
-                0 => Ok(Fragments::default()),
-                _ => Err(self.corrupt(CorruptionKind::TableMismatch, footer.key_filter.offset)),
-            };
-        };
-        let ranges = self.read_raw(file, BlockKind::RangeRemovals, handle, |bytes| {
-            Fragments::decode(bytes).map_err(|_| self.corrupt(CorruptionKind::BlockFormat, handle.offset))
-        })?;
-        match ranges.len() as u64 == self.meta.ranges {
-            true => Ok(ranges),
-            false => Err(self.corrupt(CorruptionKind::TableMismatch, handle.offset)),
-        }
     }
 
     /// The removed ranges; reads them at the first use. Ask only tables that say they have some.
@@ -281,14 +247,20 @@ impl Table {
         Ok(&self.loaded()?.index)
     }
 
+    /// The removed ranges as they were written: an error where they had to be derived again.
+    pub(crate) fn own_ranges(&self) -> Result<&Fragments> {
+        self.refuse_healed()?;
+        self.ranges()
+    }
+
     /// Data block `at`, from the cache or from disk. `fill` puts it into the cache.
-    pub(crate) fn block(&self, at: usize, fill: bool) -> Result<Block> {
+    pub(crate) fn block(&self, at: usize, fill: bool, damaged: OnDamage) -> Result<Block> {
         let loaded = self.loaded()?;
         if let Some(block) = loaded.slots.get(at) {
             self.context.counters.cache_hits.add(1);
             return Ok(block);
         }
-        self.read_block_of(loaded, at, fill)
+        self.read_block_of(loaded, at, fill, damaged)
     }
 
     /// Starts loading the front of block `at`, if it is cached.
@@ -300,21 +272,28 @@ impl Table {
     }
 
     /// As [`Table::block`], for one who reads the blocks in ascending order.
-    pub(crate) fn block_in_order(&self, at: usize, fill: bool, ahead: &mut ReadAhead) -> Result<Block> {
+    pub(crate) fn block_in_order(
+        &self,
+        at: usize,
+        fill: bool,
+        ahead: &mut ReadAhead,
+        damaged: OnDamage,
+    ) -> Result<Block> {
         let loaded = self.loaded()?;
         if let Some(block) = loaded.slots.get(at) {
             self.context.counters.cache_hits.add(1);
             return Ok(block);
         }
-        if !ahead.pays() {
-            return self.read_block_of(loaded, at, fill);
-        }
-        let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
+        let pays = ahead.pays();
+        let Some(file) = loaded.file.as_ref().filter(|_| pays) else {
+            return self.read_block_of(loaded, at, fill, damaged);
+        };
+        let handle = loaded.index.handle(at).ok_or_else(|| self.no_block())?;
         let data_end = loaded.footer.data_end();
         // A long scan is not about what is hot; but where there is room, nothing hot has to leave for it.
         let fill = fill && (!ahead.is_long() || self.context.memory.cache().has_room());
         let block = ahead
-            .sealed(&*loaded.file, self.meta.file, handle, data_end, &self.context.memory)
+            .sealed(&**file, self.meta.file, handle, data_end, &self.context.memory)
             .ok()
             .and_then(|(sealed, room)| {
                 // What goes into the cache will be looked up in.
@@ -325,7 +304,7 @@ impl Table {
             });
         let Some(block) = block else {
             // Once more and by itself: that read knows what to say about it.
-            return self.read_block_of(loaded, at, fill);
+            return self.read_block_of(loaded, at, fill, damaged);
         };
         self.context.counters.cache_misses.add(1);
         self.context.counters.block_reads.add(1);
@@ -341,15 +320,24 @@ impl Table {
             self.context.counters.cache_hits.add(1);
             return Ok(FoundBlock::Cached(block));
         }
-        self.read_block_of(loaded, at, true).map(FoundBlock::Read)
+        self.read_block_of(loaded, at, true, OnDamage::Heal).map(FoundBlock::Read)
     }
 
     #[cold]
-    fn read_block_of(&self, loaded: &Loaded, at: usize, fill: bool) -> Result<Block> {
+    fn read_block_of(&self, loaded: &Loaded, at: usize, fill: bool, damaged: OnDamage) -> Result<Block> {
         self.context.counters.cache_misses.add(1);
-        let handle = loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
-        let block = self.read_data(&loaded.file, handle)?;
-        if fill {
+        let handle = loaded.index.handle(at).ok_or_else(|| self.no_block())?;
+        let read = match (&loaded.file, loaded.damage) {
+            (Some(file), _) => self.read_data(file, handle),
+            (None, Some(damage)) => Err(self.damaged(damage)),
+            (None, None) => Err(self.no_block()),
+        };
+        let block = match read {
+            Err(error) if damaged == OnDamage::Heal => self.healed_block(loaded, at, error)?,
+            read => read?,
+        };
+        // What was derived again is worth keeping in any case.
+        if fill || block.is_healed() {
             self.context.memory.cache().insert(&loaded.slots, at, &block);
         }
         Ok(block)
@@ -359,7 +347,7 @@ impl Table {
         Block::parse(payload, Some(self.context.memory.ledger()))
     }
 
-    fn read_data(&self, file: &Arc<dyn File>, handle: BlockHandle) -> Result<Block> {
+    pub(super) fn read_data(&self, file: &Arc<dyn File>, handle: BlockHandle) -> Result<Block> {
         self.read_raw(&**file, BlockKind::Data, handle, |payload| {
             self.parse(payload).map_err(|_| self.corrupt(CorruptionKind::BlockFormat, handle.offset))
         })

@@ -12,11 +12,12 @@ impl Table {
     pub(crate) fn verify(&self) -> Result<u64> {
         // A fresh load: the resident index and filters say nothing about what is on disk now.
         let loaded = self.load().map_err(|error| self.noted(error))?;
+        let Some(file) = &loaded.file else { return Err(self.no_block()) };
         for (kind, handle) in [
             (BlockKind::KeyFilter, loaded.footer.key_filter),
             (BlockKind::PrefixFilter, loaded.footer.prefix_filter),
         ] {
-            self.read_raw(&*loaded.file, kind, handle, |bytes| {
+            self.read_raw(&**file, kind, handle, |bytes| {
                 match bytes.is_empty() || Bloom::decode(bytes).is_ok() {
                     true => Ok(()),
                     false => Err(self.corrupt(CorruptionKind::BlockFormat, handle.offset)),
@@ -26,7 +27,7 @@ impl Table {
         }
         let properties = loaded.footer.properties;
         let stored = self
-            .read_raw(&*loaded.file, BlockKind::Properties, properties, |bytes| {
+            .read_raw(&**file, BlockKind::Properties, properties, |bytes| {
                 decode_meta(&mut Fields::new(bytes))
                     .map_err(|_| self.corrupt(CorruptionKind::BlockFormat, properties.offset))
             })
@@ -36,9 +37,8 @@ impl Table {
         }
         let mut sum = MetaSum::default();
         for at in 0..loaded.index.blocks() {
-            let handle =
-                loaded.index.handle(at).ok_or_else(|| self.corrupt(CorruptionKind::BlockFormat, 0))?;
-            let block = self.read_data(&loaded.file, handle)?;
+            let handle = loaded.index.handle(at).ok_or_else(|| self.no_block())?;
+            let block = self.read_data(file, handle)?;
             let ordered = sum.add_block(&block);
             let separated = !loaded.index.block_is_before(at, sum.last_key())
                 && (at == 0

@@ -1,0 +1,199 @@
+//! Rebuilding a table from what is left of it.
+//!
+//! Blocks that can be read are copied. For the others, and for removed ranges that are lost, whoever is attached is asked for
+//! the writes of their keys, and what of those was in the table is found out as in [`super::repair`]: so the cost follows
+//! the damage, not the size of the table. The digest of the whole decides again.
+
+use std::{iter, sync::Arc};
+
+use stemedb_env::Lsn;
+
+use super::{
+    core::{Core, State},
+    repair::{Evidence, Reading, read},
+};
+use crate::{
+    Error, Result,
+    kv::RowDigester,
+    ranges::Fragments,
+    table::{
+        Table, TableBuilder, TableMeta,
+        heal::{Piece, Scope, Survey},
+    },
+};
+
+/// What is known of lost pieces is kept up to so many bytes; beyond, it is asked for twice.
+const KEPT_BYTES: usize = 8 << 20;
+
+/// A table on its way.
+struct Rescan<'a> {
+    core: &'a Core,
+    state: &'a State,
+    table: &'a Table,
+    survey: Survey,
+    /// What memtables and other tables hold of removed ranges.
+    held: Fragments,
+}
+
+/// A reading and what it comes to.
+struct Sum {
+    reading: Reading,
+    rows: u64,
+    digest: u128,
+}
+
+impl Core {
+    /// A new table with the content of a damaged one. `None` if too little is left, nobody is attached, or nothing that can be
+    /// found adds up to the digest.
+    pub(super) fn rescan(
+        &self,
+        level: usize,
+        table: &Arc<Table>,
+        state: &State,
+    ) -> Result<Option<TableMeta>> {
+        let meta = &table.meta;
+        let survey = match table.survey() {
+            Ok(survey) => survey,
+            Err(error) => {
+                tracing::info!(%error, file = meta.file, "nothing can be taken over from a damaged table");
+                return Ok(None);
+            }
+        };
+        let is_whole = survey.is_whole();
+        if !is_whole && !self.context.healer.is_attached() {
+            return Ok(None);
+        }
+        let held = if is_whole { Fragments::default() } else { self.ranges_elsewhere(state, meta)? };
+        let rescan = Rescan { core: self, state, table, survey, held };
+        let mut kept = Vec::new();
+        let Some((reading, ranges)) = rescan.choose(&mut kept)? else { return Ok(None) };
+        let rebuilt = self.rebuild(level, meta, |builder| rescan.fill(builder, reading, ranges, kept))?;
+        let is_equal = rebuilt.digest == meta.digest
+            && (rebuilt.rows, rebuilt.ranges) == (meta.rows, meta.ranges)
+            && (&rebuilt.smallest, &rebuilt.largest) == (&meta.smallest, &meta.largest);
+        if !is_equal {
+            self.remove_table_file(rebuilt.file);
+            return Ok(None);
+        }
+        Ok(Some(rebuilt))
+    }
+}
+
+impl Rescan<'_> {
+    /// The reading under which everything adds up, and the table's removed ranges. What is found out about lost pieces is left in
+    /// `kept`, as long as it is not too much.
+    fn choose(&self, kept: &mut Vec<Evidence>) -> Result<Option<(Reading, Fragments)>> {
+        let meta = &self.table.meta;
+        let ranges = match self.survey.ranges() {
+            Some(_) => None,
+            None => Some(self.table.told_ranges(&self.lost())?.without(&self.held)),
+        };
+        let mut sums: Vec<Sum> = Reading::all(meta, meta.horizon > meta.max_lsn)
+            .into_iter()
+            .map(|reading| Sum { reading, rows: self.survey.rows, digest: self.survey.digest })
+            .collect();
+        let (mut bytes, mut keeps) = (0, true);
+        for scope in self.lost_pieces() {
+            let evidence = self.evidence(scope)?;
+            for sum in &mut sums {
+                let content = read(&evidence, meta, sum.reading);
+                sum.rows += content.rows.len() as u64;
+                sum.digest = sum.digest.wrapping_add(content.digest());
+            }
+            bytes += evidence.bytes();
+            keeps &= bytes <= KEPT_BYTES;
+            if keeps {
+                kept.push(evidence);
+            }
+        }
+        let mut digester = RowDigester::default();
+        Ok(sums.into_iter().find_map(|Sum { reading, rows, digest }| {
+            let ranges = match (&ranges, self.survey.ranges()) {
+                (None, Some(ranges)) => ranges.clone(),
+                (Some(told), _) => reading.ranges(told, meta.horizon),
+                (None, None) => Fragments::default(),
+            };
+            let adds_up = rows == meta.rows
+                && ranges.len() as u64 == meta.ranges
+                && digest.wrapping_add(ranges.digest(&mut digester)) == meta.digest;
+            adds_up.then_some((reading, ranges))
+        }))
+    }
+
+    fn lost_pieces(&self) -> impl Iterator<Item = &Scope> {
+        self.survey.pieces.iter().filter_map(|piece| match piece {
+            Piece::Block(_) => None,
+            Piece::Lost(scope) => Some(scope),
+        })
+    }
+
+    /// The error of the damage.
+    fn lost(&self) -> Error {
+        self.core.context.damage.error(&self.core.dir, self.table.meta.file)
+    }
+
+    fn evidence(&self, scope: &Scope) -> Result<Evidence> {
+        if let Some(closed) = self.core.closed() {
+            return closed;
+        }
+        // Nothing can lie between neighbours that touch.
+        let is_empty = scope.first > scope.last;
+        let writes = if is_empty { Vec::new() } else { self.table.told_writes(scope, &self.lost())? };
+        let mut writes = writes.into_iter().map(Ok);
+        self.core.evidence(self.state, &self.table.meta, scope, &self.held, &mut writes)
+    }
+
+    /// Gives everything to the builder, in table order.
+    fn fill(
+        &self,
+        builder: &mut TableBuilder,
+        reading: Reading,
+        ranges: Fragments,
+        kept: Vec<Evidence>,
+    ) -> Result<()> {
+        let meta = &self.table.meta;
+        let mut kept = kept.into_iter().map(Some).chain(iter::repeat_with(|| None));
+        let mut last: Option<(Vec<u8>, Lsn)> = None;
+        let mut add = |builder: &mut TableBuilder, key: &[u8], lsn: Lsn, value: Option<&[u8]>| {
+            match &mut last {
+                // Rows that come twice or too early could not have added up, but a block may have changed meanwhile.
+                Some((last, newer)) if last.as_slice() > key || (last.as_slice() == key && *newer <= lsn) => {
+                    return Err(self.lost());
+                }
+                Some((last, newer)) => {
+                    last.clear();
+                    last.extend_from_slice(key);
+                    *newer = lsn;
+                }
+                None => last = Some((key.to_vec(), lsn)),
+            }
+            builder.add(key, lsn, value)
+        };
+        let mut key = Vec::new();
+        for piece in &self.survey.pieces {
+            match piece {
+                Piece::Block(at) => {
+                    let block = self.table.survey_block(&self.survey, *at)?;
+                    for row in 0..block.rows() {
+                        key.clear();
+                        key.extend_from_slice(block.prefix());
+                        key.extend_from_slice(block.suffix(row));
+                        add(builder, &key, block.lsn(row), block.value(row))?;
+                    }
+                }
+                Piece::Lost(scope) => {
+                    let evidence = match kept.next().flatten() {
+                        Some(evidence) => evidence,
+                        None => self.evidence(scope)?,
+                    };
+                    for candidate in read(&evidence, meta, reading).rows {
+                        let row = &candidate.row;
+                        add(builder, &row.key, row.lsn, row.value.as_deref())?;
+                    }
+                }
+            }
+        }
+        builder.set_ranges(ranges);
+        Ok(())
+    }
+}
