@@ -97,9 +97,7 @@ fn create_in(
 ) -> Result<CreateReport> {
     let env = database.env();
     let copy = staging.join("data");
-    let (checkpoint, view) = database.engine().checkpoint_with_view(&copy)?;
-    let root = view.state_root()?;
-    drop(view);
+    let (checkpoint, root) = sound_checkpoint(database, &copy)?;
     let sources = sources(env, &copy)?;
     let total = sources.iter().map(|source| source.bytes).fold(0, u64::saturating_add);
     let mut sent = Sent::default();
@@ -129,13 +127,59 @@ fn create_in(
             let source = source.ok_or_else(|| Error::Refused(format!("{} is not ours", file.path)))?;
             source.part(part)
         };
-        let Compared { mended, .. } =
-            verify_with(env, target, &report.name, &report.metadata, &scratch, Some(&mend))?;
+        let compared = verify_with(env, target, &report.name, &report.metadata, &scratch, Some(&mend));
+        let Compared { mended, .. } = compared.inspect_err(|error| {
+            if is_of_the_view(error) {
+                look_at_home(database);
+            }
+        })?;
         report.mended = mended;
         mark_verified(target, &report.name, &report.metadata, env.clock.wall())?;
         report.verified = true;
     }
     Ok(report)
+}
+
+/// How often a checkpoint is made whose original turns out to be damaged.
+const CHECKPOINTS: u32 = 3;
+
+/// A checkpoint, and the root of what it must show. Reading all rows for the root finds tables that are damaged; the links are of
+/// the same files, so the checkpoint is made again of the repaired ones. What cannot be repaired the verification refuses.
+fn sound_checkpoint(database: &Database, copy: &Path) -> Result<(Checkpoint, StateRoot)> {
+    let engine = database.engine();
+    let mut made = 0;
+    loop {
+        let seen = engine.events().newest();
+        let (checkpoint, view) = engine.checkpoint_with_view(copy)?;
+        let root = view.state_root()?;
+        made += 1;
+        // In this order: whoever repairs a table has told of the damage before.
+        let is_damaged = engine.stats().lsm.damaged_tables > 0
+            || engine.events().after(seen).iter().any(|event| event.kind == EventKind::Damage);
+        if !is_damaged || made == CHECKPOINTS {
+            return Ok((checkpoint, root));
+        }
+        drop(view);
+        tracing::warn!("a table was damaged while a backup was begun; its checkpoint is made again");
+        remove_tree(&*database.env().fs, copy)?;
+    }
+}
+
+/// True for what may be wrong with the database's own tables: the copy shares their files.
+fn is_of_the_view(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Engine(stemedb_hybrid::Error::Store(_))
+            | Error::Differs { what: "the view" | "the state root", .. }
+    )
+}
+
+/// Reads everything of the database itself, past its caches: what is damaged is known from then on, and repaired by itself.
+fn look_at_home(database: &Database) {
+    match database.verify() {
+        Ok(_) => {}
+        Err(error) => tracing::error!("the database that was to be backed up is damaged: {error}"),
+    }
 }
 
 /// Writes the metadata under a name that is free.

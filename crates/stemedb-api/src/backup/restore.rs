@@ -16,7 +16,7 @@ use super::{
     archive::fetch_segment,
     document,
     plan::{Copy, Point, Upto},
-    verify::{compare, fetch, fetch_all, quiet_options},
+    verify::{compare, fetch, fetch_all, mended_view, quiet_options},
 };
 
 /// What was restored.
@@ -315,7 +315,7 @@ fn prove(
     lsn: Lsn,
     entries: u64,
 ) -> Result<(StateRoot, Option<String>)> {
-    let (engine, _) = ClaimEngine::open(env, dir, Claims, &quiet_options())?;
+    let (engine, opened) = ClaimEngine::open(env, dir, Claims, &quiet_options())?;
     let name = || plan.same_as.as_ref().map_or_else(|| format!("LSN {lsn}"), |(name, _)| name.clone());
     let differs = |what, expected: &dyn ToString, found: &dyn ToString| {
         Err(Error::Differs { backup: name(), what, expected: expected.to_string(), found: found.to_string() })
@@ -338,6 +338,9 @@ fn prove(
         if Hex(root.digest()) != metadata.state_root {
             return differs("the state root", &metadata.state_root, &root);
         }
+    }
+    if let Some(problem) = mended_view(&engine, &opened, plan.view.is_some()) {
+        return differs("the view", &"whole", &problem);
     }
     engine.close()?;
     Ok((root, plan.same_as.as_ref().map(|(name, _)| name.clone())))

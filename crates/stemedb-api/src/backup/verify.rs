@@ -6,7 +6,7 @@ use stemedb_env::{
     Env, OpenMode,
     fs::tree::{create_dir_durably, remove_tree},
 };
-use stemedb_hybrid::{ClaimEngine, FallbackMode, HybridOptions};
+use stemedb_hybrid::{ClaimEngine, EventKind, FallbackMode, HybridOptions, OpenReport};
 use stemedb_index::Claims;
 
 use super::{
@@ -157,9 +157,21 @@ pub(super) fn quiet_options() -> HybridOptions {
     options
 }
 
+/// What was wrong with the restored view, if the engine had to derive or repair some of it: the rows are right then, and the files
+/// that were stored are not. `has_view`: there were files.
+pub(super) fn mended_view(engine: &ClaimEngine, report: &OpenReport, has_view: bool) -> Option<String> {
+    if report.rebuilt && has_view {
+        return Some("derived again, for it could not be opened".to_owned());
+    }
+    if let Some(file) = report.damaged_tables.first() {
+        return Some(format!("without table {file:06}"));
+    }
+    engine.events().after(0).into_iter().find(|event| event.kind == EventKind::Damage).map(|event| event.text)
+}
+
 /// Opens a restored database and compares it with what the backup says; returns its journal's entries.
 pub(super) fn compare(env: &Env, backup: &str, metadata: &Metadata, dir: &Path) -> Result<u64> {
-    let (engine, _) = ClaimEngine::open(env, dir, Claims, &quiet_options())?;
+    let (engine, report) = ClaimEngine::open(env, dir, Claims, &quiet_options())?;
     let differs = |what, expected: &dyn ToString, found: &dyn ToString| {
         Err(Error::Differs {
             backup: backup.to_owned(),
@@ -186,6 +198,9 @@ pub(super) fn compare(env: &Env, backup: &str, metadata: &Metadata, dir: &Path) 
     }
     if Hex(root.digest()) != metadata.state_root {
         return differs("the state root", &metadata.state_root, &root);
+    }
+    if let Some(problem) = mended_view(&engine, &report, true) {
+        return differs("the view", &"whole", &problem);
     }
     engine.close()?;
     Ok(verified.entries)

@@ -5,7 +5,7 @@ use std::path::Path;
 use stemedb_api::backup::{self, BackupTarget as _, Catalog, MemoryTarget, Plan, Point, RestoreOptions};
 use stemedb_api::{Database, hybrid};
 
-use super::setup::{Dice, History, options, restore_to};
+use super::setup::{Dice, History, create, data, options, restore_to};
 
 fn is_no_database(history: &History, dir: &Path) {
     match Database::open(dir, options(&history.env)) {
@@ -90,4 +90,78 @@ fn every_damaged_byte_of_a_document_makes_its_backup_unusable_and_no_other() {
         target.tamper(&proof, |found| *found = bytes.clone());
     }
     assert!(Catalog::load(&target).unwrap().find(&second.name).unwrap().verified);
+}
+
+#[test]
+fn damage_of_the_database_is_repaired_and_not_backed_up() {
+    let mut history = History::begin(3);
+    history.write(40);
+    history.flush();
+    let root = history.past.last().unwrap().root;
+    let target = MemoryTarget::new();
+    let kv = data().join("kv");
+    let table = |env: &stemedb_env::Env, nth: usize| {
+        let names = env.fs.list(&kv).unwrap().into_iter().map(|entry| entry.name);
+        kv.join(names.filter(|name| name.ends_with(".sst")).nth(nth).unwrap())
+    };
+    // Found at the open; found by reading for the root.
+    for round in 0..2 {
+        let History { database, env, sim, past, .. } = history;
+        database.close().unwrap();
+        let path = table(&env, round);
+        if round == 0 {
+            sim.fs.delete(&path).unwrap();
+        } else {
+            let bytes = sim.fs.read_all(&path).unwrap().len() as u64;
+            for at in (0..bytes).step_by(64) {
+                sim.fs.corrupt(&path, at, 0x10).unwrap();
+            }
+        }
+        history = History::over(Database::open(data(), options(&env)).unwrap(), env, sim, 40 * 12);
+        history.past = past;
+        let made = history.back_up(&target);
+        assert!(made.verified);
+        let known =
+            |path: &str| path.starts_with("IDENTITY.") || path.starts_with("kv/") || path.starts_with("wal/");
+        assert!(made.metadata.files.iter().all(|file| known(&file.path)), "nothing derived is stored");
+        let dir = format!("/restored{round}");
+        let report = restore_to(&history.env, &target, Point::Latest, Path::new(&dir)).unwrap();
+        assert_eq!(report.root, root);
+    }
+    history.database.verify().unwrap();
+}
+
+#[test]
+fn damage_that_only_the_proof_finds_is_looked_for_in_the_database_and_the_next_backup_is_whole() {
+    let mut history = History::begin(4);
+    history.write(40);
+    history.flush();
+    let root = history.past.last().unwrap().root;
+    let target = MemoryTarget::new();
+    // Filters, indexes and blocks that are in memory hide it.
+    assert_eq!(history.database.engine().state_root().unwrap(), root);
+    let kv = data().join("kv");
+    for entry in history.env.fs.list(&kv).unwrap() {
+        if entry.name.ends_with(".sst") {
+            // The properties, behind everything that reads need.
+            history.sim.fs.corrupt(&kv.join(&entry.name), entry.metadata.len - 80, 0x10).unwrap();
+        }
+    }
+    match create(&history.database, &target) {
+        Ok(made) => panic!("{made:?}"),
+        Err(error) => println!("{error}"),
+    }
+    assert_eq!(Catalog::load(&target).unwrap().verified().count(), 0);
+    for _ in 0..100 {
+        history.sim.tasks.settle(1_000);
+        history.sim.clock.advance(std::time::Duration::from_millis(200));
+        if history.database.stats().lsm.damaged_tables == 0 {
+            // One is found at a time.
+            _ = history.database.verify();
+        }
+    }
+    history.database.verify().unwrap();
+    let made = history.back_up(&target);
+    assert!(made.verified);
+    assert_eq!(restore_to(&history.env, &target, Point::Latest, Path::new("/r")).unwrap().root, root);
 }
