@@ -29,15 +29,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that only check, measure or show the others; they may use any of them.
-const OBSERVERS: &[&str] =
-    &["stemedb-sim", "stemedb-torture", "stemedb-rig", "stemedb-benches", "stemedb-examples"];
+const OBSERVERS: &[&str] = &[
+    "stemedb-sim",
+    "stemedb-torture",
+    "stemedb-rig",
+    "stemedb-s3-tests",
+    "stemedb-benches",
+    "stemedb-examples",
+];
 
 /// Tests may also use these, whatever their layer.
 const FOR_TESTS: &[&str] = &["stemedb-oracle", "stemedb-core"];
 
 /// The crate that has a runtime, and those that may bring it in.
 const RUNTIME: &str = "tokio";
-const WITH_RUNTIME: &[&str] = &["stemedb-api", "stemedb-benches", "stemedb-examples"];
+const WITH_RUNTIME: &[&str] = &["stemedb-api", "stemedb-s3-tests", "stemedb-benches", "stemedb-examples"];
 
 /// Reads `cargo metadata` and checks every arrow.
 pub fn check(root: &Path) -> Outcome {

@@ -6,6 +6,7 @@
 //! - [`Database`] is the embedding facade: synchronous, without a runtime.
 //! - [`json`] is the one JSON model of requests, import lines and answers.
 //! - [`errors`] is the one table of error codes, from which HTTP problems, import verdicts and the documentation come.
+//! - [`backup`]: backups that are proven by restoring them, points in time, the journal's archive.
 //! - [`http`] (feature `server`, on by default) is a router that any axum application can mount.
 //! - [`metrics`] are the Prometheus names that operators rely on.
 //!
@@ -25,6 +26,7 @@
 //! ```
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod backup;
 pub mod database;
 pub mod errors;
 #[cfg(feature = "server")]
@@ -40,7 +42,7 @@ pub use database::{
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 #[cfg(feature = "server")]
-pub use http::{RouterOptions, router};
+pub use http::{RouterOptions, router, router_with_backups};
 pub use stemedb_core as core;
 pub use stemedb_hybrid as hybrid;
 pub use stemedb_index::{Outcome, Position};

@@ -112,6 +112,11 @@ impl Events {
         list.events.push_back(Event { number, at, kind, file, text });
     }
 
+    /// Where the times come from.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
     /// The events after number `seen`, oldest first; 0 for all that are kept.
     pub fn after(&self, seen: u64) -> Vec<Event> {
         self.list.lock().events.iter().filter(|event| event.number > seen).cloned().collect()

@@ -112,6 +112,8 @@ pub struct Health {
     pub flushed: Lsn,
     /// How the reading of every file goes; `None` in an engine without files.
     pub scrub: Option<ScrubStatus>,
+    /// The oldest entry in the journal: tables that need older ones cannot be repaired from it. 1: all can.
+    pub repair_floor: Lsn,
 }
 
 impl Health {

@@ -64,6 +64,11 @@ impl Layout {
         self.dir.join("RESERVE")
     }
 
+    /// Where a backup puts its checkpoint together. Of no use to anybody else, and removed by the next open.
+    pub fn staging(&self) -> PathBuf {
+        self.dir.join("backup.staging")
+    }
+
     /// Left in a view's folder by an offline rebuild, so that the next start can say so.
     pub fn rebuilt_mark(kv: &Path) -> PathBuf {
         kv.join("REBUILT")

@@ -16,6 +16,7 @@
 //! [`stemedb_index::Claims`], benchmarks and tests also store plain rows.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod checkpoint;
 mod commit;
 mod disk;
 mod error;
@@ -34,6 +35,7 @@ mod stats;
 mod store;
 mod view;
 
+pub use checkpoint::{Checkpoint, CheckpointView, finish_restored};
 pub use commit::CommitTicket;
 pub use disk::{DiskOptions, Line, SpaceHealth, SpaceLevel, SpaceLines, Stall, StallKind};
 pub use error::{Error, Result};

@@ -45,6 +45,7 @@ pub struct HybridStore<P: ViewStore, F: ViewStore, D: Admit> {
     pub(crate) views: Arc<Views<P, F>>,
     pub(crate) derive: Arc<D>,
     pub(crate) events: Events,
+    fs: Arc<dyn stemedb_env::Fs>,
     stuck_after: Duration,
     pub(crate) sidecars: Arc<Sidecars>,
     fallback_mode: FallbackMode,
@@ -242,6 +243,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             views,
             derive: parts.derive,
             events: parts.events,
+            fs: Arc::clone(&parts.env.fs),
             sidecars: parts.sidecars,
             layout: parts.layout,
             identity: parts.identity,
@@ -280,6 +282,11 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
     /// The newest acknowledged value of one key: what [`HybridStore::snapshot`] and a lookup in it would answer, for less.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
         self.views.get(key)
+    }
+
+    /// The file system that it lies on.
+    pub(crate) fn fs(&self) -> &Arc<dyn stemedb_env::Fs> {
+        &self.fs
     }
 
     /// Which database this is.
@@ -337,6 +344,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             published: self.published_lsn(),
             flushed: self.views.primary().store.flushed_lsn(),
             scrub: self.scrubber.as_ref().map(Scrubber::status),
+            repair_floor: self.journal.first_lsn(),
         }
     }
 

@@ -10,11 +10,14 @@
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
 //! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `backup` | a database, and a target | copies that are proven, and going back in time |
 //! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
+//! | `wal archive`, `wal prune` | a database, and a target | segments kept elsewhere, and no longer here |
 //!
 //! Results go to standard output, everything else (progress, logs, errors) to standard error. Exit codes: 0 done, 1 failed,
 //! 2 called wrongly.
 
+mod backup;
 mod client;
 mod compact;
 mod demo;
@@ -78,6 +81,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
+    Backup(backup::BackupArgs),
     Wal(wal::WalArgs),
 }
 
@@ -129,6 +133,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Backup(args) => backup::run(&args),
         Command::Wal(args) => wal::run(&args),
     }
 }

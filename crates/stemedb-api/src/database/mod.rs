@@ -34,7 +34,8 @@ use stemedb_core::{
 };
 use stemedb_env::{Env, Lsn};
 use stemedb_hybrid::{
-    ClaimEngine, Events, Health, OpenReport, RedbStore, ScrubReport, Stats, Verified, ViewSnapshot,
+    Checkpoint, ClaimEngine, Events, Health, OpenReport, RedbStore, ScrubReport, Stats, Verified,
+    ViewSnapshot,
 };
 use stemedb_index::{ClaimReader, Claims, Outcome, StoredClaim, Submission};
 use stemedb_lsm::{KvStore, LsmStore};
@@ -264,6 +265,16 @@ impl Database {
     /// [`Error::Engine`].
     pub fn flush(&self) -> Result<Lsn> {
         Ok(self.inner.engine.flush()?)
+    }
+
+    /// Makes a second database in a folder that is absent or empty, of everything durable now, while writing goes on: hard
+    /// links where the file system has them. See [`stemedb_hybrid::HybridStore::checkpoint`]; [`crate::backup::create`] makes copies that
+    /// are proven.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
+        Ok(self.inner.engine.checkpoint(dir.as_ref())?)
     }
 
     /// Merges the view's tables; returns when done.

@@ -19,6 +19,8 @@ struct HealthJson {
     published_lsn: u64,
     /// Last entry that survives without the journal.
     flushed_lsn: u64,
+    /// Tables that need older entries than this cannot be repaired from the journal; 1: all can.
+    repair_floor_lsn: u64,
     /// The primary view's state in words.
     primary: String,
     /// The fallback view's, where there is one.
@@ -127,6 +129,7 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         durable_lsn: health.durable.0,
         published_lsn: health.published.0,
         flushed_lsn: health.flushed.0,
+        repair_floor_lsn: health.repair_floor.0,
         primary: health.primary.to_string(),
         fallback: health.fallback.as_ref().map(|fallback| fallback.health.to_string()),
         fallback_mode: health.fallback_mode.name(),

@@ -12,6 +12,7 @@
 //! Every reply that is not a success is `application/problem+json` (RFC 9457) with a code of [`crate::errors::Code`],
 //! also where the framework alone would have answered.
 
+mod backups;
 mod body;
 mod envelope;
 mod events;
@@ -36,6 +37,7 @@ use std::{
 };
 
 use axum::{Router, middleware};
+pub use backups::Backups;
 pub use openapi::document;
 pub use problem::Problem;
 pub use routes::route_list;
@@ -86,6 +88,7 @@ pub(crate) struct Shared {
     pub metrics: Arc<Metrics>,
     pub options: RouterOptions,
     pub imports: Arc<Semaphore>,
+    pub backups: Option<Backups>,
     in_flight: AtomicUsize,
 }
 
@@ -119,6 +122,11 @@ impl Drop for InFlight {
 ///
 /// Starts one background job that counts the claims for `stemedb_assertions_indexed_total`; it ends by itself.
 pub fn router(database: Database, options: RouterOptions) -> Router {
+    router_with_backups(database, options, None)
+}
+
+/// [`router`], whose admin routes make backups where there is a place for them.
+pub fn router_with_backups(database: Database, options: RouterOptions, backups: Option<Backups>) -> Router {
     let metrics = Arc::new(Metrics::new(&database));
     let app = App(Arc::new(Shared {
         storage: Storage::new(database.clone(), Arc::clone(&metrics)),
@@ -126,6 +134,7 @@ pub fn router(database: Database, options: RouterOptions) -> Router {
         metrics,
         options,
         imports: Arc::new(Semaphore::new(options.max_imports)),
+        backups,
         in_flight: AtomicUsize::new(0),
     }));
     let mut router = Router::new();

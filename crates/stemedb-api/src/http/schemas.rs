@@ -91,6 +91,27 @@ pub(super) fn assertion() -> Operation {
         .build()
 }
 
+pub(super) fn admin_backup() -> Operation {
+    job("admin_backup", "Begin a backup into the server's target; verify: false leaves out the proof")
+}
+
+pub(super) fn admin_archive() -> Operation {
+    job("admin_archive", "Begin to archive released segments; rotate: true ends the present one first")
+}
+
+pub(super) fn admin_backup_status() -> Operation {
+    simple("admin_backup_status", "How far the backup or archiving is", "application/json", Type::Object)
+}
+
+fn job(id: &str, summary: &str) -> Operation {
+    let object = || ContentBuilder::new().schema(Some(of_type(Type::Object))).build();
+    let body = RequestBodyBuilder::new().content("application/json", object()).required(Some(Required::True));
+    operation(id, summary)
+        .request_body(Some(body.build()))
+        .response("202", reply("It has begun; its number", "application/json", object()))
+        .build()
+}
+
 pub(super) fn events() -> Operation {
     let mut operation = operation("storage_events", "What happened to the files");
     for name in events::PARAMETERS {

@@ -3,6 +3,7 @@
 //! Tests start threads, sockets and folders of their own, which the product does only through `stemedb-env`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used, clippy::expect_used)]
 
+mod backups;
 mod concurrency;
 mod documents;
 mod facade;

@@ -7,7 +7,9 @@ use std::{
 };
 
 use serde_json::Value;
-use stemedb_api::{Database, DatabaseOptions, RouterOptions, hybrid::HybridOptions, router};
+use stemedb_api::{
+    Database, DatabaseOptions, RouterOptions, http::Backups, hybrid::HybridOptions, router_with_backups,
+};
 use tempfile::TempDir;
 
 /// A database in a folder of its own, with sizes so small that a few requests flush and compact.
@@ -40,9 +42,18 @@ impl Server {
     }
 
     pub fn over(database: Database, dir: TempDir, options: RouterOptions) -> Server {
+        Server::with_backups(database, dir, options, None)
+    }
+
+    pub fn with_backups(
+        database: Database,
+        dir: TempDir,
+        options: RouterOptions,
+        backups: Option<Backups>,
+    ) -> Server {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let routes = router(database.clone(), options);
+        let routes = router_with_backups(database.clone(), options, backups);
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });

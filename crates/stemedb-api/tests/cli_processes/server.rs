@@ -26,9 +26,16 @@ impl Server {
     /// Starts a server and waits until it listens.
     #[track_caller]
     pub fn start_at(dir: &Path, bind: &str) -> Server {
+        Server::start_with(dir, &["--bind", bind])
+    }
+
+    /// Starts a server with these options and waits until it listens.
+    #[track_caller]
+    pub fn start_with(dir: &Path, options: &[&str]) -> Server {
         let mut child = program()
-            .args(["serve", "--init", "--bind", bind, "--data-dir"])
+            .args(["serve", "--init", "--data-dir"])
             .arg(dir)
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

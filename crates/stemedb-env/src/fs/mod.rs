@@ -9,6 +9,7 @@ pub mod fault;
 mod past_cache;
 mod real;
 pub mod sim;
+pub mod tree;
 #[cfg(target_os = "linux")]
 mod uring;
 

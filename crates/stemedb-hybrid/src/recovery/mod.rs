@@ -25,6 +25,7 @@ use self::primary::{Found, begin_anew, find};
 use crate::{
     Error, Events, HybridOptions, HybridStore, Identity, Layout, LsmEngine, OpenDamaged, RebuildProgress,
     Result, ViewHealth,
+    checkpoint::clear_staging,
     commit::classify,
     repair::{health_of, tell_healed},
     sidecar::{SidecarParts, Sidecars, is_sidecar_name},
@@ -172,6 +173,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         let lock = lock(env, &layout)?;
         let identity = Identity::read(fs, &layout)?;
         mention_moved_aside(fs, &layout)?;
+        clear_staging(fs, &layout)?;
         let events = Events::new(Arc::clone(&env.clock));
         let options = engine_options::<D>(options);
         let found = find::<P>(env, &layout, identity.database, &options, &events)?;

@@ -3,6 +3,7 @@
 // Real threads and real files are what some of these tests are about.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod checkpoint;
 mod commit;
 mod crash;
 mod disk;

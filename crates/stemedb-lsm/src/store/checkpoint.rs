@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stemedb_env::Lsn;
+use stemedb_env::{Lsn, fs::tree::link_or_copy};
 
 use super::{core::Core, open};
 use crate::{Error, Result, manifest::Manifest, table::table_path};
@@ -22,7 +22,7 @@ impl Core {
         };
         state.obsolete.clear();
         for file in state.tables.keys() {
-            self.env.fs.link(&table_path(&self.dir, *file), &table_path(dir, *file))?;
+            link_or_copy(&*self.env.fs, &table_path(&self.dir, *file), &table_path(dir, *file))?;
         }
         let flushed = state.flushed;
         // Makes the names of the links durable before it writes CURRENT: without that file the folder holds no tree.

@@ -96,8 +96,8 @@ impl LsmStore {
     /// which it goes. Reads and writes go on meanwhile.
     ///
     /// The second tree is made of hard links: it costs a flush, one link per table and three syncs, no room, and stays as it
-    /// is whatever becomes of this one. It can be opened at once, and must be on the same file system. If this is cut short the
-    /// folder holds no tree; it must be emptied before another try.
+    /// is whatever becomes of this one. On another file system the tables are copied instead. It can be opened at once. If this
+    /// is cut short the folder holds no tree; it must be emptied before another try.
     pub fn checkpoint(&self, dir: &Path) -> Result<Lsn> {
         self.core.checkpoint(dir)
     }

@@ -50,7 +50,8 @@ pub(crate) struct Inner {
     pub(super) damage: DamageList,
     /// Held by one healing.
     pub(super) healing: Mutex<()>,
-    /// Held by whoever gives files other names, from his look at the table to his last rename.
+    /// Held by whoever gives files other names, from his look at the table to his last rename; and by a
+    /// checkpoint while it links files.
     pub(super) releasing: Mutex<()>,
     pub(super) spares: Mutex<Spares>,
     /// A sync of the folder has failed: some name of this process may be seen and not be durable, and an old name of the

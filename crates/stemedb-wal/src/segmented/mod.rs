@@ -2,10 +2,12 @@
 
 mod birth;
 mod check;
+mod checkpoint;
 mod heal;
 mod inner;
 mod last;
 mod pick;
+mod prune;
 mod reader;
 mod recover;
 mod release;
@@ -25,6 +27,7 @@ use bytes::Bytes;
 use stemedb_env::{Env, Lsn, frame::Chain};
 
 pub use check::{SegmentCheck, SegmentEnd, SegmentFile, SegmentPiece};
+pub use checkpoint::{JournalCheckpoint, SegmentContent};
 pub use heal::{
     EntrySource, HealError, Healed, Healing, Hole, LostHole, NoEntries, RecoveredEntry, Unrecoverable,
 };
@@ -100,6 +103,19 @@ impl SegmentedJournal {
         identity: JournalIdentity,
         options: JournalOptions,
     ) -> Result<SegmentedJournal> {
+        SegmentedJournal::create_from(env, dir, identity, Lsn(1), options)
+    }
+
+    /// [`SegmentedJournal::create`], of a journal whose first entry will be `first` (0 counts as 1): for a restore of a
+    /// history whose beginning is not there any more.
+    pub fn create_from(
+        env: &Env,
+        dir: &Path,
+        identity: JournalIdentity,
+        first: Lsn,
+        options: JournalOptions,
+    ) -> Result<SegmentedJournal> {
+        let first = first.max(Lsn(1));
         let existed = env.fs.metadata(dir)?.is_some();
         env.fs.create_dir(dir)?;
         if let Some(parent) = dir.parent()
@@ -116,16 +132,16 @@ impl SegmentedJournal {
             return Err(Error::AlreadyExists { dir: dir.path });
         }
         dir.remove_temporaries()?;
-        let nothing = Tail { segment: 0, bytes: 0, chain: Chain::default(), last_lsn: Lsn::ZERO };
+        let nothing = Tail { segment: 0, bytes: 0, chain: Chain::default(), last_lsn: first.prev() };
         let found = Found {
             table: Table::default(),
             head: None,
             tail: nothing,
             adopted: Vec::new(),
-            last_lsn: Lsn::ZERO,
+            last_lsn: first.prev(),
             end_bytes: 0,
             cut: None,
-            first_lsn: Lsn(1),
+            first_lsn: first,
             missing: Vec::new(),
             unreadable: Vec::new(),
             stale: Vec::new(),

@@ -198,8 +198,8 @@ impl Upkeep {
         fs.open(&temporary, OpenMode::ReadWrite)?.sync_data()?;
         same_content(&source, &dir.open_packed(&temporary, Form::Zstd)?, bytes)?;
         let _names = self.journal.releasing.lock();
-        if self.journal.generation(id) != generation {
-            // It was damaged, and has been written again meanwhile.
+        if self.journal.is_recycled(id) || self.journal.generation(id) != generation {
+            // It has been let go of meanwhile, and its copy must not bring it back; or it was damaged and has been written again.
             return Ok(fs.remove(&temporary)?);
         }
         fs.rename(&temporary, &packed)?;

@@ -11,12 +11,12 @@ mod stop;
 use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::Router;
-use stemedb_api::{Code, Database, DatabaseOptions, RouterOptions, router};
+use stemedb_api::{Code, Database, DatabaseOptions, RouterOptions, http::Backups, router_with_backups};
 use stemedb_env::Env;
 use stemedb_hybrid::FallbackMode;
 use tokio::net::TcpListener;
 
-use super::{failure::Failure, folder};
+use super::{backup, failure::Failure, folder};
 use stop::Stop;
 
 /// Answer HTTP requests until told to stop (SIGTERM or SIGINT; a second one stops at once)
@@ -37,6 +37,9 @@ pub struct ServeArgs {
     /// Memory for the view: rows not yet in tables, indexes, cached blocks [default: 320]
     #[arg(long, value_name = "MIB")]
     memory_mib: Option<u64>,
+    /// Where `POST /v1/admin/backup` and `backup create --url` put backups: a folder, or s3://bucket/prefix
+    #[arg(long, value_name = "TARGET")]
+    backup_to: Option<String>,
     /// When there is a second view that answers if the first one cannot: on_demand, standby or off
     #[arg(long, value_name = "MODE", env = "STEMEDB_FALLBACK", default_value_t = FallbackMode::OnDemand)]
     fallback: FallbackMode,
@@ -49,13 +52,18 @@ pub struct ServeArgs {
 
 /// Serves.
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let backups = match &args.backup_to {
+        None => None,
+        Some(text) => Some(Backups::new(backup::open(&Env::real(), text)?)),
+    };
     let database = open(args)?;
     if let Some(report) = database.open_report() {
         tracing::info!(lsn = %database.published_lsn(), replayed = report.replayed, "database open");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the server"))?;
-    let served = runtime.block_on(serve(args, router(database.clone(), RouterOptions::default())));
+    let router = router_with_backups(database.clone(), RouterOptions::default(), backups);
+    let served = runtime.block_on(serve(args, router));
     // Connections that were cut at the deadline hold the database; they end with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
     let flushed = database.flush();

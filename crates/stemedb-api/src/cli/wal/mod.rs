@@ -1,5 +1,6 @@
-//! `wal`: looks at a journal's files, also beside a running server, without changing anything.
+//! `wal`: looks at a journal's files, also beside a running server, without changing anything; and moves old ones away.
 
+mod archive;
 mod dump;
 mod verify;
 
@@ -10,7 +11,7 @@ use stemedb_wal::{Error, inspect::Finding};
 
 use super::failure::Failure;
 
-/// Look at the files of a journal, also beside a running server; nothing is changed
+/// Look at the files of a journal, also beside a running server; archive them, and let go of what is archived
 #[derive(Debug, clap::Args)]
 pub struct WalArgs {
     #[command(subcommand)]
@@ -21,6 +22,8 @@ pub struct WalArgs {
 enum WalCommand {
     Dump(dump::DumpArgs),
     Verify(verify::VerifyArgs),
+    Archive(archive::ArchiveArgs),
+    Prune(archive::PruneArgs),
 }
 
 /// Where the journal is.
@@ -97,5 +100,7 @@ pub fn run(args: &WalArgs) -> Result<(), Failure> {
     match &args.command {
         WalCommand::Dump(args) => dump::run(args),
         WalCommand::Verify(args) => verify::run(args),
+        WalCommand::Archive(args) => archive::archive(args),
+        WalCommand::Prune(args) => archive::prune(args),
     }
 }

@@ -1,5 +1,6 @@
 //! Views that come and go: which one answers, and how a lost one comes back by itself.
 
+mod copies;
 mod cuts;
 mod kinds;
 mod lost;

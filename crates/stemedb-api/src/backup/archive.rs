@@ -1,0 +1,435 @@
+//! The journal's archive: released segments, packed, each proven; and letting go of those that are kept there.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use stemedb_env::{
+    Env, File, Lsn, Micros, OpenMode,
+    frame::Chain,
+    fs::tree::{create_dir_durably, remove_tree},
+};
+use stemedb_hybrid::EventKind;
+use stemedb_wal::{
+    Journal, SegmentContent,
+    packed::{PackedFile, PackedFormat, PackedWriter},
+};
+
+use super::{
+    BackupTarget, Catalog, Content, Error, FORMAT, Hex, Result,
+    create::{first_time, time_of},
+    document::{self, damaged},
+};
+use crate::Database;
+
+/// Level of zstd.
+const LEVEL: i32 = 3;
+/// What is read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// `segment.NNNNNN.json`: what an archived segment holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveRecord {
+    /// Of the document.
+    pub format: u32,
+    /// The database.
+    pub database: Hex<16>,
+    /// Its timeline.
+    pub timeline: u32,
+    /// Number of the segment.
+    pub segment: u64,
+    /// First entry that it may hold.
+    pub first_lsn: u64,
+    /// Last entry; below the first if it has none.
+    pub last_lsn: u64,
+    /// Its accepted length, unpacked.
+    pub bytes: u64,
+    /// The frame chain's value there.
+    pub chain: Hex<16>,
+    /// Recorded time of its first entry.
+    pub recorded_at: Option<i64>,
+    /// Length of the packed file.
+    pub packed_bytes: u64,
+    /// Digest of the packed file.
+    pub blake3: Hex<32>,
+}
+
+impl ArchiveRecord {
+    fn is_of(&self, content: &SegmentContent) -> bool {
+        self.segment == content.id && self.bytes == content.bytes && self.chain == Hex(content.chain.0)
+    }
+
+    fn packed_name(&self) -> String {
+        packed_name(&self.database, self.timeline, self.segment)
+    }
+}
+
+fn folder(database: &Hex<16>, timeline: u32) -> String {
+    format!("wal-archive/{database}/{timeline:06}/")
+}
+
+fn packed_name(database: &Hex<16>, timeline: u32, segment: u64) -> String {
+    format!("{}segment.{segment:06}.wal.zst", folder(database, timeline))
+}
+
+fn record_name(database: &Hex<16>, timeline: u32, segment: u64) -> String {
+    format!("{}segment.{segment:06}.json", folder(database, timeline))
+}
+
+/// What was archived.
+#[derive(Clone, Debug, Default)]
+pub struct ArchiveReport {
+    /// Segments that are new in the archive.
+    pub archived: Vec<ArchiveRecord>,
+    /// Segments that were there already.
+    pub known: u64,
+    /// Bytes that were sent.
+    pub sent_bytes: u64,
+    /// The last entry that the archive has now, without a gap below it.
+    pub upto: Lsn,
+}
+
+/// The records of a timeline, by segment. Errors: [`Error::Damaged`] names a record that cannot be read.
+pub fn archived(target: &dyn BackupTarget, database: &Hex<16>, timeline: u32) -> Result<Vec<ArchiveRecord>> {
+    let mut records = Vec::new();
+    for object in target.list(&folder(database, timeline))? {
+        let is_record = object.name.ends_with(".json") && !object.name.ends_with("/index.json");
+        if !is_record {
+            continue;
+        }
+        let record: Option<ArchiveRecord> = document::get(target, &object.name)?;
+        let Some(record) = record else { continue };
+        let expected = record_name(database, timeline, record.segment);
+        if record.format != FORMAT
+            || record.database != *database
+            || record.timeline != timeline
+            || object.name != expected
+        {
+            return Err(damaged(target, &object.name, "it is of another segment"));
+        }
+        records.push(record);
+    }
+    records.sort_by_key(|record| record.segment);
+    Ok(records)
+}
+
+/// Copies every released segment that the archive does not have, packed, and proves each copy: read back, unpacked, compared.
+///
+/// With `rotate` the segment that is being written is ended first, and the view flushed, so that everything up to now is
+/// archived. Cost: reading what is archived; disk for one packed segment.
+///
+/// Errors: [`Error::Conflict`] if the archive has another segment of the same number and timeline: two databases write there.
+pub fn archive(database: &Database, target: &dyn BackupTarget, rotate: bool) -> Result<ArchiveReport> {
+    let (env, engine) = (database.env(), database.engine());
+    if rotate {
+        engine.journal().rotate()?;
+        engine.flush()?;
+    }
+    let identity = engine.identity();
+    let (id, timeline) = (Hex(identity.database.0), identity.timeline);
+    let mut records = archived(target, &id, timeline)?;
+    let staging = engine.layout().dir().join("archive.staging");
+    remove_tree(&*env.fs, &staging)?;
+    let mark = format!("writing/{id}-archive");
+    target.put(&mark, Content::Bytes(env!("CARGO_PKG_VERSION").as_bytes()))?;
+    let mut report = ArchiveReport::default();
+    let archived = archive_all(database, target, &staging, (id, timeline), &mut records, &mut report);
+    let unmarked = target.delete(&mark).and_then(|()| target.settle());
+    remove_tree(&*env.fs, &staging)?;
+    archived?;
+    unmarked?;
+    report.upto = contiguous(&records);
+    if !report.archived.is_empty() {
+        document::put(target, &format!("{}index.json", folder(&id, timeline)), &records)?;
+        target.settle()?;
+        let text = format!("{} segments archived in {}", report.archived.len(), target.describe());
+        engine.events().push(EventKind::Backup, None, text);
+    }
+    Ok(report)
+}
+
+/// The last entry of the first records that follow from each other.
+fn contiguous(records: &[ArchiveRecord]) -> Lsn {
+    let mut upto = None;
+    for record in records {
+        if upto.is_some_and(|upto: u64| upto + 1 != record.first_lsn) {
+            break;
+        }
+        upto = Some(record.last_lsn);
+    }
+    Lsn(upto.unwrap_or(0))
+}
+
+fn archive_all(
+    database: &Database,
+    target: &dyn BackupTarget,
+    staging: &Path,
+    (id, timeline): (Hex<16>, u32),
+    records: &mut Vec<ArchiveRecord>,
+    report: &mut ArchiveReport,
+) -> Result<()> {
+    let (env, journal) = (database.env(), database.engine().journal());
+    for content in journal.contents()? {
+        if !content.released {
+            break;
+        }
+        if let Some(record) = records.iter().find(|record| record.segment == content.id) {
+            if !record.is_of(&content) {
+                return Err(conflict(target, record));
+            }
+            report.known += 1;
+            continue;
+        }
+        create_dir_durably(&*env.fs, staging)?;
+        let path = staging.join(format!("segment.{:06}.wal.zst", content.id));
+        let (packed_bytes, blake3) = pack(env, &content, &path)?;
+        let record = ArchiveRecord {
+            format: FORMAT,
+            database: id,
+            timeline,
+            segment: content.id,
+            first_lsn: content.first_lsn.0,
+            last_lsn: content.last_lsn.0,
+            bytes: content.bytes,
+            chain: Hex(content.chain.0),
+            recorded_at: first_time(journal, &content)?.map(|at| at.0),
+            packed_bytes,
+            blake3,
+        };
+        let name = record.packed_name();
+        let file = env.fs.open(&path, OpenMode::Read)?;
+        let whole = Content::File { file: &*file, bytes: packed_bytes };
+        if !target.put_if_absent(&name, whole)? {
+            // Without a record it is what an archiving that was cut short has left.
+            target.put(&name, whole)?;
+        }
+        target.settle()?;
+        check(env, target, &record, &content, staging)?;
+        let new = document::put_if_absent(target, &record_name(&id, timeline, content.id), &record)?;
+        target.settle()?;
+        if !new {
+            return Err(conflict(target, &record));
+        }
+        report.sent_bytes += packed_bytes;
+        report.archived.push(record.clone());
+        records.push(record);
+        env.fs.remove(&path)?;
+    }
+    records.sort_by_key(|record| record.segment);
+    Ok(())
+}
+
+fn conflict(target: &dyn BackupTarget, record: &ArchiveRecord) -> Error {
+    Error::Conflict {
+        name: record_name(&record.database, record.timeline, record.segment),
+        target: target.describe(),
+        problem: "it records another segment of this number".to_owned(),
+    }
+}
+
+/// Packs a segment into a file; its length and digest.
+fn pack(env: &Env, content: &SegmentContent, path: &Path) -> Result<(u64, Hex<32>)> {
+    let mut out = PackedWriter::new(env.fs.open(path, OpenMode::CreateNew)?, LEVEL)?;
+    each_chunk(&*content.file, content.bytes, &mut |chunk| Ok(out.push(chunk)?))?;
+    let summary = out.finish()?;
+    let file = env.fs.open(path, OpenMode::ReadWrite)?;
+    file.sync_data()?;
+    let mut digest = blake3::Hasher::new();
+    each_chunk(&*file, summary.packed_bytes, &mut |chunk| {
+        digest.update(chunk);
+        Ok(())
+    })?;
+    Ok((summary.packed_bytes, Hex::from(digest.finalize())))
+}
+
+fn each_chunk(file: &dyn File, bytes: u64, visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut chunk = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX).min(CHUNK_BYTES)];
+    let mut at = 0;
+    while at < bytes {
+        let left = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(chunk.len());
+        let Some(piece) = chunk.get_mut(..left) else { break };
+        file.read_exact_at(piece, at)?;
+        visit(piece)?;
+        at += left as u64;
+    }
+    Ok(())
+}
+
+/// Fetches an archived segment, proven by its digest, into a folder, under the name that a journal knows.
+pub(super) fn fetch_segment(
+    env: &Env,
+    target: &dyn BackupTarget,
+    record: &ArchiveRecord,
+    dir: &Path,
+) -> Result<Arc<dyn File>> {
+    let name = record.packed_name();
+    let path = dir.join(format!("segment.{:06}.wal.zst", record.segment));
+    let out = env.fs.open(&path, OpenMode::CreateNew)?;
+    match target.size(&name)? {
+        None => return Err(Error::Missing { name, target: target.describe() }),
+        Some(bytes) if bytes != record.packed_bytes => {
+            return Err(damaged(target, &name, format!("it has {bytes} bytes, not {}", record.packed_bytes)));
+        }
+        Some(_) => {}
+    }
+    let mut digest = blake3::Hasher::new();
+    let mut chunk = vec![0; usize::try_from(record.packed_bytes).unwrap_or(usize::MAX).min(CHUNK_BYTES)];
+    let mut at = 0;
+    while at < record.packed_bytes {
+        let left = usize::try_from(record.packed_bytes - at).unwrap_or(usize::MAX).min(chunk.len());
+        let Some(piece) = chunk.get_mut(..left) else { break };
+        target.read_at(&name, piece, at)?;
+        digest.update(piece);
+        out.write_all_at(piece, at)?;
+        at += left as u64;
+    }
+    if Hex::from(digest.finalize()) != record.blake3 {
+        return Err(damaged(target, &name, "its digest does not match"));
+    }
+    out.sync_data()?;
+    Ok(env.fs.open(&path, OpenMode::Read)?)
+}
+
+/// Reads an archived segment back, unpacks it, and compares it with the segment itself.
+fn check(
+    env: &Env,
+    target: &dyn BackupTarget,
+    record: &ArchiveRecord,
+    content: &SegmentContent,
+    staging: &Path,
+) -> Result<()> {
+    let dir = staging.join("back");
+    remove_tree(&*env.fs, &dir)?;
+    create_dir_durably(&*env.fs, &dir)?;
+    let packed = fetch_segment(env, target, record, &dir)?;
+    let differs = || damaged(target, &record.packed_name(), "it is not the segment");
+    let unpacked = PackedFile::open(packed, PackedFormat::Zstd).map_err(|_| differs())?;
+    let mut other = vec![0; CHUNK_BYTES];
+    let mut at = 0;
+    each_chunk(&*content.file, content.bytes, &mut |chunk| {
+        let back = other.get_mut(..chunk.len()).ok_or_else(differs)?;
+        unpacked.read_exact_at(back, at).map_err(|_| differs())?;
+        at += chunk.len() as u64;
+        if *back == *chunk { Ok(()) } else { Err(differs()) }
+    })?;
+    if unpacked.len()? != content.bytes || Chain(record.chain.0) != content.chain {
+        return Err(differs());
+    }
+    remove_tree(&*env.fs, &dir)?;
+    Ok(())
+}
+
+/// What must be so before a segment is let go of.
+#[derive(Clone, Copy, Debug)]
+pub struct PruneOptions {
+    /// How long ago its last entry must have been recorded at least.
+    pub older_than: Duration,
+    /// Only say what would be removed.
+    pub dry_run: bool,
+}
+
+/// What was let go of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PruneReport {
+    /// Segments that are gone, or would be.
+    pub removed: Vec<u64>,
+    /// The first segment that stays, and why.
+    pub stays: Option<(u64, String)>,
+    /// The oldest entry that the journal has now: tables that need older ones cannot be repaired from it alone.
+    pub floor: Lsn,
+}
+
+/// Removes the oldest segments of the journal that are applied, checkpointed, archived, verified, and old; stops at the first
+/// that is not, and says why. `backups` and `archive` may be the same target.
+///
+/// Cost: reads every archived copy back and compares it. Errors: those of targets and journal; nothing is removed then.
+pub fn prune_journal(
+    database: &Database,
+    archive: &dyn BackupTarget,
+    backups: &dyn BackupTarget,
+    options: PruneOptions,
+) -> Result<PruneReport> {
+    let (env, engine) = (database.env(), database.engine());
+    let identity = engine.identity();
+    let (id, timeline) = (Hex(identity.database.0), identity.timeline);
+    let records = archived(archive, &id, timeline)?;
+    let catalog = Catalog::load(backups)?;
+    let checkpointed = catalog
+        .verified()
+        .filter(|(_, found)| found.database == id && found.timeline == timeline)
+        .map(|(_, found)| found.flushed)
+        .max();
+    let staging = engine.layout().dir().join("archive.staging");
+    remove_tree(&*env.fs, &staging)?;
+    create_dir_durably(&*env.fs, &staging)?;
+    let contents = engine.journal().contents()?;
+    let horizon =
+        env.clock.wall().0.saturating_sub(i64::try_from(options.older_than.as_micros()).unwrap_or(i64::MAX));
+    let mut report = PruneReport::default();
+    let mut upto = Lsn::ZERO;
+    let judge = |content: &SegmentContent| -> Result<Option<String>> {
+        if !content.released {
+            return Ok(Some("it is needed to open the database: the view has not flushed it".to_owned()));
+        }
+        match checkpointed {
+            None => return Ok(Some(format!("no verified backup in {}", backups.describe()))),
+            Some(flushed) if flushed < content.last_lsn.0 => {
+                return Ok(Some(format!("verified backups hold the view up to LSN {flushed} only")));
+            }
+            Some(_) => {}
+        }
+        let Some(record) = records.iter().find(|record| record.segment == content.id) else {
+            return Ok(Some(format!("not archived in {}", archive.describe())));
+        };
+        // A segment without entries is as old as the one before it.
+        let has_entries = content.last_lsn >= content.first_lsn;
+        if has_entries
+            && time_of(engine.journal(), content.last_lsn)?.is_none_or(|last: Micros| last.0 > horizon)
+        {
+            return Ok(Some("younger than the retention".to_owned()));
+        }
+        if !record.is_of(content) {
+            return Err(conflict(archive, record));
+        }
+        match check(env, archive, record, content, &staging) {
+            Ok(()) => Ok(None),
+            Err(error) if error.is_damage() => {
+                Ok(Some(format!("its archived copy cannot be trusted: {error}")))
+            }
+            Err(error) => Err(error),
+        }
+    };
+    let mut failed = Ok(());
+    for content in &contents {
+        match judge(content) {
+            Ok(None) => {
+                report.removed.push(content.id);
+                upto = content.last_lsn;
+            }
+            Ok(Some(reason)) => {
+                report.stays = Some((content.id, reason));
+                break;
+            }
+            Err(error) => {
+                failed = Err(error);
+                break;
+            }
+        }
+    }
+    drop(contents);
+    remove_tree(&*env.fs, &staging)?;
+    failed?;
+    if !options.dry_run && !report.removed.is_empty() {
+        report.removed = engine.journal().prune(upto)?;
+        let text = format!(
+            "{} archived segments removed: entries below {} are in {} alone, and tables that need them cannot be repaired from the journal",
+            report.removed.len(),
+            engine.journal().first_lsn(),
+            archive.describe()
+        );
+        tracing::warn!("{text}");
+        engine.events().push(EventKind::Backup, None, text);
+    }
+    report.floor = engine.journal().first_lsn();
+    Ok(report)
+}

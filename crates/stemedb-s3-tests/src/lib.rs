@@ -1,0 +1,2 @@
+//! Nothing: see `tests/`.
+#![deny(missing_docs)]

@@ -1,0 +1,264 @@
+//! A second journal made of hard links, up to what is durable now.
+
+use std::{path::Path, sync::Arc};
+
+use stemedb_env::{
+    File, Lsn, OpenMode,
+    frame::{Chain, encode},
+    fs::tree::{cannot_link, copy_content, create_dir_durably},
+};
+
+use super::{SegmentedJournal, inner::Inner, reader::Limit, writer::plain_header};
+use crate::{
+    Error, Result,
+    error::Damage,
+    head::{Head, HeadRecord},
+    segment::{Cursor, FLAG_CLOSED, Form, KIND_MARKER, Location, Next, Place, SegmentDir},
+};
+
+/// What a checkpoint of a journal holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalCheckpoint {
+    /// Oldest entry from which everything up to the end is there.
+    pub first_lsn: Lsn,
+    /// Last entry; [`Lsn::ZERO`] if there is none.
+    pub last_lsn: Lsn,
+    /// Segments.
+    pub segments: u64,
+    /// Bytes that had to be copied: the tail, and everything on another file system.
+    pub copied_bytes: u64,
+}
+
+/// The durable end of a segment, found by walking it.
+struct End {
+    bytes: u64,
+    chain: Chain,
+    last_lsn: Lsn,
+}
+
+impl SegmentedJournal {
+    /// Makes a second journal in `dir`, which must be empty or absent: every segment that is there, and of the one that is
+    /// being written what is durable now. Appends go on meanwhile.
+    ///
+    /// Cost: one link a segment and a copy of the newest; where files cannot be linked, copies of all. The copy is as if it
+    /// had been closed: the last frame says so, and `HEAD` knows it. If this is cut short the folder must be emptied.
+    ///
+    /// Errors: [`Error::AlreadyExists`]; [`Error::Corruption`] of the newest segment; [`Error::Env`].
+    pub fn checkpoint(&self, dir: &Path) -> Result<JournalCheckpoint> {
+        let inner = &*self.inner;
+        let fs = &inner.env.fs;
+        create_dir_durably(&**fs, dir)?;
+        if !fs.list(dir)?.is_empty() {
+            return Err(Error::AlreadyExists { dir: dir.to_path_buf() });
+        }
+        let to = SegmentDir {
+            fs: Arc::clone(fs),
+            path: dir.to_path_buf(),
+            archives: Vec::new(),
+            identity: inner.dir.identity,
+        };
+        // No file of a segment becomes a spare meanwhile.
+        let releasing = inner.releasing.lock();
+        let readable = *inner.readable.lock();
+        let ids: Vec<u64> =
+            inner.table.lock().segments.range(..readable.segment).map(|(&id, _)| id).collect();
+        let mut done = JournalCheckpoint {
+            first_lsn: inner.first_lsn(),
+            last_lsn: Lsn::ZERO,
+            segments: ids.len() as u64 + 1,
+            copied_bytes: 0,
+        };
+        for id in ids {
+            match inner.give_second_name(id, &to) {
+                Ok(copied) => done.copied_bytes += copied,
+                // A released segment that an operator has taken away costs history and nothing else.
+                Err(Error::MissingSegment { .. }) if inner.is_released(id) => {
+                    done.segments -= 1;
+                    done.first_lsn = done.first_lsn.max(inner.header(id + 1)?.header.base_lsn());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let end = inner.walk_to(readable.segment, readable.bytes)?;
+        let marked = inner.copy_tail(readable.segment, &end, &to)?;
+        done.copied_bytes += marked;
+        done.last_lsn = end.last_lsn;
+        let recycled_lsn = inner.writer.lock().recycled_lsn;
+        drop(releasing);
+        fs.sync_dir(dir)?;
+        let record = HeadRecord {
+            sequence: 0,
+            segment: readable.segment,
+            watermark: marked,
+            last_lsn: end.last_lsn,
+            recycled_lsn,
+        };
+        Head::after(&to, None).write(&to, record)?;
+        Ok(done)
+    }
+}
+
+impl Inner {
+    /// Links a segment that has a successor into another folder, or copies it; returns the bytes copied.
+    fn give_second_name(&self, id: u64, to: &SegmentDir) -> Result<u64> {
+        let fs = &self.env.fs;
+        let (file, bytes, target) = {
+            // Whoever compresses a segment says where it is now, under this lock, before the old file goes.
+            let mut table = self.table.lock();
+            let Some(location) = table.location(id) else {
+                return Err(Error::OutOfRange {
+                    lsn: Lsn::ZERO,
+                    first_lsn: self.first_lsn(),
+                    durable_lsn: self.durable_lsn(),
+                });
+            };
+            let target = to.segment(id, Location { folder: 0, ..location });
+            match fs.link(&self.dir.segment(id, location), &target) {
+                Ok(()) => {
+                    // Its file must not be used for another segment from now on: it has a second name.
+                    if let Some(segment) = table.segments.get_mut(&id) {
+                        segment.born = false;
+                    }
+                    return Ok(0);
+                }
+                Err(error) if cannot_link(&error) => {}
+                // An operator has moved or compressed it.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+            drop(table.open(&self.dir, id)?);
+            let location = table.location(id).unwrap_or(location);
+            let target = to.segment(id, Location { folder: 0, ..location });
+            let file = fs.open(&self.dir.segment(id, location), OpenMode::Read)?;
+            let accepted = match location.form {
+                Form::Plain => table.ending(&self.dir, id)?.map(|ending| ending.bytes),
+                _ => None,
+            };
+            let bytes = match accepted {
+                Some(accepted) => accepted,
+                None => file.len()?,
+            };
+            (file, bytes, target)
+        };
+        copy_content(&**fs, &*file, bytes, &target)?;
+        Ok(bytes)
+    }
+
+    fn is_released(&self, id: u64) -> bool {
+        self.location(id).is_some_and(|location| location.place == Place::Released)
+    }
+
+    /// Reads the frames of a segment up to a durable position.
+    fn walk_to(&self, id: u64, bytes: u64) -> Result<End> {
+        let mut cursor = self.cursor(id, Lsn::ZERO)?;
+        loop {
+            match cursor.next(bytes)? {
+                Next::Frame(_) => {}
+                Next::End => break,
+                Next::Bad(damage) => return Err(self.damaged(id, &cursor, damage)),
+            }
+        }
+        Ok(End { bytes: cursor.offset, chain: cursor.chain, last_lsn: cursor.next_lsn.prev() })
+    }
+
+    fn damaged(&self, id: u64, cursor: &Cursor, damage: Damage) -> Error {
+        Error::Corruption {
+            file: self.segment_path(id),
+            offset: cursor.offset,
+            damage,
+            first_lsn: cursor.next_lsn,
+            last_lsn: None,
+        }
+    }
+
+    /// Copies the newest segment up to its durable end, and a closing marker behind it; returns the copy's length.
+    fn copy_tail(&self, id: u64, end: &End, to: &SegmentDir) -> Result<u64> {
+        let (file, sector) = {
+            let mut table = self.table.lock();
+            let sector = table.header(&self.dir, id)?.header.sector_bytes;
+            (table.open(&self.dir, id)?, sector)
+        };
+        let path = to.segment(id, Location::LIVE);
+        copy_content(&*self.env.fs, &*file, end.bytes, &path)?;
+        let header = stemedb_env::frame::FrameHeader {
+            flags: FLAG_CLOSED,
+            ..plain_header(KIND_MARKER, end.bytes, end.bytes, end.chain)
+        };
+        let mut marker = Vec::new();
+        // An empty payload always fits.
+        let _ = encode(&to.identity.file(id), &header, &[], sector as usize, &mut marker);
+        let copy = self.env.fs.open(&path, OpenMode::ReadWrite)?;
+        copy.write_durable_at(&marker, end.bytes)?;
+        Ok(end.bytes + marker.len() as u64)
+    }
+}
+
+/// A segment, as long as it counts, in its plain form.
+#[derive(Clone, Debug)]
+pub struct SegmentContent {
+    /// Its number.
+    pub id: u64,
+    /// `segment.*`, and not `live.*`: every view had flushed it.
+    pub released: bool,
+    /// First LSN that it may hold.
+    pub first_lsn: Lsn,
+    /// Last LSN in it; below `first_lsn` if it has no entries.
+    pub last_lsn: Lsn,
+    /// How long it counts: what follows in the file is not part of the journal.
+    pub bytes: u64,
+    /// The frame chain's value there: two segments of one number with the same length and chain are the same.
+    pub chain: Chain,
+    /// Its plain bytes, however they are stored. Stays readable when the segment is moved or removed.
+    pub file: Arc<dyn File>,
+}
+
+impl SegmentedJournal {
+    /// The segments from the oldest one behind which nothing is missing, in order; the newest ends at what is durable now.
+    ///
+    /// Cost: reads the newest segment and replacements of damaged ones, and headers. Errors: [`Error::Corruption`], [`Error::MissingSegment`], [`Error::Env`].
+    pub fn contents(&self) -> Result<Vec<SegmentContent>> {
+        let inner = &*self.inner;
+        let readable = *inner.readable.lock();
+        let ids: Vec<u64> =
+            inner.table.lock().segments.range(..=readable.segment).map(|(&id, _)| id).collect();
+        let mut contents = Vec::with_capacity(ids.len());
+        for id in ids {
+            let header = inner.header(id)?.header;
+            let (bytes, chain, last_lsn) = match inner.limit(id)? {
+                Limit::Succeeded { bytes, successor, chain } if id < readable.segment => {
+                    let last_lsn = inner.header(successor)?.header.predecessor_last_lsn;
+                    // Nobody has written down where the chain of a replacement ends.
+                    let chain = match chain {
+                        Some(chain) => chain,
+                        None => inner.walk_to(id, bytes)?.chain,
+                    };
+                    (bytes, chain, last_lsn)
+                }
+                // Nothing before a hole follows from what is behind it.
+                Limit::BeforeHole { .. } => {
+                    contents.clear();
+                    continue;
+                }
+                _ => {
+                    let end = inner.walk_to(id, readable.bytes)?;
+                    (end.bytes, end.chain, end.last_lsn)
+                }
+            };
+            let (file, location) = {
+                let mut table = inner.table.lock();
+                let file = table.open(&inner.dir, id)?;
+                (file, table.location(id))
+            };
+            contents.push(SegmentContent {
+                id,
+                released: location.is_some_and(|location| location.place == Place::Released),
+                first_lsn: header.base_lsn(),
+                last_lsn,
+                bytes,
+                chain,
+                file,
+            });
+        }
+        Ok(contents)
+    }
+}
