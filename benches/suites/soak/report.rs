@@ -46,12 +46,6 @@ fn percentile(sorted: &[u32], part: f64) -> f64 {
     sorted.get((last as f64 * part).round() as usize).map_or(0.0, |us| f64::from(*us))
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
 /// How much more of something there is at most after the later storms than after the earlier ones.
 ///
 /// Figures rise and fall with every storm and every merge, so neither moments nor single maxima can be compared: the most
@@ -79,13 +73,13 @@ fn growth(samples: &[Sample], figure: fn(&Sample) -> f64) -> f64 {
         })
         .collect();
     let (early, late) = most.split_at(most.len() / 2);
-    let (early, late) = (middle(early), middle(late));
+    let (early, late) = (median(early.iter().copied()), median(late.iter().copied()));
     if early > 0.0 { late / early } else { 1.0 }
 }
 
 /// The median; of an even number the mean of the two in the middle.
-fn middle(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
+fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     match (values.len() % 2, values.get(half), half.checked_sub(1).and_then(|before| values.get(before))) {
