@@ -99,9 +99,8 @@ impl Inner {
 
     /// A file whose segment is stored elsewhere now, durably, becomes a spare: its blocks exist already. One that has
     /// been trimmed is too short for that and is removed.
+    /// The caller holds `releasing`, so that nobody gives it a second name meanwhile.
     pub(super) fn make_spare(&self, plain: &Path, id: u64) -> Result<()> {
-        // Nobody gives it a second name meanwhile.
-        let _one = self.releasing.lock();
         let Some(metadata) = self.env.fs.metadata(plain)? else { return Ok(()) };
         let usable =
             metadata.len >= self.options.segment_bytes && self.has_one_name(id) && !self.is_thrifty();

@@ -13,7 +13,7 @@ use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 use axum::Router;
 use stemedb_api::{Code, Database, DatabaseOptions, RouterOptions, http::Backups, router_with_backups};
 use stemedb_env::Env;
-use stemedb_hybrid::FallbackMode;
+use stemedb_hybrid::{FallbackMode, OpenDamaged};
 use tokio::net::TcpListener;
 
 use super::{backup, failure::Failure, folder};
@@ -46,6 +46,9 @@ pub struct ServeArgs {
     /// Where the second view lies, best on another disk [default: fallback/ in the database's folder]
     #[arg(long, value_name = "DIR", env = "STEMEDB_FALLBACK_DIR")]
     fallback_dir: Option<PathBuf>,
+    /// If the journal is damaged where nothing else has its entries: serve what lies before that, and refuse writes
+    #[arg(long)]
+    read_only_if_damaged: bool,
     #[command(flatten)]
     disk: disk::DiskArgs,
 }
@@ -87,6 +90,9 @@ fn open(args: &ServeArgs) -> Result<Database, Failure> {
     }
     options.engine.fallback = args.fallback;
     options.engine.fallback_dir.clone_from(&args.fallback_dir);
+    if args.read_only_if_damaged {
+        options.engine.open_damaged = OpenDamaged::ReadOnly;
+    }
     args.disk.apply(&mut options.engine);
     if !folder::is_absent_or_empty(&env, dir)? {
         return folder::open_with(dir, options);
