@@ -106,7 +106,7 @@ impl<P: ViewStore, F: ViewStore> Look<P, F> {
                 format!("there is plenty of room again: {figures}")
             }
             SpaceLevel::Low | SpaceLevel::Scarce => {
-                tracing::warn!(level = now.name(), "room is {now}: {figures}");
+                tracing::warn!(room = now.name(), "room is {now}: {figures}");
                 format!("room is {now}: {figures}")
             }
         };

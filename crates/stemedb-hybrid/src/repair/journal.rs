@@ -150,7 +150,9 @@ impl<P: ViewStore, F: ViewStore, D: Admit> Job for HealJob<P, F, D> {
         self.failed.retain(|segment, _| damaged.contains(segment));
         let due = |segment: &&u64| self.failed.get(segment).is_none_or(|(_, due)| *due <= now);
         if let Some(&segment) = damaged.iter().find(due) {
-            if self.healer.heal(segment).is_err() {
+            let attempt = self.healer.heal(segment);
+            // What is still listed is not done, whatever was said: it must not be tried again at once, for ever.
+            if attempt.is_err() || self.shared.journal.damaged_segments().contains(&segment) {
                 let (backoff, due) = self.failed.entry(segment).or_insert((BACKOFF, now));
                 *due = now.saturating_add(backoff.failed());
             } else {

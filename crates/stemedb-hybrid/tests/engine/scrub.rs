@@ -333,9 +333,11 @@ fn a_damaged_sidecar_is_found_removed_and_made_again() {
 
 fn total_bytes(sim: &SimHandles) -> u64 {
     let paths = sim.fs.paths();
-    let read = paths
-        .iter()
-        .filter(|path| !path.ends_with("SCRUB") && path.extension().is_none_or(|end| end != "tmp"));
+    let read = paths.iter().filter(|path| {
+        !path.ends_with("SCRUB")
+            && !path.ends_with("RESERVE")
+            && path.extension().is_none_or(|end| end != "tmp")
+    });
     read.map(|path| sim.fs.read_all(path).unwrap().len() as u64).sum()
 }
 

@@ -82,6 +82,9 @@ impl Inner {
             let (from, to) = (self.dir.segment(id, Location::LIVE), self.dir.recycled_spare(id));
             self.env.fs.rename(&from, &to)?;
             table.segments.remove(&id);
+            drop(table);
+            // Nobody needs to heal it any more.
+            self.damage.forget(id);
             freed.push((to, has_one_name));
         }
         self.first_lsn.fetch_max(last_lsn.next().0, std::sync::atomic::Ordering::AcqRel);

@@ -241,7 +241,12 @@ impl Table {
         let says = self.header(dir, successor)?.header;
         let (bytes, chain, last_lsn) =
             (says.predecessor_bytes, says.predecessor_chain, says.predecessor_last_lsn);
-        let Some(replaced) = self.header(dir, id)?.header.replaces else {
+        // One that was recycled may still be read by whoever has its file open; its header is not there any more.
+        let replaced = match self.segments.contains_key(&id) {
+            true => self.header(dir, id)?.header.replaces,
+            false => None,
+        };
+        let Some(replaced) = replaced else {
             return Ok(Some(Ending { successor, bytes, chain: Some(chain) }));
         };
         if (replaced.bytes, replaced.chain) != (bytes, chain) {

@@ -258,7 +258,12 @@ impl SegmentedJournal {
             return Err(HealError::Journal(Error::ReadOnly { cause }));
         }
         let _one = inner.healing.lock();
-        check_known(inner, segment)?;
+        // What is gone on purpose is not damaged.
+        check_known(inner, segment).inspect_err(|error| {
+            if matches!(error, HealError::NoSegment { .. }) {
+                inner.damage.forget(segment);
+            }
+        })?;
         let is_newest = inner.table.lock().newest() == Some(segment);
         if is_newest {
             // Only what does not change any more can be written again.
@@ -286,6 +291,7 @@ impl SegmentedJournal {
         let place = place_of(inner, segment);
         let Some((file, quarantined)) = put_in_place(inner, segment, place, last_lsn, &written, &holes)?
         else {
+            inner.damage.forget(segment);
             return Err(HealError::NoSegment { segment });
         };
         tracing::info!(segment, file = %file.display(), ?healing, holes = holes.len(), "a journal segment is whole again");
