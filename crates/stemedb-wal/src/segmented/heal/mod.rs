@@ -1,17 +1,20 @@
 //! Damaged segments: found, written again, proven, put in the place of the old ones. See `docs/formats/journal.md`.
 //!
 //! ```text
-//! examine.rs   the frames that are left, and what the neighbours say about the holes between them
-//! correct.rs   a single byte, from the checksum
-//! spool.rs     entries that somebody has given again
-//! plan.rs      which frames may have held them
-//! rebuild.rs   the frames: tried against the chain, written, read back
-//! swap.rs      quarantine, names
+//! examine/        the frames that are left, and the gaps between them
+//! neighbours.rs   what the segments before and behind say about one
+//! correct.rs      a single byte, from the checksum
+//! spool.rs        entries that somebody has given again
+//! plan.rs         which frames may have held them
+//! rebuild/        the frames: tried against the chain, written, read back
+//! swap.rs         quarantine, names
+//! list.rs         segments that are known to be damaged
 //! ```
 
 mod correct;
 mod examine;
 mod list;
+mod neighbours;
 mod plan;
 mod rebuild;
 mod spool;
@@ -27,7 +30,8 @@ pub(crate) use list::{DamageList, segment_of};
 use stemedb_env::{IoOp, Lsn};
 
 use self::{
-    examine::{Content, examine, place_of},
+    examine::{Content, examine},
+    neighbours::place_of,
     rebuild::{Outcome, Rebuild},
     swap::{adopt_form, put_in_place},
 };
