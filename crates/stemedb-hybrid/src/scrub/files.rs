@@ -139,6 +139,8 @@ pub(super) fn list(ground: &Ground) -> Result<Vec<Item>> {
         known.insert(path);
     }
     known.insert(ground.layout.scrub());
+    // Room and nothing else.
+    known.insert(ground.layout.reserve());
     rest(ground, &known, &mut items)?;
     far(ground, &mut items);
     items.sort_by(|a, b| a.key.cmp(&b.key));
