@@ -16,7 +16,7 @@ use stemedb_env::{
     fs::tree::{create_dir_durably, remove_tree},
 };
 use stemedb_index::Admit;
-use stemedb_lsm::{KvSnapshot, KvStore, LsmSnapshot, LsmStore};
+use stemedb_lsm::{CorruptionKind, KvSnapshot, KvStore, LsmSnapshot, LsmStore};
 use stemedb_wal::{Journal, JournalReader, SegmentedJournal};
 
 use crate::{
@@ -102,12 +102,16 @@ impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
         if let Some(found) = fs.list(dir)?.into_iter().next() {
             return Err(Error::AlreadyExists { dir: dir.to_path_buf(), found: found.name });
         }
-        if !primary.store.damaged_parts().is_empty()
-            && let Err(error) = self.repair_damaged()
-        {
-            tracing::warn!(%error, "a checkpoint is made although a table could not be repaired");
-        }
-        let flushed = primary.store.checkpoint(&to.kv())?;
+        let flushed = match self.link_tables(primary, &to) {
+            // Nobody had missed its file; now it is known, and can be repaired.
+            Err(Error::Store(stemedb_lsm::Error::Corruption {
+                kind: CorruptionKind::TableMissing, ..
+            })) => {
+                remove_tree(&**fs, &to.kv())?;
+                self.link_tables(primary, &to)?
+            }
+            linked => linked?,
+        };
         let journal = self.journal.checkpoint(&to.wal())?;
         fs.sync_dir(dir)?;
         self.identity().write(&**fs, &to)?;
@@ -142,6 +146,15 @@ impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
         }
         let cause = "the view merges faster than it can be looked at".to_owned();
         Err(Error::NoView { cause })
+    }
+
+    fn link_tables(&self, primary: &View<LsmStore>, to: &Layout) -> Result<Lsn> {
+        if !primary.store.damaged_parts().is_empty()
+            && let Err(error) = self.repair_damaged()
+        {
+            tracing::warn!(%error, "a checkpoint is made although a table could not be repaired");
+        }
+        Ok(primary.store.checkpoint(&to.kv())?)
     }
 
     /// What is durable will be in the view in a moment.

@@ -102,6 +102,29 @@ fn segments_of_a_checkpoint_are_not_used_again_where_files_are() {
 }
 
 #[test]
+fn a_table_that_was_taken_away_is_missed_and_repaired_by_the_checkpoint() {
+    let (engine, env, sim) = create(6);
+    for n in 1..=60 {
+        assert_claims(&engine, entry(n));
+    }
+    engine.flush().unwrap();
+    // Everything is open, and nothing asks for the file's name any more.
+    assert_eq!(found(&engine), upto(Lsn(60)));
+    let kv = engine.layout().kv();
+    let names = env.fs.list(&kv).unwrap().into_iter().map(|entry| entry.name);
+    let tables: Vec<String> = names.filter(|name| name.ends_with(".sst")).collect();
+    for table in &tables[..tables.len().div_ceil(2)] {
+        sim.fs.delete(&kv.join(table)).unwrap();
+    }
+    let done = engine.checkpoint(there()).unwrap();
+    assert_eq!(done.lsn, Lsn(60));
+    let copy = open_at(&env, there());
+    assert_eq!(found(&copy), upto(Lsn(60)));
+    copy.verify().unwrap();
+    engine.verify().unwrap();
+}
+
+#[test]
 fn checkpoints_under_load_hold_exactly_the_entries_up_to_their_lsn() {
     let folder = tempfile::tempdir().unwrap();
     let env = Env::real();
