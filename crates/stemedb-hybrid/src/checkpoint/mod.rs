@@ -157,6 +157,24 @@ impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
         Ok(primary.store.checkpoint(&to.kv())?)
     }
 
+    /// The last entry that no view needs of the journal any more: the segments up to there may be let go of by whoever has copies
+    /// of them. Tables cannot be repaired from the journal then, which is for the caller to weigh.
+    ///
+    /// Errors: in words, what is being derived or repaired from the journal now, and may need all of it.
+    pub fn prunable(&self) -> std::result::Result<Lsn, String> {
+        let primary = self.linkable_primary().map_err(|error| match error {
+            Error::NoView { cause } => format!("the view is being derived again: {cause}"),
+            other => other.to_string(),
+        })?;
+        if let Some((file, damage)) = primary.store.damaged_parts().first() {
+            return Err(format!("table {file:06}.sst has yet to be repaired: {}", damage.kind));
+        }
+        if let Some((segment, error)) = self.journal.damaged().first_key_value() {
+            return Err(format!("segment {segment} has yet to be healed: {error}"));
+        }
+        Ok(self.views.flushed())
+    }
+
     /// What is durable will be in the view in a moment.
     fn await_published(&self, primary: &View<LsmStore>, lsn: Lsn) -> Result<()> {
         for _ in 0..MOST_PAUSES {
