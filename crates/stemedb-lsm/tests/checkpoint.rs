@@ -10,7 +10,7 @@ use stemedb_env::{
     clock::{Micros, SimClock},
     fs::{SimFs, sim::CrashOptions},
 };
-use stemedb_lsm::{Direction, Error, KeyRange, KvStore, LsmStore, Lsn, WriteBatch};
+use stemedb_lsm::{CorruptionKind, Direction, Error, KeyRange, KvStore, LsmStore, Lsn, WriteBatch};
 use support::{Found, Journal, create, dir, key, open, options, rows};
 
 fn machine(fs: SimFs) -> Env {
@@ -69,6 +69,34 @@ fn a_checkpoint_is_a_tree_of_its_own_and_stays_as_it_was() {
     assert_eq!(all(&copy), expected(&own, copy.published_lsn()));
     assert_eq!(all(&store), expected(&journal, store.published_lsn()));
     store.verify().unwrap();
+}
+
+#[test]
+fn a_table_that_is_missing_is_noted_and_no_other() {
+    let fs = SimFs::new();
+    let env = machine(fs.clone());
+    let store = create(&env, &dir(), options());
+    let mut journal = Journal::default();
+    write(&store, &mut journal, 80);
+    // Only those that are live are left.
+    store.compact().unwrap();
+    assert_eq!(all(&store), expected(&journal, store.published_lsn()));
+    let names = env.fs.list(&dir()).unwrap().into_iter().map(|entry| entry.name);
+    let tables: Vec<PathBuf> =
+        names.filter(|name| name.ends_with(".sst")).map(|name| dir().join(name)).collect();
+    fs.delete(&tables[0]).unwrap();
+    for to in [there(), PathBuf::from("/backup/again/kv")] {
+        match store.checkpoint(&to) {
+            Err(Error::Corruption { kind: CorruptionKind::TableMissing, file, .. }) => {
+                assert_eq!(file, tables[0]);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(open(&env, &to, options()), Err(Error::Folder { problem: "holds no tree", .. })));
+    }
+    let damaged = store.damaged();
+    assert_eq!(damaged.len(), 1);
+    assert_eq!(damaged[0].1.kind, CorruptionKind::TableMissing);
 }
 
 #[test]

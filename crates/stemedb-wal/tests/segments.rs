@@ -385,3 +385,41 @@ fn an_inspection_shows_every_frame_and_every_damaged_place() {
     assert_eq!((sums.damages, sums.last_lsn), (1, Lsn(30)));
     assert!(lsns.contains(&1) && lsns.contains(&30) && lsns.len() < 30);
 }
+
+#[test]
+fn the_oldest_named_segments_are_let_go_of_and_by_a_reader_none() {
+    let (env, sim) = machine(9);
+    let open =
+        || SegmentedJournal::open(&env, Path::new(DIR), IDENTITY, Lsn(60), JournalOptions::tiny()).unwrap().0;
+    let ids = |journal: &SegmentedJournal| -> Vec<u64> {
+        journal.segments().unwrap().iter().map(|segment| segment.id).collect()
+    };
+    let journal = SegmentedJournal::create(&env, Path::new(DIR), IDENTITY, JournalOptions::tiny()).unwrap();
+    append(&journal, 1..=60);
+    journal.release(Lsn(60)).unwrap();
+    settle(&sim);
+    let all = ids(&journal);
+    assert!(all.len() > 5, "{all:?}");
+    journal.close().unwrap();
+    drop(journal);
+    let head = Path::new(DIR).join("HEAD");
+    let (before, head_before) = (names(&sim.fs), sim.fs.read_all(&head).unwrap());
+    let (reader, _) = SegmentedJournal::open_read_only(&env, Path::new(DIR)).unwrap();
+    for judged in [&all[..], &[]] {
+        let refused = reader.prune(judged).unwrap_err();
+        assert!(matches!(refused, Error::ReadOnly { .. }), "{refused}");
+    }
+    assert_eq!((names(&sim.fs), sim.fs.read_all(&head).unwrap()), (before, head_before));
+    drop(reader);
+    // One in the middle is gone: nobody has judged what is before it.
+    let journal = open();
+    let path = journal.segments().unwrap()[3].path.clone();
+    drop(journal);
+    sim.fs.delete(&path).unwrap();
+    let journal = open();
+    assert_eq!(journal.prune(&all[4..]).unwrap(), []);
+    assert_eq!(ids(&journal), [&all[..3], &all[4..]].concat());
+    // Its predecessor's end is not known.
+    assert_eq!(journal.prune(&all).unwrap(), all[..2]);
+    assert_eq!(ids(&journal), [&all[2..3], &all[4..]].concat());
+}

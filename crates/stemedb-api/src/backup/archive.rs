@@ -5,12 +5,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use stemedb_env::{
     Env, File, Lsn, Micros, OpenMode,
-    frame::Chain,
     fs::tree::{create_dir_durably, remove_tree},
 };
 use stemedb_hybrid::EventKind;
 use stemedb_wal::{
-    Journal, SegmentContent,
+    Journal, SegmentContent, SegmentEnd, SegmentedJournal,
     packed::{PackedFile, PackedFormat, PackedWriter},
 };
 
@@ -52,16 +51,36 @@ pub struct ArchiveRecord {
     pub packed_bytes: u64,
     /// Digest of the packed file.
     pub blake3: Hex<32>,
+    /// Of a segment that was written again after damage: the one whose entries it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<ReplacedSegment>,
+}
+
+/// What a segment had been before it was written again: that stays the same however often it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplacedSegment {
+    /// Its accepted length.
+    pub bytes: u64,
+    /// The frame chain's value there.
+    pub chain: Hex<16>,
 }
 
 impl ArchiveRecord {
+    /// True if it holds the same entries: one of both may have been written again meanwhile.
     fn is_of(&self, content: &SegmentContent) -> bool {
-        self.segment == content.id && self.bytes == content.bytes && self.chain == Hex(content.chain.0)
+        let here = ReplacedSegment { bytes: content.bytes, chain: Hex(content.chain.0) };
+        let there = ReplacedSegment { bytes: self.bytes, chain: self.chain };
+        self.segment == content.id && self.replaces.unwrap_or(there) == replaced(content).unwrap_or(here)
     }
 
     fn packed_name(&self) -> String {
         packed_name(&self.database, self.timeline, self.segment)
     }
+}
+
+fn replaced(content: &SegmentContent) -> Option<ReplacedSegment> {
+    content.replaces.map(|(bytes, chain)| ReplacedSegment { bytes, chain: Hex(chain.0) })
 }
 
 fn folder(database: &Hex<16>, timeline: u32) -> String {
@@ -113,12 +132,14 @@ pub fn archived(target: &dyn BackupTarget, database: &Hex<16>, timeline: u32) ->
     Ok(records)
 }
 
-/// Copies every released segment that the archive does not have, packed, and proves each copy: read back, unpacked, compared.
+/// Copies every released segment that the archive does not have, packed, and proves each copy: read back, unpacked, and every
+/// frame of it checked, up to the value that the frame chain has at the segment's end.
 ///
 /// With `rotate` the segment that is being written is ended first, and the view flushed, so that everything up to now is
 /// archived. Cost: reading what is archived; disk for one packed segment.
 ///
-/// Errors: [`Error::Conflict`] if the archive has another segment of the same number and timeline: two databases write there.
+/// Errors: [`Error::Conflict`] if the archive has another segment of the same number and timeline: two databases write there;
+/// [`Error::Journal`] for a damaged segment, which is not archived before it has been healed.
 pub fn archive(database: &Database, target: &dyn BackupTarget, rotate: bool) -> Result<ArchiveReport> {
     let (env, engine) = (database.env(), database.engine());
     if rotate {
@@ -180,6 +201,7 @@ fn archive_all(
             report.known += 1;
             continue;
         }
+        prove(journal, content.id)?;
         create_dir_durably(&*env.fs, staging)?;
         let path = staging.join(format!("segment.{:06}.wal.zst", content.id));
         let (packed_bytes, blake3) = pack(env, &content, &path)?;
@@ -195,6 +217,7 @@ fn archive_all(
             recorded_at: first_time(journal, &content)?.map(|at| at.0),
             packed_bytes,
             blake3,
+            replaces: replaced(&content),
         };
         let name = record.packed_name();
         let file = env.fs.open(&path, OpenMode::Read)?;
@@ -204,7 +227,7 @@ fn archive_all(
             target.put(&name, whole)?;
         }
         target.settle()?;
-        check(env, target, &record, &content, staging)?;
+        check(env, journal, target, &record, staging)?;
         let new = document::put_if_absent(target, &record_name(&id, timeline, content.id), &record)?;
         target.settle()?;
         if !new {
@@ -224,6 +247,20 @@ fn conflict(target: &dyn BackupTarget, record: &ArchiveRecord) -> Error {
         name: record_name(&record.database, record.timeline, record.segment),
         target: target.describe(),
         problem: "it records another segment of this number".to_owned(),
+    }
+}
+
+/// Reads a segment from the disk, frame by frame. Damage is noted, and healed from then on.
+fn prove(journal: &SegmentedJournal, id: u64) -> Result<()> {
+    let mut check = journal.check_segment(id);
+    loop {
+        match check.step(CHUNK_BYTES as u64)?.end {
+            None => {}
+            Some(SegmentEnd::Whole) => return Ok(()),
+            Some(SegmentEnd::Gone) => {
+                return Err(Error::Refused(format!("segment {id} was removed while it was being archived")));
+            }
+        }
     }
 }
 
@@ -290,12 +327,12 @@ pub(super) fn fetch_segment(
     Ok(env.fs.open(&path, OpenMode::Read)?)
 }
 
-/// Reads an archived segment back, unpacks it, and compares it with the segment itself.
+/// Reads an archived segment back, unpacks it, and proves every frame of it by the chain.
 fn check(
     env: &Env,
+    journal: &SegmentedJournal,
     target: &dyn BackupTarget,
     record: &ArchiveRecord,
-    content: &SegmentContent,
     staging: &Path,
 ) -> Result<()> {
     let dir = staging.join("back");
@@ -303,16 +340,14 @@ fn check(
     create_dir_durably(&*env.fs, &dir)?;
     let packed = fetch_segment(env, target, record, &dir)?;
     let differs = || damaged(target, &record.packed_name(), "it is not the segment");
-    let unpacked = PackedFile::open(packed, PackedFormat::Zstd).map_err(|_| differs())?;
-    let mut other = vec![0; CHUNK_BYTES];
-    let mut at = 0;
-    each_chunk(&*content.file, content.bytes, &mut |chunk| {
-        let back = other.get_mut(..chunk.len()).ok_or_else(differs)?;
-        unpacked.read_exact_at(back, at).map_err(|_| differs())?;
-        at += chunk.len() as u64;
-        if *back == *chunk { Ok(()) } else { Err(differs()) }
-    })?;
-    if unpacked.len()? != content.bytes || Chain(record.chain.0) != content.chain {
+    let unpacked: Arc<dyn File> = PackedFile::open(packed, PackedFormat::Zstd).map_err(|_| differs())?;
+    let (chain, last_lsn) = match journal.walk_copy(record.segment, &unpacked, record.bytes) {
+        Err(stemedb_wal::Error::Corruption { .. } | stemedb_wal::Error::Foreign { .. }) => {
+            return Err(differs());
+        }
+        walked => walked?,
+    };
+    if (Hex(chain.0), last_lsn.0, unpacked.len()?) != (record.chain, record.last_lsn, record.bytes) {
         return Err(differs());
     }
     remove_tree(&*env.fs, &dir)?;
@@ -340,9 +375,11 @@ pub struct PruneReport {
 }
 
 /// Removes the oldest segments of the journal that are applied, checkpointed, archived, verified, and old; stops at the first
-/// that is not, and says why. `backups` and `archive` may be the same target.
+/// that is not, and says why. While the view is being derived again, or something is damaged that the journal repairs, nothing is
+/// removed. `backups` and `archive` may be the same target.
 ///
-/// Cost: reads every archived copy back and compares it. Errors: those of targets and journal; nothing is removed then.
+/// Cost: reads every archived copy back. Errors: those of targets and journal, which may have been opened for reading only; nothing
+/// is removed then.
 pub fn prune_journal(
     database: &Database,
     archive: &dyn BackupTarget,
@@ -350,6 +387,8 @@ pub fn prune_journal(
     options: PruneOptions,
 ) -> Result<PruneReport> {
     let (env, engine) = (database.env(), database.engine());
+    // Refused at once where nothing may be removed.
+    engine.journal().prune(&[])?;
     let identity = engine.identity();
     let (id, timeline) = (Hex(identity.database.0), identity.timeline);
     let records = archived(archive, &id, timeline)?;
@@ -366,9 +405,13 @@ pub fn prune_journal(
     let horizon =
         env.clock.wall().0.saturating_sub(i64::try_from(options.older_than.as_micros()).unwrap_or(i64::MAX));
     let mut report = PruneReport::default();
-    let mut upto = Lsn::ZERO;
+    let oldest = engine.journal().segment_files()?.first().map(|file| file.id);
     let judge = |content: &SegmentContent| -> Result<Option<String>> {
-        if !content.released {
+        let flushed = match engine.prunable() {
+            Ok(flushed) => flushed,
+            Err(reason) => return Ok(Some(reason)),
+        };
+        if !content.released || content.last_lsn > flushed {
             return Ok(Some("it is needed to open the database: the view has not flushed it".to_owned()));
         }
         match checkpointed {
@@ -391,21 +434,26 @@ pub fn prune_journal(
         if !record.is_of(content) {
             return Err(conflict(archive, record));
         }
-        match check(env, archive, record, content, &staging) {
+        match check(env, engine.journal(), archive, record, &staging) {
             Ok(()) => Ok(None),
             Err(error) if error.is_damage() => {
-                Ok(Some(format!("its archived copy cannot be trusted: {error}")))
+                let record = record_name(&id, timeline, record.segment);
+                Ok(Some(format!(
+                    "its archived copy cannot be trusted: {error}. Without {record} it is archived again"
+                )))
             }
             Err(error) => Err(error),
         }
     };
     let mut failed = Ok(());
-    for content in &contents {
+    // What is before a hole is in no list of contents: nothing tells how long its last segment counts.
+    let before_hole = oldest.filter(|&oldest| contents.first().is_some_and(|first| first.id > oldest));
+    if let Some(oldest) = before_hole {
+        report.stays = Some((oldest, "segments behind it are missing".to_owned()));
+    }
+    for content in contents.iter().filter(|_| before_hole.is_none()) {
         match judge(content) {
-            Ok(None) => {
-                report.removed.push(content.id);
-                upto = content.last_lsn;
-            }
+            Ok(None) => report.removed.push(content.id),
             Ok(Some(reason)) => {
                 report.stays = Some((content.id, reason));
                 break;
@@ -419,8 +467,13 @@ pub fn prune_journal(
     drop(contents);
     remove_tree(&*env.fs, &staging)?;
     failed?;
+    // Reading the copies back takes its time.
+    if let (Some(&first), Err(reason)) = (report.removed.first(), engine.prunable()) {
+        report.removed.clear();
+        report.stays = Some((first, reason));
+    }
     if !options.dry_run && !report.removed.is_empty() {
-        report.removed = engine.journal().prune(upto)?;
+        report.removed = engine.journal().prune(&report.removed)?;
         let text = format!(
             "{} archived segments removed: entries below {} are in {} alone, and tables that need them cannot be repaired from the journal",
             report.removed.len(),

@@ -284,7 +284,7 @@ fn sources(env: &Env, copy: &Path) -> Result<Vec<Source>> {
     let (journal, _) = SegmentedJournal::open_read_only(env, &copy.join("wal"))?;
     for content in journal.contents()? {
         let recorded_at = first_time(&journal, &content)?;
-        let SegmentContent { id, first_lsn, last_lsn, bytes, chain, file, released } = content;
+        let SegmentContent { id, first_lsn, last_lsn, bytes, chain, file, released, .. } = content;
         let place = if released { "segment" } else { "live" };
         sources.push(Source {
             path: format!("wal/{place}.{id:06}.wal"),

@@ -3,7 +3,7 @@
 //! ```text
 //! create   checkpoint ─ parts by content ─▶ blobs ─ durable ─▶ metadata ─ restored, compared ─▶ verified, latest
 //! restore  view of a backup at or before the point + entries of the journal up to it ─▶ a new timeline
-//! archive  released segments, packed ─ read back, compared ─▶ record;   prune: only what is archived, and more
+//! archive  released segments, packed ─ read back, proven ─▶ record;   prune: only what is archived, and more
 //! ```
 //!
 //! Everything blocks, and works on a [`BackupTarget`]: a folder, a bucket, or memory. Formats: `docs/formats/backup.md`; why it is
@@ -28,7 +28,8 @@ mod target;
 mod verify;
 
 pub use archive::{
-    ArchiveRecord, ArchiveReport, PruneOptions, PruneReport, archive, archived, prune_journal,
+    ArchiveRecord, ArchiveReport, PruneOptions, PruneReport, ReplacedSegment, archive, archived,
+    prune_journal,
 };
 pub use catalog::{Catalog, CatalogEntry};
 pub use clean::{CleanReport, clean};

@@ -1,16 +1,20 @@
 //! Segments in an archive: each proven, none removed without reason, all of them of use.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use stemedb_api::{
-    Database,
+    Database, DatabaseOptions,
     backup::{
         self, BackupTarget as _, Error, MemoryTarget, Plan, Point, PruneOptions, RestoreOptions, archive,
     },
+    core::Command,
 };
-use stemedb_env::Lsn;
+use stemedb_env::{Env, Lsn};
 
-use super::setup::{History, data, options, reopen, restore_to};
+use super::setup::{History, Was, claim, data, machine, options, reopen, restore_to};
 
 fn with_segments(seed: u64, entries: u64) -> History {
     let mut history = History::begin(seed);
@@ -137,6 +141,160 @@ fn a_segment_is_let_go_of_only_for_all_the_reasons_together() {
     assert_eq!(database.health().repair_floor, done.floor);
     assert!(database.open_report().unwrap().journal.missing.is_empty());
     drop(sim);
+}
+
+/// Segments stay as they were written.
+fn plain(env: &Env) -> DatabaseOptions {
+    let mut options = options(env);
+    options.engine.journal.pack_level = None;
+    options
+}
+
+fn with_plain_segments(seed: u64, entries: u64) -> History {
+    let (env, sim) = machine(seed);
+    let database = Database::create(data(), plain(&env)).unwrap();
+    let mut history = History::over(database, env, sim, 0);
+    history.write(entries);
+    history.flush();
+    history
+}
+
+fn segment(id: u64) -> PathBuf {
+    data().join("wal").join(format!("segment.{id:06}.wal"))
+}
+
+/// Nothing is removed; the first segment, and why it stays.
+fn stays(history: &History, target: &MemoryTarget) -> (u64, String) {
+    let report = backup::prune_journal(&history.database, target, target, now()).unwrap();
+    assert!(report.removed.is_empty(), "{report:?}");
+    report.stays.unwrap()
+}
+
+#[test]
+fn a_rotten_segment_is_healed_before_it_is_archived() {
+    let history = with_plain_segments(7, 60);
+    let target = MemoryTarget::new();
+    history.back_up(&target);
+    let at = history.env.fs.metadata(&segment(2)).unwrap().unwrap().len / 2;
+    history.sim.fs.corrupt(&segment(2), at, 0x10).unwrap();
+    let refused = archive(&history.database, &target, false).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Journal(stemedb_wal::Error::Corruption { file, .. }) if *file == segment(2)),
+        "{refused}"
+    );
+    let (first, reason) = stays(&history, &target);
+    assert!(first == 1 && reason.contains("segment 2 has yet to be healed"), "{first}: {reason}");
+    let healed = history.database.engine().repair_journal().unwrap();
+    assert_eq!(healed.healed.len(), 1, "{healed:?}");
+    archive(&history.database, &target, true).unwrap();
+    assert!(backup::prune_journal(&history.database, &target, &target, now()).unwrap().removed.len() > 5);
+    let point = Point::Lsn(Lsn(40));
+    let restored = restore_to(&history.env, &target, point, Path::new("/restored")).unwrap();
+    assert_eq!(restored.root, history.at(Lsn(40)).root);
+}
+
+#[test]
+fn a_segment_that_is_written_again_after_damage_is_still_the_one_in_the_archive() {
+    // Archived as it had been, and as it has become.
+    for archived_before in [true, false] {
+        let mut history = with_plain_segments(8, 1);
+        for n in 2..=100 {
+            // Markers stand where the pauses were the shortest, and healing looks where they were long.
+            history.sim.clock.advance(Duration::from_millis(if (n - 1) % 5 < 2 { 500 } else { 4_000 }));
+            history.database.submit(&[Command::Assert(claim(1_000 + n))]).unwrap();
+            let root = history.database.engine().state_root().unwrap();
+            history.past.push(Was { lsn: Lsn(n), at: history.env.clock.wall(), root });
+            for _ in 0..if n % 5 < 2 { 4 } else { 0 } {
+                history.sim.tasks.settle(20);
+                history.sim.clock.advance(Duration::from_millis(6));
+            }
+        }
+        history.flush();
+        let (target, other) = (MemoryTarget::new(), MemoryTarget::new());
+        history.back_up(&target);
+        if archived_before {
+            archive(&history.database, &other, true).unwrap();
+        }
+        for id in [2, 4] {
+            let bytes = history.env.fs.metadata(&segment(id)).unwrap().unwrap().len;
+            history.sim.fs.overwrite(&segment(id), 0, &vec![0xEE; bytes as usize]).unwrap();
+            history.database.engine().journal().check_segment(id).step(u64::MAX).unwrap_err();
+        }
+        let healed = history.database.engine().repair_journal().unwrap();
+        let contents = history.database.engine().journal().contents().unwrap();
+        let replaced: Vec<u64> =
+            contents.iter().filter(|found| found.replaces.is_some()).map(|found| found.id).collect();
+        assert!(!replaced.is_empty(), "{healed:?}");
+        drop(contents);
+        let report = archive(&history.database, &other, true).unwrap();
+        assert_eq!(report.known > 5, archived_before, "{report:?}");
+        assert_eq!(report.upto, Lsn(100));
+        assert_eq!(archive(&history.database, &other, false).unwrap().archived.len(), 0);
+        let pruned = backup::prune_journal(&history.database, &other, &target, now()).unwrap();
+        assert!(replaced.iter().all(|id| pruned.removed.contains(id)), "{replaced:?} {pruned:?}");
+        // The archive alone has the beginning now.
+        history.back_up(&target);
+        assert_eq!(backup::clean(&target, 1, false).unwrap().backups.len(), 1);
+        let options = RestoreOptions::to(Point::Lsn(Lsn(50)));
+        let plan = Plan::make(&target, &other, &options).unwrap();
+        let dir = Path::new("/restored");
+        let report =
+            backup::restore(&history.env, &target, &other, &plan, &options, dir, &mut |_, _| {}).unwrap();
+        assert_eq!(report.root, history.at(Lsn(50)).root);
+    }
+}
+
+#[test]
+fn nothing_is_let_go_of_while_the_view_needs_it() {
+    let mut history = with_segments(9, 60);
+    let target = MemoryTarget::new();
+    history.back_up(&target);
+    archive(&history.database, &target, true).unwrap();
+    // A table that has yet to be repaired; only those that are live are left.
+    history.database.engine().compact().unwrap();
+    let kv = data().join("kv");
+    let names = history.env.fs.list(&kv).unwrap().into_iter().map(|entry| entry.name);
+    let table = names.filter(|name| name.ends_with(".sst")).min().unwrap();
+    history.sim.fs.delete(&kv.join(&table)).unwrap();
+    assert!(history.database.verify().is_err());
+    let (first, reason) = stays(&history, &target);
+    assert!(first == 1 && reason.contains(&format!("table {table} has yet to be repaired")), "{reason}");
+    history.database.engine().repair_damaged().unwrap();
+    // A view that is derived from the first entry on.
+    let History { database, env, sim, past, .. } = history;
+    database.close().unwrap();
+    stemedb_env::fs::tree::remove_tree(&*env.fs, &kv).unwrap();
+    let mut slowly = options(&env);
+    slowly.engine.replay_at_open_bytes = 0;
+    history = History::over(Database::open(data(), slowly).unwrap(), env, sim, 0);
+    history.past = past;
+    let (first, reason) = stays(&history, &target);
+    assert!(first == 1 && reason.contains("the view is being derived again"), "{first}: {reason}");
+    for _ in 0..100 {
+        history.sim.tasks.settle(1_000);
+        history.sim.clock.advance(Duration::from_millis(200));
+    }
+    let root = history.past.last().unwrap().root;
+    assert_eq!(history.database.engine().state_root().unwrap(), root);
+    history.flush();
+    assert!(backup::prune_journal(&history.database, &target, &target, now()).unwrap().removed.len() > 5);
+}
+
+#[test]
+fn nothing_is_let_go_of_before_a_missing_segment() {
+    let history = with_plain_segments(10, 60);
+    let target = MemoryTarget::new();
+    history.back_up(&target);
+    archive(&history.database, &target, true).unwrap();
+    let History { database, env, sim, .. } = history;
+    database.close().unwrap();
+    sim.fs.delete(&segment(4)).unwrap();
+    let history = History::over(Database::open(data(), plain(&env)).unwrap(), env, sim, 0);
+    let (first, reason) = stays(&history, &target);
+    assert!(first == 1 && reason.contains("segments behind it are missing"), "{first}: {reason}");
+    for id in [1, 2, 3, 5, 6] {
+        assert!(history.env.fs.metadata(&segment(id)).unwrap().is_some(), "{id}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use stemedb_env::{
     fs::tree::{create_dir_durably, remove_tree},
 };
 use stemedb_index::Admit;
-use stemedb_lsm::{KvSnapshot, KvStore, LsmSnapshot, LsmStore};
+use stemedb_lsm::{CorruptionKind, KvSnapshot, KvStore, LsmSnapshot, LsmStore};
 use stemedb_wal::{Journal, JournalReader, SegmentedJournal};
 
 use crate::{
@@ -102,12 +102,16 @@ impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
         if let Some(found) = fs.list(dir)?.into_iter().next() {
             return Err(Error::AlreadyExists { dir: dir.to_path_buf(), found: found.name });
         }
-        if !primary.store.damaged_parts().is_empty()
-            && let Err(error) = self.repair_damaged()
-        {
-            tracing::warn!(%error, "a checkpoint is made although a table could not be repaired");
-        }
-        let flushed = primary.store.checkpoint(&to.kv())?;
+        let flushed = match self.link_tables(primary, &to) {
+            // Nobody had missed its file; now it is known, and can be repaired.
+            Err(Error::Store(stemedb_lsm::Error::Corruption {
+                kind: CorruptionKind::TableMissing, ..
+            })) => {
+                remove_tree(&**fs, &to.kv())?;
+                self.link_tables(primary, &to)?
+            }
+            linked => linked?,
+        };
         let journal = self.journal.checkpoint(&to.wal())?;
         fs.sync_dir(dir)?;
         self.identity().write(&**fs, &to)?;
@@ -142,6 +146,33 @@ impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
         }
         let cause = "the view merges faster than it can be looked at".to_owned();
         Err(Error::NoView { cause })
+    }
+
+    fn link_tables(&self, primary: &View<LsmStore>, to: &Layout) -> Result<Lsn> {
+        if !primary.store.damaged_parts().is_empty()
+            && let Err(error) = self.repair_damaged()
+        {
+            tracing::warn!(%error, "a checkpoint is made although a table could not be repaired");
+        }
+        Ok(primary.store.checkpoint(&to.kv())?)
+    }
+
+    /// The last entry that no view needs of the journal any more: the segments up to there may be let go of by whoever has copies
+    /// of them. Tables cannot be repaired from the journal then, which is for the caller to weigh.
+    ///
+    /// Errors: in words, what is being derived or repaired from the journal now, and may need all of it.
+    pub fn prunable(&self) -> std::result::Result<Lsn, String> {
+        let primary = self.linkable_primary().map_err(|error| match error {
+            Error::NoView { cause } => format!("the view is being derived again: {cause}"),
+            other => other.to_string(),
+        })?;
+        if let Some((file, damage)) = primary.store.damaged_parts().first() {
+            return Err(format!("table {file:06}.sst has yet to be repaired: {}", damage.kind));
+        }
+        if let Some((segment, error)) = self.journal.damaged().first_key_value() {
+            return Err(format!("segment {segment} has yet to be healed: {error}"));
+        }
+        Ok(self.views.flushed())
     }
 
     /// What is durable will be in the view in a moment.

@@ -102,6 +102,29 @@ fn segments_of_a_checkpoint_are_not_used_again_where_files_are() {
 }
 
 #[test]
+fn a_table_that_was_taken_away_is_missed_and_repaired_by_the_checkpoint() {
+    let (engine, env, sim) = create(6);
+    for n in 1..=60 {
+        assert_claims(&engine, entry(n));
+    }
+    engine.flush().unwrap();
+    // Everything is open, and nothing asks for the file's name any more.
+    assert_eq!(found(&engine), upto(Lsn(60)));
+    let kv = engine.layout().kv();
+    let names = env.fs.list(&kv).unwrap().into_iter().map(|entry| entry.name);
+    let tables: Vec<String> = names.filter(|name| name.ends_with(".sst")).collect();
+    for table in &tables[..tables.len().div_ceil(2)] {
+        sim.fs.delete(&kv.join(table)).unwrap();
+    }
+    let done = engine.checkpoint(there()).unwrap();
+    assert_eq!(done.lsn, Lsn(60));
+    let copy = open_at(&env, there());
+    assert_eq!(found(&copy), upto(Lsn(60)));
+    copy.verify().unwrap();
+    engine.verify().unwrap();
+}
+
+#[test]
 fn checkpoints_under_load_hold_exactly_the_entries_up_to_their_lsn() {
     let folder = tempfile::tempdir().unwrap();
     let env = Env::real();
@@ -190,8 +213,9 @@ fn pruned_segments_are_gone_on_purpose_and_the_database_goes_on() {
     sim.tasks.settle(500);
     let before = engine.journal().segments().unwrap();
     let middle = before[before.len() / 2].last_lsn.unwrap();
-    let gone = engine.journal().prune(middle).unwrap();
-    assert_eq!(gone.len(), before.len() / 2 + 1);
+    let judged: Vec<u64> = before[..=before.len() / 2].iter().map(|segment| segment.id).collect();
+    let gone = engine.journal().prune(&judged).unwrap();
+    assert_eq!(gone, judged);
     assert_eq!(engine.journal().first_lsn(), middle.next());
     assert!(engine.journal().read_from(middle).is_err());
     engine.verify().unwrap();
@@ -205,8 +229,9 @@ fn pruned_segments_are_gone_on_purpose_and_the_database_goes_on() {
     assert!(report.journal.missing.is_empty(), "gone on purpose: {:?}", report.journal.missing);
     assert_eq!(report.journal.first_lsn, middle.next());
     assert_eq!(found(&engine), upto(Lsn(121)));
-    // What is live or above stays.
-    engine.journal().prune(Lsn::MAX).unwrap();
+    // What is live stays.
+    let all: Vec<u64> = engine.journal().segments().unwrap().iter().map(|segment| segment.id).collect();
+    assert!(engine.journal().prune(&all).unwrap().len() < all.len());
     assert_eq!(found(&engine), upto(Lsn(121)));
     drop(engine);
     assert_eq!(found(&open(&env).0), upto(Lsn(121)));

@@ -5,7 +5,7 @@ use std::path::Path;
 use stemedb_env::{Lsn, fs::tree::link_or_copy};
 
 use super::{core::Core, open};
-use crate::{Error, Result, manifest::Manifest, table::table_path};
+use crate::{CorruptionKind, Error, Result, manifest::Manifest, table::table_path};
 
 impl Core {
     /// See [`crate::LsmStore::checkpoint`].
@@ -21,8 +21,20 @@ impl Core {
             (manifest.state.clone(), self.state_full())
         };
         state.obsolete.clear();
+        let mut missing = None;
         for file in state.tables.keys() {
-            link_or_copy(&*self.env.fs, &table_path(&self.dir, *file), &table_path(dir, *file))?;
+            let path = table_path(&self.dir, *file);
+            match link_or_copy(&*self.env.fs, &path, &table_path(dir, *file)) {
+                // Somebody has taken it away: whoever has it open reads on, and never notices.
+                Err(error) if error.is_not_found() && self.env.fs.metadata(&path)?.is_none() => {
+                    self.context.damage.note(*file, CorruptionKind::TableMissing, 0);
+                    missing = Some(path);
+                }
+                placed => drop(placed?),
+            }
+        }
+        if let Some(file) = missing {
+            return Err(Error::Corruption { kind: CorruptionKind::TableMissing, file, offset: 0 });
         }
         let flushed = state.flushed;
         // Makes the names of the links durable before it writes CURRENT: without that file the folder holds no tree.

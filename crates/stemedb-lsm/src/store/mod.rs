@@ -98,6 +98,8 @@ impl LsmStore {
     /// The second tree is made of hard links: it costs a flush, one link per table and three syncs, no room, and stays as it
     /// is whatever becomes of this one. On another file system the tables are copied instead. It can be opened at once. If this
     /// is cut short the folder holds no tree; it must be emptied before another try.
+    ///
+    /// Errors: [`Error::Corruption`] for tables that are missing, which count as damaged from then on.
     pub fn checkpoint(&self, dir: &Path) -> Result<Lsn> {
         self.core.checkpoint(dir)
     }

@@ -13,7 +13,7 @@ use crate::{
     Error, Result,
     error::Damage,
     head::{Head, HeadRecord},
-    segment::{Cursor, FLAG_CLOSED, Form, KIND_MARKER, Location, Next, Place, SegmentDir},
+    segment::{Cursor, FLAG_CLOSED, Form, KIND_MARKER, Location, Next, Place, SegmentDir, is_unpack_damage},
 };
 
 /// What a checkpoint of a journal holds.
@@ -151,14 +151,10 @@ impl Inner {
     /// Reads the frames of a segment up to a durable position.
     fn walk_to(&self, id: u64, bytes: u64) -> Result<End> {
         let mut cursor = self.cursor(id, Lsn::ZERO)?;
-        loop {
-            match cursor.next(bytes)? {
-                Next::Frame(_) => {}
-                Next::End => break,
-                Next::Bad(damage) => return Err(self.damaged(id, &cursor, damage)),
-            }
+        match walk(&mut cursor, bytes)? {
+            None => Ok(End { bytes: cursor.offset, chain: cursor.chain, last_lsn: cursor.next_lsn.prev() }),
+            Some(damage) => Err(self.damaged(id, &cursor, damage)),
         }
-        Ok(End { bytes: cursor.offset, chain: cursor.chain, last_lsn: cursor.next_lsn.prev() })
     }
 
     fn damaged(&self, id: u64, cursor: &Cursor, damage: Damage) -> Error {
@@ -193,6 +189,19 @@ impl Inner {
     }
 }
 
+/// Reads frames up to a position; what is wrong with the first that is not one.
+fn walk(cursor: &mut Cursor, bytes: u64) -> Result<Option<Damage>> {
+    loop {
+        match cursor.next(bytes) {
+            Err(error) if is_unpack_damage(&error) => return Ok(Some(Damage::Packed)),
+            Err(error) => return Err(error.into()),
+            Ok(Next::Frame(_)) => {}
+            Ok(Next::End) => return Ok(None),
+            Ok(Next::Bad(damage)) => return Ok(Some(damage)),
+        }
+    }
+}
+
 /// A segment, as long as it counts, in its plain form.
 #[derive(Clone, Debug)]
 pub struct SegmentContent {
@@ -208,6 +217,8 @@ pub struct SegmentContent {
     pub bytes: u64,
     /// The frame chain's value there: two segments of one number with the same length and chain are the same.
     pub chain: Chain,
+    /// It was written again after damage: length and chain of the segment whose entries it holds.
+    pub replaces: Option<(u64, Chain)>,
     /// Its plain bytes, however they are stored. Stays readable when the segment is moved or removed.
     pub file: Arc<dyn File>,
 }
@@ -256,9 +267,31 @@ impl SegmentedJournal {
                 last_lsn,
                 bytes,
                 chain,
+                replaces: header.replaces.map(|replaced| (replaced.bytes, replaced.chain)),
                 file,
             });
         }
         Ok(contents)
+    }
+
+    /// Reads a copy of a segment that is kept elsewhere, in its plain form, frame by frame. Returns what the frame chain is at
+    /// `bytes`, and the last LSN before: equal to what is known of the segment only if every frame is as it was written.
+    ///
+    /// Errors: [`Error::Corruption`] and [`Error::Foreign`] of the copy; [`Error::Env`].
+    pub fn walk_copy(&self, id: u64, file: &Arc<dyn File>, bytes: u64) -> Result<(Chain, Lsn)> {
+        let dir = &self.inner.dir;
+        let header = dir.header(file, id)?;
+        let (at, base) = (header.frame_bytes, header.header.base_lsn());
+        let mut cursor = Cursor::new(Arc::clone(file), dir.identity.file(id), at, header.chain, base);
+        match walk(&mut cursor, bytes)? {
+            None => Ok((cursor.chain, cursor.next_lsn.prev())),
+            Some(damage) => Err(Error::Corruption {
+                file: file.path().to_path_buf(),
+                offset: cursor.offset,
+                damage,
+                first_lsn: cursor.next_lsn,
+                last_lsn: None,
+            }),
+        }
     }
 }

@@ -5,22 +5,26 @@ use std::sync::atomic::Ordering;
 use stemedb_env::Lsn;
 
 use super::{SegmentedJournal, inner::Inner};
-use crate::{Result, segment::Place};
+use crate::{Error, ReadOnlyCause, Result, segment::Place};
 
 impl SegmentedJournal {
-    /// Removes the oldest released segments of the journal's own folder that hold nothing above `upto`; returns their
-    /// numbers. What it may remove is the caller's affair: the journal does not know what has been archived.
+    /// Removes those of the oldest segments that are named in `judged`; returns their numbers. What it may remove is the caller's
+    /// affair: the journal does not know what has been archived. With nothing named it only says whether it could.
     ///
     /// First `HEAD` says durably that these entries are gone on purpose; then the files go, oldest first. [`crate::Journal::first_lsn`] rises:
-    /// it is the floor below which nothing can be repaired from this journal. Stops at the first segment that is live, lies in
-    /// an archive folder, or has entries above `upto`. Errors: [`crate::Error::Env`]; then a part may be gone, from the oldest on.
-    pub fn prune(&self, upto: Lsn) -> Result<Vec<u64>> {
-        self.inner.prune(upto)
+    /// it is the floor below which nothing can be repaired from this journal. Stops at the first segment that is not named, is live,
+    /// lies in an archive folder, or has no successor. Errors: [`Error::ReadOnly`] of a journal that was opened for reading: its end
+    /// may be another one than `HEAD` knows; [`Error::Env`]; then a part may be gone, from the oldest on.
+    pub fn prune(&self, judged: &[u64]) -> Result<Vec<u64>> {
+        self.inner.prune(judged)
     }
 }
 
 impl Inner {
-    fn prune(&self, upto: Lsn) -> Result<Vec<u64>> {
+    fn prune(&self, judged: &[u64]) -> Result<Vec<u64>> {
+        if self.is_read_only {
+            return Err(Error::ReadOnly { cause: ReadOnlyCause::OpenedReadOnly });
+        }
         let _one = self.releasing.lock();
         let mut ids = Vec::new();
         let mut last_lsn = Lsn::ZERO;
@@ -31,14 +35,10 @@ impl Inner {
                 let released = table
                     .location(id)
                     .is_some_and(|location| location.place == Place::Released && location.folder == 0);
-                if !released || !table.segments.contains_key(&(id + 1)) {
+                if !judged.contains(&id) || !released || !table.segments.contains_key(&(id + 1)) {
                     break;
                 }
-                let last = table.header(&self.dir, id + 1)?.header.predecessor_last_lsn;
-                if last > upto {
-                    break;
-                }
-                last_lsn = last;
+                last_lsn = table.header(&self.dir, id + 1)?.header.predecessor_last_lsn;
                 ids.push(id);
             }
         }
