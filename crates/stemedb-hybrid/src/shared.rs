@@ -34,7 +34,7 @@ pub(crate) struct Shared<P: ViewStore, F: ViewStore, D: Admit> {
     pub events: Events,
     /// What every new primary view is healed from.
     pub sidecars: Arc<Sidecars>,
-    /// Damaged segments are written again. Not where an operator wants to look at them first.
+    /// Damaged segments are written again, and the fallback view is looked after. Not where an operator wants to look first.
     pub heals_journal: bool,
     /// What will be the primary view, while it is being filled.
     pub building: Mutex<Option<Arc<View<P>>>>,

@@ -546,3 +546,31 @@ fn a_failure_anywhere_leaves_nothing_behind_or_says_that_it_does_not_know() {
     println!("{failed} ingests failed, {in_doubt} in doubt");
     assert!(failed >= 2, "{failed}");
 }
+
+#[test]
+fn a_tree_that_was_stopped_leaves_its_folder_alone() {
+    let fs = SimFs::new();
+    let env = machine(fs.clone());
+    let store = create(&env, &dir(), options());
+    let mut dice = Dice::new(5);
+    let rows = sorted_rows(&mut dice, 0..40, Lsn(0), Lsn(9));
+    ingest(&store, &rows, Lsn(9), Versions::All).unwrap();
+    store.stop();
+    let files = || {
+        let paths = fs.paths().into_iter().filter(|path| path.starts_with(dir()));
+        paths.map(|path| (fs.read_all(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let before = files();
+    let more = sorted_rows(&mut dice, 50..90, Lsn(9), Lsn(20));
+    let refused = ingest(&store, &more, Lsn(20), Versions::All).unwrap_err();
+    assert!(matches!(refused, Error::ReadOnly { .. }), "{refused}");
+    let file = store.tables()[0].file;
+    let refused = store.repair_table(file, &mut std::iter::empty()).unwrap_err();
+    assert!(matches!(refused, Error::ReadOnly { .. }), "{refused}");
+    assert!(matches!(store.renew_manifest("a test"), Err(Error::ReadOnly { .. })));
+    assert!(files() == before);
+    // Reads go on.
+    let found = all(&store.snapshot());
+    assert!(!found.is_empty());
+    assert_eq!(all(&open(&machine(fs.crash_keeping_all()), &dir(), options()).unwrap().snapshot()), found);
+}

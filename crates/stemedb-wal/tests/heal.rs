@@ -764,3 +764,64 @@ fn an_idle_journal_does_not_grow() {
     build.idle();
     assert_eq!(build.journal.stats().markers, 2);
 }
+
+#[test]
+fn a_healing_that_fails_leaves_nothing_behind() {
+    let (fs, model) = journal();
+    let (id, path, accepted) = sealed(&fs, &model)[1].clone();
+    fs.overwrite(&path, accepted / 2 / 512 * 512 + 30, &[0xEE; 450]).unwrap();
+    let left = |fs: &SimFs| {
+        let paths = fs.paths().into_iter().map(|path| path.to_string_lossy().into_owned());
+        paths.filter(|path| path.contains("/next.")).collect::<Vec<_>>()
+    };
+    let mut failed = 0;
+    for (op, part) in [
+        (IoOp::Write, "spool.tmp"),
+        (IoOp::Write, "heal.tmp"),
+        (IoOp::SyncData, "heal.tmp"),
+        (IoOp::Read, "heal.tmp"),
+        (IoOp::Write, "reason.txt"),
+        (IoOp::Rename, "heal.tmp"),
+    ] {
+        for after in 0..3 {
+            let image = fs.crash_keeping_all();
+            let faults = FaultFs::new(Arc::new(image.clone()), 1);
+            let env = Env { fs: Arc::new(faults.clone()), ..env_over(&image) };
+            let flushed = Lsn(model.newest_first - 1);
+            let (journal, _) =
+                SegmentedJournal::open(&env, Path::new(DIR), IDENTITY, flushed, options()).unwrap();
+            let fault = if op == IoOp::Read { Fault::Eio } else { Fault::StorageFull };
+            faults.add(FaultRule::new(fault).on(op).path(part).after(after));
+            if journal.heal(id, &mut model.uncertain()).is_err() {
+                failed += 1;
+                assert_eq!(left(&image), [""; 0], "{op:?} {part} {after}");
+            }
+            faults.clear();
+            _ = journal.heal(id, &mut model.uncertain()).unwrap();
+            judge_whole(&image, journal, &model, id);
+        }
+    }
+    assert!(failed > 4, "{failed}");
+}
+
+#[test]
+fn a_check_that_is_given_up_notes_what_the_disk_refuses() {
+    let (fs, model) = journal();
+    let (id, ..) = sealed(&fs, &model)[1];
+    let faults = FaultFs::new(Arc::new(fs.clone()), 1);
+    let env = Env { fs: Arc::new(faults.clone()), ..env_over(&fs) };
+    let flushed = Lsn(model.newest_first - 1);
+    let (journal, _) = SegmentedJournal::open(&env, Path::new(DIR), IDENTITY, flushed, options()).unwrap();
+    let mut check = journal.check_segment(id);
+    faults.add(FaultRule::new(Fault::Eio).on(IoOp::Read).path("segment.000002"));
+    assert!(matches!(check.step(1 << 20), Err(stemedb_wal::Error::Env(_))));
+    assert!(journal.damaged_segments().is_empty(), "it may pass");
+    faults.clear();
+    check.give_up();
+    assert_eq!(journal.damaged_segments(), [id]);
+    // It has passed.
+    assert_eq!(journal.heal(id, &mut NoEntries).unwrap(), None);
+    check.step(1 << 20).unwrap();
+    check.give_up();
+    assert!(journal.damaged_segments().is_empty());
+}

@@ -11,7 +11,11 @@ use std::{
 use stemedb_env::{
     Clock, Env, Fs, IoOp, Lsn, SimHandles,
     frame::DatabaseId,
-    fs::{FaultFs, SimFs, sim::CrashOptions},
+    fs::{
+        FaultFs, SimFs,
+        fault::{Fault, FaultRule},
+        sim::CrashOptions,
+    },
 };
 use stemedb_wal::{
     Error, Journal, JournalIdentity, JournalOptions, JournalReader, Prepare, Retention, SegmentState,
@@ -185,6 +189,30 @@ fn views_may_release_from_many_threads_at_once() {
     let segments = journal.segments().unwrap();
     assert!(segments[..segments.len() - 1].iter().all(|segment| segment.state == SegmentState::Released));
     assert_eq!(read_all(&journal, 1), 400);
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_is_noted_and_the_next_one_is_compressed() {
+    let (env, sim) = machine(33);
+    let faults = FaultFs::new(Arc::new(sim.fs.clone()), 1);
+    let env = Env { fs: Arc::new(faults.clone()), ..env };
+    let journal = SegmentedJournal::create(&env, Path::new(DIR), IDENTITY, JournalOptions::tiny()).unwrap();
+    append(&journal, 1..=60);
+    settle(&sim);
+    faults.add(FaultRule::new(Fault::Eio).on(IoOp::Read).path("/segment."));
+    journal.release(Lsn(60)).unwrap();
+    for _ in 0..8 {
+        settle(&sim);
+        sim.clock.sleep(Duration::from_secs(5));
+    }
+    let segments = journal.segments().unwrap();
+    let released: Vec<u64> = segments
+        .iter()
+        .filter(|segment| segment.state == SegmentState::Released)
+        .map(|segment| segment.id)
+        .collect();
+    assert!(released.len() > 3);
+    assert_eq!(journal.damaged_segments(), released);
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use stemedb_env::{
-    Env, File, Lsn, Micros, OpenMode,
+    Env, File, IoOp, Lsn, Micros, OpenMode,
     fs::tree::{create_dir_durably, remove_tree},
 };
 use stemedb_hybrid::{Checkpoint, EventKind, StateRoot};
 use stemedb_index::{Claims, Derive};
-use stemedb_wal::{Journal, JournalReader, SegmentContent, SegmentedJournal};
+use stemedb_wal::{Error as Wal, Journal, JournalReader, SegmentContent, SegmentedJournal};
 
 use super::{
     BackupTarget, Content, Error, FORMAT, FileEntry, Hex, Metadata, Part, Progress, Result, SegmentEntry,
@@ -16,7 +16,7 @@ use super::{
     catalog::{mark_verified, metadata_name, name_at},
     document,
     metadata::{PART_BYTES, SEGMENT_PART_BYTES},
-    verify::{Compared, verify_with},
+    verify::{Compared, look_for_room, verify_with},
 };
 use crate::Database;
 
@@ -63,7 +63,8 @@ pub(super) fn writing_name(database: &Hex<16>) -> String {
 /// reading all of it back. Memory: one part. If it is cut short the earlier backups are as they were, and the next run
 /// sends only what is missing.
 ///
-/// Errors: those of the checkpoint and the target; [`Error::Differs`] if the restored copy is not what the database was.
+/// Errors: those of the checkpoint and the target; [`Error::StorageFull`] where the proof has no room, before anything of it is
+/// written; [`Error::Differs`] if the restored copy is not what the database was.
 pub fn create(
     database: &Database,
     target: &dyn BackupTarget,
@@ -98,14 +99,24 @@ fn create_in(
     let env = database.env();
     let copy = staging.join("data");
     let (checkpoint, root) = sound_checkpoint(database, &copy)?;
-    let sources = sources(env, &copy)?;
+    let sources = sources(env, &copy).inspect_err(|error| look_at_home_after(database, error))?;
     let total = sources.iter().map(|source| source.bytes).fold(0, u64::saturating_add);
+    let scratch = options.scratch.clone().unwrap_or_else(|| staging.join("restored"));
+    // What writes need must stay free; another folder may be on another disk.
+    let kept = || match &options.scratch {
+        None => database.engine().health().space.map_or(0, |space| space.refuses_below_bytes),
+        Some(_) => 0,
+    };
+    if options.verify {
+        look_for_room(env, &scratch, total, kept())?;
+    }
     let mut sent = Sent::default();
     let mut files = Vec::with_capacity(sources.len());
     let mut done = 0;
     progress(0, total);
     for source in &sources {
-        files.push(store(target, source, &mut sent)?);
+        let stored = store(target, source, &mut sent);
+        files.push(stored.inspect_err(|error| look_at_home_after(database, error))?);
         done += source.bytes;
         progress(done, total);
     }
@@ -121,18 +132,15 @@ fn create_in(
         verified: false,
     };
     if options.verify {
-        let scratch = options.scratch.clone().unwrap_or_else(|| staging.join("restored"));
+        // Others have written meanwhile, and the target may be on the same disk.
+        look_for_room(env, &scratch, total, kept())?;
         let mend = |file: &FileEntry, part: usize| {
             let source = sources.iter().find(|source| source.path == file.path);
             let source = source.ok_or_else(|| Error::Refused(format!("{} is not ours", file.path)))?;
             source.part(part)
         };
         let compared = verify_with(env, target, &report.name, &report.metadata, &scratch, Some(&mend));
-        let Compared { mended, .. } = compared.inspect_err(|error| {
-            if is_of_the_view(error) {
-                look_at_home(database);
-            }
-        })?;
+        let Compared { mended, .. } = compared.inspect_err(|error| look_at_home_after(database, error))?;
         report.mended = mended;
         mark_verified(target, &report.name, &report.metadata, env.clock.wall())?;
         report.verified = true;
@@ -165,13 +173,25 @@ fn sound_checkpoint(database: &Database, copy: &Path) -> Result<(Checkpoint, Sta
     }
 }
 
-/// True for what may be wrong with the database's own tables: the copy shares their files.
-fn is_of_the_view(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Engine(stemedb_hybrid::Error::Store(_))
-            | Error::Differs { what: "the view" | "the state root", .. }
-    )
+/// True for what may be wrong with the database's own tables and segments: the copy shares their files.
+fn is_of_the_original(error: &Error) -> bool {
+    let is_damage = |error: &Wal| {
+        matches!(error, Wal::Corruption { .. } | Wal::MissingSegment { .. } | Wal::Foreign { .. })
+    };
+    match error {
+        Error::Engine(stemedb_hybrid::Error::Store(_)) => true,
+        Error::Journal(error) | Error::Engine(stemedb_hybrid::Error::Journal(error)) => is_damage(error),
+        Error::Env(stemedb_env::Error::Io { op: IoOp::Read, .. }) => true,
+        Error::Differs { what, .. } => matches!(*what, "the view" | "the state root"),
+        _ => false,
+    }
+}
+
+/// After a failure that may come from the database's own files, those are looked at.
+fn look_at_home_after(database: &Database, error: &Error) {
+    if is_of_the_original(error) {
+        look_at_home(database);
+    }
 }
 
 /// Reads everything of the database itself, past its caches: what is damaged is known from then on, and repaired by itself.

@@ -85,6 +85,18 @@ pub enum Error {
         /// What contradicts.
         problem: String,
     },
+    /// A copy would not fit beside the database, or would leave it no room for writes. Nothing of it was written.
+    #[error("no space left: {needed} bytes are needed in {}, beside {kept} that stay free, and {available} are free", dir.display())]
+    StorageFull {
+        /// Where.
+        dir: PathBuf,
+        /// Bytes of the copy.
+        needed: u64,
+        /// Bytes that writes of the database need.
+        kept: u64,
+        /// Bytes that are free.
+        available: u64,
+    },
     /// What was asked for makes no sense here.
     #[error("{0}")]
     Refused(String),

@@ -60,6 +60,8 @@ pub(super) struct SegmentCopy {
     pub last: Lsn,
     /// Nothing of the segment is missing: its successor follows from it.
     pub complete: bool,
+    /// It is of a verified backup, or of the archive.
+    pub proven: bool,
     pub recorded_at: Option<Micros>,
     pub copy: Copy,
 }
@@ -216,20 +218,20 @@ fn which(
 }
 
 /// Of each segment the longest copy; of two that hold the same entries the complete one, for a backup ends its last segment
-/// with a frame of its own.
+/// with a frame of its own; of two such the proven one, for the other may be damaged.
 fn best_copies(
     backups: &[(&str, &Metadata, bool)],
     archive: Vec<ArchiveRecord>,
 ) -> BTreeMap<u64, SegmentCopy> {
     let mut best: BTreeMap<u64, SegmentCopy> = BTreeMap::new();
     let mut offer = |copy: SegmentCopy| {
-        let rank = |copy: &SegmentCopy| (copy.last, copy.complete);
+        let rank = |copy: &SegmentCopy| (copy.last, copy.complete, copy.proven);
         let better = best.get(&copy.id).is_none_or(|known| rank(known) < rank(&copy));
         if better {
             best.insert(copy.id, copy);
         }
     };
-    for (_, metadata, _) in backups {
+    for (_, metadata, verified) in backups {
         let segments = || metadata.files.iter().filter_map(|file| Some((file, file.segment.as_ref()?)));
         let tail = segments().map(|(_, segment)| segment.id).max();
         for (file, segment) in segments() {
@@ -238,6 +240,7 @@ fn best_copies(
                 first: Lsn(segment.first_lsn),
                 last: Lsn(segment.last_lsn),
                 complete: Some(segment.id) != tail,
+                proven: *verified,
                 recorded_at: segment.recorded_at.map(Micros),
                 copy: Copy::Parts(file.clone()),
             });
@@ -249,6 +252,7 @@ fn best_copies(
             first: Lsn(record.first_lsn),
             last: Lsn(record.last_lsn),
             complete: true,
+            proven: true,
             recorded_at: record.recorded_at.map(Micros),
             copy: Copy::Archived(record),
         });

@@ -43,12 +43,25 @@ pub(super) type Mend<'a> = &'a dyn Fn(&FileEntry, usize) -> Result<Vec<u8>>;
 /// Memory for the view of a database that is only compared.
 const MEMORY_BYTES: u64 = 96 << 20;
 
+/// Refuses a copy of so many bytes where it would leave less free than `kept`. Where the system does not tell it is tried.
+pub(super) fn look_for_room(env: &Env, scratch: &Path, needed: u64, kept: u64) -> Result<()> {
+    let dir = scratch.parent().unwrap_or(scratch);
+    match env.fs.space(dir) {
+        Ok(space) if space.available_bytes < needed.saturating_add(kept) => {
+            let (dir, available) = (dir.to_path_buf(), space.available_bytes);
+            Err(Error::StorageFull { dir, needed, kept, available })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Restores a backup into `scratch`, which must be absent, opens and reads it, compares it with what it says of itself, and
 /// removes it again. If all is well it counts as verified from then on.
 ///
-/// Errors: [`Error::Damaged`] and [`Error::Missing`] name the object, and the file that it is of; [`Error::Differs`].
+/// Errors: [`Error::StorageFull`] before anything is written; [`Error::Damaged`] and [`Error::Missing`] name the object, and the file that it is of; [`Error::Differs`].
 pub fn verify(env: &Env, target: &dyn BackupTarget, backup: &str, scratch: &Path) -> Result<VerifyReport> {
     let metadata = metadata_of(target, backup)?;
+    look_for_room(env, scratch, metadata.total_bytes(), 0)?;
     let compared = verify_with(env, target, backup, &metadata, scratch, None)?;
     mark_verified(target, backup, &metadata, env.clock.wall())?;
     Ok(VerifyReport {

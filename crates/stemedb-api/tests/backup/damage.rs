@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use stemedb_api::backup::{self, BackupTarget as _, Catalog, MemoryTarget, Plan, Point, RestoreOptions};
+use stemedb_api::backup::{
+    self, BackupTarget as _, Catalog, CreateOptions, Error, MemoryTarget, Plan, Point, RestoreOptions,
+};
 use stemedb_api::{Database, hybrid};
 
 use super::setup::{Dice, History, create, data, options, restore_to};
@@ -164,4 +166,60 @@ fn damage_that_only_the_proof_finds_is_looked_for_in_the_database_and_the_next_b
     let made = history.back_up(&target);
     assert!(made.verified);
     assert_eq!(restore_to(&history.env, &target, Point::Latest, Path::new("/r")).unwrap().root, root);
+}
+
+#[test]
+fn a_segment_that_only_the_copy_finds_damaged_is_looked_for_in_the_database_and_healed() {
+    let mut history = History::begin(5);
+    history.write(40);
+    history.flush();
+    let root = history.past.last().unwrap().root;
+    let target = MemoryTarget::new();
+    let segments = history.database.engine().journal().segments().unwrap();
+    let plain = |path: &Path| path.extension().is_some_and(|end| end == "wal");
+    let sealed = &segments[..segments.len() - 1];
+    let segment = sealed.iter().find(|segment| plain(&segment.path)).unwrap();
+    history.sim.fs.overwrite(&segment.path, 512 * 3 + 10, &[0xEE; 480]).unwrap();
+    let error = create(&history.database, &target).unwrap_err();
+    println!("{error}");
+    assert_eq!(Catalog::load(&target).unwrap().verified().count(), 0);
+    for _ in 0..100 {
+        history.sim.tasks.settle(1_000);
+        history.sim.clock.advance(std::time::Duration::from_millis(200));
+    }
+    let made = history.back_up(&target);
+    assert!(made.verified);
+    assert_eq!(restore_to(&history.env, &target, Point::Latest, Path::new("/r")).unwrap().root, root);
+}
+
+#[test]
+fn a_proof_that_has_no_room_is_refused_before_anything_is_written() {
+    let mut history = History::begin(6);
+    history.write(40);
+    history.flush();
+    let target = MemoryTarget::new();
+    let leave = |bytes: u64| {
+        history.sim.fs.set_capacity(Some(1 << 40));
+        let used = (1 << 40) - history.env.fs.space(data()).unwrap().available_bytes;
+        history.sim.fs.set_capacity(Some(used + bytes));
+    };
+    leave(60_000);
+    let names = || history.sim.fs.paths();
+    match create(&history.database, &target) {
+        Err(Error::StorageFull { dir, needed, available, .. }) => {
+            assert!(dir.starts_with(data()) && needed > available, "{needed} {available}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!names().iter().any(|path| path.to_string_lossy().contains("restored")));
+    assert_eq!(target.list("").unwrap().len(), 0);
+    // Without the proof it needs none.
+    let unproven = CreateOptions { verify: false, ..CreateOptions::default() };
+    let made = backup::create(&history.database, &target, &unproven, &mut |_, _| {}).unwrap();
+    match backup::verify(&history.env, &target, &made.name, Path::new("/db/scratch")) {
+        Err(Error::StorageFull { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    history.sim.fs.set_capacity(None);
+    assert!(history.back_up(&target).verified);
 }

@@ -27,6 +27,8 @@ pub(crate) struct PrimaryKeeper<P: ViewStore, F: ViewStore, D: Admit> {
     shared: Arc<Shared<P, F, D>>,
     work: Work<P>,
     backoff: Backoff,
+    /// The view that answers has been stopped, and its folder is put aside: what lies there is not its own any more.
+    is_aside: bool,
 }
 
 enum Work<P: ViewStore> {
@@ -44,7 +46,7 @@ enum Work<P: ViewStore> {
 
 impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
     pub fn new(shared: Arc<Shared<P, F, D>>) -> PrimaryKeeper<P, F, D> {
-        let mut keeper = PrimaryKeeper { shared, work: Work::Watch, backoff: PROBE_BACKOFF };
+        let mut keeper = PrimaryKeeper { shared, work: Work::Watch, backoff: PROBE_BACKOFF, is_aside: false };
         let primary = Arc::clone(&keeper.shared.views.primary());
         if primary.health().progress().is_some() {
             keeper.fill(primary);
@@ -176,6 +178,13 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
         if end > Lsn::ZERO && first > Lsn(1) {
             return self.stuck(&Error::JournalGap { first, needed: Lsn(1) });
         }
+        if let Some(error) = journal.damaged().into_values().next() {
+            // The new view would end there, and the old one may have what the segment is healed from.
+            return self.wait_for_healing(&error);
+        }
+        // Before it is stopped: nobody may repair, check or link its tables from then on, writable as it may be.
+        views.set_rebuilding(Some(RebuildProgress { done: Lsn::ZERO, end }));
+        self.is_aside = true;
         if let Some(building) = &*self.shared.building.lock() {
             building.store.stop();
         }
@@ -209,6 +218,13 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
                 Step::After(self.backoff.failed())
             }
         }
+    }
+
+    /// A segment of the journal is damaged, and is healed before the view that it may be healed from is put aside.
+    fn wait_for_healing(&mut self, error: &stemedb_wal::Error) -> Step {
+        let text = format!("the primary view is not derived again before the journal is healed: {error}");
+        self.shared.warn(EventKind::RepairFailed, Some(self.shared.layout.kv()), text);
+        Step::After(self.backoff.failed())
     }
 
     fn fill(&mut self, view: Arc<View<P>>) {
@@ -302,13 +318,17 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
         *self.shared.building.lock() = None;
         self.backoff = PROBE_BACKOFF;
         self.work = Work::Watch;
+        self.is_aside = false;
     }
 
     /// The journal cannot give what is needed: only somebody else can change that.
     fn stuck(&mut self, error: &Error) -> Step {
         let views = &self.shared.views;
-        views.set_rebuilding(None);
         let primary = Arc::clone(&views.primary());
+        // One that answers from open files alone stays in trouble: its folder is another's.
+        if !(self.is_aside && primary.is_writable()) {
+            views.set_rebuilding(None);
+        }
         // One whose folder is gone goes on as long as it can.
         if !primary.is_writable() {
             views.fail_primary_again(&primary, FailureClass::Transient, error.to_string());

@@ -200,7 +200,8 @@ impl Check {
         match self {
             Check::Table(_) => ground.tree.note_unreadable(item.key.number, offset),
             Check::Sidecar(check) => check.give_up(),
-            Check::Gone | Check::Small | Check::Segment(_) | Check::Through(_) => {}
+            Check::Segment(check) => check.give_up(),
+            Check::Gone | Check::Small | Check::Through(_) => {}
         }
     }
 }

@@ -141,6 +141,8 @@ impl<P: ViewStore, F: ViewStore, D: Admit> FallbackKeeper<P, F, D> {
             return Step::After(LOOK_AGAIN);
         }
         self.shared.views.set_fallback(None);
+        // What is left of it goes when nobody needs it any more: on a full disk that may be much.
+        self.is_tidy = false;
         // Never two stores on one file: while somebody still holds this one, its file must have lost its name.
         let is_held = view.is_some_and(|view| Arc::try_unwrap(view).is_err());
         if is_held
@@ -242,7 +244,9 @@ fn remove_folder<P: ViewStore, F: ViewStore, D: Admit>(
 
 impl<P: ViewStore, F: ViewStore, D: Admit> Job for FallbackKeeper<P, F, D> {
     fn step(&mut self, budget: Budget) -> Step {
-        if self.shared.is_closing() {
+        // Over a damaged journal that an operator wants to look at, this view may be all that has the entries behind the damage,
+        // and it is ahead of what the journal shows: it stays as it is.
+        if self.shared.is_closing() || !self.shared.heals_journal {
             return Step::Done;
         }
         let in_trouble = self.shared.views.primary_is_in_trouble();

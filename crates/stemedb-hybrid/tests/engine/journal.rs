@@ -10,7 +10,7 @@ use stemedb_env::{
     Clock, Env, Lsn, SimHandles,
     fs::{SimFs, sim::CrashOptions},
 };
-use stemedb_hybrid::{ClaimEngine, Error, EventKind, HybridOptions, LsmEngine, OpenDamaged};
+use stemedb_hybrid::{ClaimEngine, Error, EventKind, FallbackMode, HybridOptions, LsmEngine, OpenDamaged};
 use stemedb_index::{Admit, Claims, KeyValues};
 use stemedb_lsm::WriteBatch;
 use stemedb_wal::{Healing, Journal, JournalOptions, JournalReader, SegmentState};
@@ -378,6 +378,41 @@ fn damage_above_what_the_views_have_is_refused_and_served_up_to_there_at_the_ope
             let changed: Vec<_> = changed.into_iter().map(|(path, _)| path).collect();
             assert!(changed.is_empty(), "{what}: {changed:?} changed");
         }
+    }
+}
+
+#[test]
+fn over_a_damaged_journal_the_fallback_view_is_left_as_it_is() {
+    let (env, sim) = Env::sim(3);
+    let lsm = stemedb_lsm::LsmOptions { memtable_bytes: 1 << 20, ..options().lsm };
+    let large = HybridOptions { lsm, fallback: FallbackMode::Standby, ..options() };
+    let engine = ClaimEngine::create(&env, dir(), Claims, &large).unwrap();
+    for n in 0..60 {
+        engine.commit(submission([n])).unwrap();
+    }
+    for _ in 0..20 {
+        settle(&sim);
+    }
+    assert_eq!(engine.health().fallback.unwrap().published, Lsn(60));
+    let segments = engine.journal().segments().unwrap();
+    engine.close().unwrap();
+    sim.fs.settle();
+    // Only the fallback view has what stood behind that.
+    sim.fs.truncate(&segments[2].path, 512 * 2).unwrap();
+    let file = dir().join("fallback/fallback.redb");
+    let before = sim.fs.read_all(&file).unwrap();
+    for fallback in [FallbackMode::Off, FallbackMode::OnDemand, FallbackMode::Standby] {
+        let (env, sim) = machine(sim.fs.crash_keeping_all(), 4);
+        let word = HybridOptions { open_damaged: OpenDamaged::ReadOnly, fallback, ..large.clone() };
+        let (engine, report) = ClaimEngine::open(&env, dir(), Claims, &word).unwrap();
+        assert!(report.damaged_journal.is_some());
+        for _ in 0..30 {
+            settle(&sim);
+            sim.clock.sleep(Duration::from_secs(5));
+        }
+        engine.close().unwrap();
+        assert!(sim.fs.read_all(&file).is_ok_and(|after| after == before), "{fallback}");
+        assert!(env.fs.metadata(&dir().join("quarantine")).unwrap().is_none(), "{fallback}");
     }
 }
 

@@ -102,6 +102,8 @@ pub(crate) struct Core {
     /// Callers that wait until obsolete files are gone.
     removal_waiters: AtomicU64,
     closing: AtomicBool,
+    /// Its jobs have ended: the folder may be another tree's by now.
+    stopped: AtomicBool,
     recent_compactions: Mutex<VecDeque<Duration>>,
     pub(crate) sums: SumCache,
 }
@@ -157,6 +159,7 @@ impl Core {
             compaction_held: AtomicBool::new(false),
             removal_waiters: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
             recent_compactions: Mutex::new(VecDeque::new()),
             sums: SumCache::default(),
             env,
@@ -181,11 +184,21 @@ impl Core {
         // Out of the locks first: stopping waits for a step, and a step may want to wake the other job.
         let tasks = (self.flush_task.lock().take(), self.compaction_task.lock().take());
         drop(tasks);
+        self.stopped.store(true, Ordering::Release);
         self.notify();
     }
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Refuses changes of the manifest once the tree has been stopped: a new file of it would be made in a folder that may be
+    /// another tree's. Asked under the manifest's lock, which whoever stops the tree waits for.
+    pub(super) fn refuse_if_stopped(&self, _manifest: &Manifest) -> Result<()> {
+        match self.stopped.load(Ordering::Acquire) {
+            true => Err(Error::ReadOnly { cause: "the tree was stopped".to_owned() }),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn wake_flush(&self) {
@@ -361,7 +374,8 @@ impl Core {
     pub(super) fn rule_out_edit(&self) -> bool {
         let mut manifest = self.manifest.lock();
         let old = manifest.path();
-        self.remember(manifest.roll()).is_ok()
+        self.refuse_if_stopped(&manifest).is_ok()
+            && self.remember(manifest.roll()).is_ok()
             // Nor may it be found when the new one is lost.
             && matches!(self.env.fs.metadata(&old), Ok(None))
             && self.sync_folder(&manifest).is_ok()
@@ -370,6 +384,7 @@ impl Core {
     /// Makes a change durable and then visible. False (and nothing has changed) if a removed table is gone already.
     pub(crate) fn install(&self, mut change: Change) -> Result<bool> {
         let mut manifest = self.manifest.lock();
+        self.refuse_if_stopped(&manifest)?;
         if change.removed.iter().any(|file| !manifest.state.tables.contains_key(file)) {
             return Ok(false);
         }

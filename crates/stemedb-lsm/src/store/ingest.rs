@@ -398,7 +398,8 @@ impl<'a> Ingest<'a> {
             ..Change::default()
         };
         if let Err(error) = core.install(change) {
-            if !core.rule_out_edit() {
+            // A tree that was stopped refuses before anything is written.
+            if !matches!(error, Error::ReadOnly { .. }) && !core.rule_out_edit() {
                 self.is_in_doubt = true;
                 writer.shut = Some(Shut::Unknown(error.to_string()));
             }

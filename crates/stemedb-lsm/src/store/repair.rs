@@ -256,6 +256,9 @@ impl TableRepair for LsmStore {
     fn repair_table(&self, file: u64, writes: &mut dyn Iterator<Item = Result<DerivedWrite>>) -> Result<()> {
         let core = &self.core;
         let _one_at_a_time = self.repairing.lock();
+        if let Some(refused) = core.closed() {
+            return refused;
+        }
         // One state throughout: in it every version lies in exactly one place.
         let state = core.state_full();
         let mismatch = |expected: u64, found: usize| Error::RepairMismatch {

@@ -122,7 +122,7 @@ impl Kind {
 }
 
 /// What can be made again from the rest.
-const MUST_HEAL: [Kind; 4] = [Kind::Table, Kind::Manifest, Kind::Current, Kind::Sidecar];
+const MUST_HEAL: [Kind; 5] = [Kind::Table, Kind::Manifest, Kind::Current, Kind::Sidecar, Kind::Released];
 
 /// What is done to a file.
 #[derive(Clone, Debug)]

@@ -57,6 +57,8 @@ pub struct SegmentCheck {
     journal: Arc<Inner>,
     id: u64,
     opened: Option<Opened>,
+    /// What the system said at the last step, if it refused.
+    refused: Option<Error>,
 }
 
 #[derive(Debug)]
@@ -89,13 +91,21 @@ impl SegmentCheck {
     /// [`SegmentedJournal::damaged`]); the system's, after which the step may be tried again.
     pub fn step(&mut self, bytes: u64) -> Result<SegmentPiece> {
         let outcome = self.step_unnoted(bytes);
+        self.refused = None;
         match &outcome {
-            Err(Error::Env(_)) => {}
+            Err(error @ Error::Env(_)) => self.refused = Some(error.clone()),
             Err(error) => self.journal.damage.note(error),
             Ok(piece) if piece.end.is_some() => self.journal.damage.forget(self.id),
             Ok(_) => {}
         }
         outcome
+    }
+
+    /// No step is tried again: a place that the disk refused at the last one is noted as damage, which others may heal.
+    pub fn give_up(&self) {
+        if let Some(error) = &self.refused {
+            self.journal.damage.note(error);
+        }
     }
 
     fn step_unnoted(&mut self, file_bytes: u64) -> Result<SegmentPiece> {
@@ -371,7 +381,7 @@ impl SegmentedJournal {
 
     /// A check of a segment, from its header to its end.
     pub fn check_segment(&self, id: u64) -> SegmentCheck {
-        SegmentCheck { journal: Arc::clone(&self.inner), id, opened: None }
+        SegmentCheck { journal: Arc::clone(&self.inner), id, opened: None, refused: None }
     }
 
     /// Segments that somebody has found damaged, and that are not whole again.

@@ -61,6 +61,9 @@ impl Inner {
                 Err(error) => return Err(error.into()),
             }
             table.segments.remove(&id);
+            drop(table);
+            // Nobody needs to heal it any more.
+            self.damage.forget(id);
         }
         self.first_lsn.fetch_max(last_lsn.next().0, Ordering::AcqRel);
         self.sync_names()?;

@@ -288,6 +288,8 @@ impl Job for Upkeep {
                     }
                 }
                 if let Some(packing) = self.packing.take() {
+                    // A place of the segment that the disk refuses is damage, for others to heal.
+                    self.journal.damage.note(&error);
                     let _ = self.journal.env.fs.remove(&packing.temporary);
                 }
                 Step::After(RETRY)
@@ -304,6 +306,8 @@ impl Inner {
             .segments
             .iter()
             .filter(|(_, segment)| segment.location == Location::RELEASED && !segment.unpackable)
+            // Until it is healed the next one is packed.
+            .filter(|&(&id, _)| !self.damage.has(id))
             .map(|(&id, _)| id)
             .collect();
         for id in candidates {

@@ -88,6 +88,7 @@ pub fn failed(error: backup::Error) -> Failure {
         Error::NotCovered { .. } => Some("name the archive with --archive, or restore to an earlier point"),
         Error::Exists { .. } => Some("choose a folder that does not exist"),
         Error::Differs { .. } => Some("do not use this backup; the next `backup create` makes another one"),
+        Error::StorageFull { .. } => Some("free some space and run the same command again"),
         Error::Conflict { .. } => Some("give each database a target or a timeline of its own"),
         _ => None,
     };

@@ -290,3 +290,73 @@ fn a_full_disk_is_waited_for_and_nothing_is_derived_anew() {
     assert!(!kinds(&engine).contains(&EventKind::Rebuild));
     assert_claims(&engine, [99_999]);
 }
+
+/// A view whose list of tables is taken away, over a journal with a damaged segment that cannot be healed yet.
+fn lost_over_a_damaged_journal(seed: u64, is_known: bool) {
+    let mut options = options(FallbackMode::Off);
+    options.journal.pack_level = None;
+    let (engine, env, sim, faults) = grown(seed, 200, &options);
+    engine.flush().unwrap();
+    pass(&sim, 2);
+    let root = engine.state_root().unwrap();
+    let segments = engine.journal().segments().unwrap();
+    faults.add(FaultRule::new(Fault::Eio).on(IoOp::Write).path("heal.tmp"));
+    sim.fs.overwrite(&segments[1].path, 512 * 2 + 30, &[0xEE; 450]).unwrap();
+    if is_known {
+        engine.journal().verify().unwrap();
+        assert_eq!(engine.journal().damaged_segments(), [segments[1].id]);
+    }
+    sim.fs.delete(&kv().join("CURRENT")).unwrap();
+    let count = |dir: &std::path::Path| env.fs.list(dir).map_or(0, |files| files.len());
+    pass(&sim, 20);
+    assert_eq!(engine.journal().damaged_segments(), [segments[1].id]);
+    if is_known {
+        assert_eq!(count(&dir().join("quarantine/kv")), 0, "all stays where it was");
+        assert!(count(&kv()) > 100 && env.fs.metadata(&kv().join("CURRENT")).unwrap().is_none());
+    } else {
+        // Derived up to the damage, beside a view that goes on from open files.
+        assert!(engine.health().primary.progress().is_some(), "{:?}", engine.health());
+        let report = engine.scrub_now().unwrap();
+        assert!(!report.classes.contains_key(&FileClass::Table), "{:?}", report.findings);
+        assert_eq!(engine.stats().lsm.damaged_tables, 0);
+    }
+    faults.clear();
+    pass(&sim, 180);
+    assert_eq!(engine.journal().damaged_segments(), []);
+    assert_healthy(&engine);
+    assert_eq!(engine.state_root().unwrap(), root);
+    engine.verify().unwrap();
+}
+
+#[test]
+fn a_view_is_not_put_aside_before_the_journal_is_healed_from_it() {
+    lost_over_a_damaged_journal(30, true);
+}
+
+#[test]
+fn a_view_that_was_stopped_is_in_trouble_until_another_has_its_place() {
+    lost_over_a_damaged_journal(31, false);
+}
+
+#[test]
+fn what_a_full_disk_has_left_of_a_fallback_view_on_demand_is_removed() {
+    let (engine, env, sim, faults) = grown(32, 60, &options(FallbackMode::OnDemand));
+    pass(&sim, 2);
+    faults.add(FaultRule::new(Fault::StorageFull).on(IoOp::Write).path("/fallback/").after(4));
+    faults.add(FaultRule::new(Fault::Eio).on(IoOp::Write).path("/kv/"));
+    let mut n = 1_000;
+    while engine.health().read_only.is_none() {
+        _ = engine.commit(submission([n]));
+        n += 1;
+        assert!(n < 3_000, "the memtables are full by now");
+    }
+    pass(&sim, 5);
+    let fallback = dir().join("fallback");
+    assert!(env.fs.metadata(&fallback).unwrap().is_some());
+    faults.clear();
+    faults.add(FaultRule::new(Fault::StorageFull).on(IoOp::Write).path("/fallback/"));
+    pass(&sim, 60);
+    assert_healthy(&engine);
+    pass(&sim, 90);
+    assert!(env.fs.metadata(&fallback).unwrap().is_none(), "nothing is left of it");
+}

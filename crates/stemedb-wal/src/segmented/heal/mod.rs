@@ -30,7 +30,7 @@ pub(crate) use list::{DamageList, segment_of};
 use stemedb_env::{IoOp, Lsn};
 
 use self::{
-    examine::{Content, examine},
+    examine::{Content, Examined, examine},
     neighbours::place_of,
     rebuild::{Outcome, Rebuild},
     swap::{adopt_form, put_in_place},
@@ -286,7 +286,30 @@ impl SegmentedJournal {
             let (file, quarantined) = adopt_form(inner, &examined, whole, &holes)?;
             return Ok(Some(Healed { segment, file, holes, healing: Healing::OtherForm, quarantined }));
         }
-        let outcome = Rebuild::new(inner, &examined)?.run(source)?;
+        let healed = self.write_again(&examined, holes, source);
+        if healed.is_err() {
+            // As large as the segment, both of them, and the disk may be full.
+            for temporary in [inner.dir.temporary_healed(segment), inner.dir.temporary_spool(segment)] {
+                match inner.env.fs.remove(&temporary) {
+                    Err(error) if !error.is_not_found() => {
+                        tracing::warn!(%error, "what a healing has left stays until the next open");
+                    }
+                    _ => {}
+                }
+            }
+        }
+        healed.map(Some)
+    }
+
+    /// Writes an examined segment again, and gives the new file its name.
+    fn write_again(
+        &self,
+        examined: &Examined,
+        holes: Vec<Hole>,
+        source: &mut dyn EntrySource,
+    ) -> std::result::Result<Healed, HealError> {
+        let (inner, segment) = (&self.inner, examined.id);
+        let outcome = Rebuild::new(inner, examined)?.run(source)?;
         let (written, healing) = match outcome {
             Outcome::Written { written, healing } => (written, healing),
             Outcome::Lost(lost) => return Err(HealError::Lost { segment, holes: lost }),
@@ -299,7 +322,7 @@ impl SegmentedJournal {
             return Err(HealError::NoSegment { segment });
         };
         tracing::info!(segment, file = %file.display(), ?healing, holes = holes.len(), "a journal segment is whole again");
-        Ok(Some(Healed { segment, file, holes, healing, quarantined }))
+        Ok(Healed { segment, file, holes, healing, quarantined })
     }
 }
 
