@@ -245,6 +245,21 @@ impl SegmentDir {
         Ok(PackedFile::open(file, format)?)
     }
 
+    /// True for a compressed segment whose first frame is damaged: see [`PackedFile::has_damaged_head`].
+    pub fn has_damaged_head(&self, id: u64, location: Location) -> Result<bool> {
+        let format = match location.form {
+            Form::Plain => return Ok(false),
+            Form::Zstd => PackedFormat::Zstd,
+            Form::Gzip => PackedFormat::Gzip,
+        };
+        let file = self.fs.open(&self.segment(id, location), OpenMode::Read)?;
+        match PackedFile::open(file, format).and_then(|file| file.has_damaged_head()) {
+            // What is damaged so badly is found by whoever reads it.
+            Err(error) if is_unpack_damage(&error) => Ok(false),
+            found => Ok(found?),
+        }
+    }
+
     /// Reads and verifies the header frame of a segment. A segment gets its name only after its header is durable, so
     /// a header that does not verify is damage, never a crash.
     pub fn header(&self, file: &Arc<dyn File>, id: u64) -> Result<LoadedHeader> {

@@ -252,7 +252,8 @@ fn check_history(
             continue;
         }
         let header = match table.header(dir, id) {
-            Err(error @ Error::Corruption { .. })
+            // Another database's file under the name of one of ours is damage too, where the rest is ours.
+            Err(error @ (Error::Corruption { .. } | Error::Foreign { .. }))
                 if ids.len() > 1
                     && (!live || purpose == Purpose::Damaged || is_flushed(dir, table, id, purpose)) =>
             {
@@ -279,7 +280,9 @@ fn check_history(
         if hole {
             let first = match before {
                 Some(before) => match end_of(dir, table, before) {
-                    Err(error @ Error::Corruption { .. }) => return Ok(History::Unreadable(before, error)),
+                    Err(error @ (Error::Corruption { .. } | Error::Foreign { .. })) => {
+                        return Ok(History::Unreadable(before, error));
+                    }
                     end => end?.next(),
                 },
                 None => Lsn(1),

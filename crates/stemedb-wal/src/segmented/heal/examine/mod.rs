@@ -78,6 +78,8 @@ pub(super) struct Content {
     pub is_replacement: bool,
     /// The seal behind the accepted end is damaged, and nothing else depends on it.
     pub seal_is_damaged: bool,
+    /// It is compressed, and its first frame, which no reader needs, is not what was written.
+    pub head_is_damaged: bool,
 }
 
 impl Content {
@@ -89,7 +91,7 @@ impl Content {
     }
 
     pub fn is_whole(&self) -> bool {
-        self.file.is_some() && !self.seal_is_damaged && self.gaps().next().is_none()
+        self.file.is_some() && !self.seal_is_damaged && !self.head_is_damaged && self.gaps().next().is_none()
     }
 
     fn missing_bytes(&self) -> u64 {
@@ -131,6 +133,10 @@ impl Examined {
         };
         let mut holes: Vec<Hole> =
             present.gaps().map(|gap| hole(gap.bytes.clone(), gap.first..=gap.last, gap.damage)).collect();
+        if present.head_is_damaged {
+            let last = self.end.map_or(Lsn::ZERO, |end| end.last_lsn);
+            holes.push(hole(0..0, last.next()..=last, Damage::Packed));
+        }
         if present.seal_is_damaged
             && let Some(end) = self.end
         {
@@ -187,6 +193,7 @@ fn nothing(
         pieces: Vec::new(),
         is_replacement: false,
         seal_is_damaged: false,
+        head_is_damaged: false,
     };
     if let Some(end) = end {
         let first = starts(journal, id, None)?.first().map_or(Lsn::ZERO, |start| start.last_lsn.next());
@@ -254,6 +261,7 @@ fn look_at(journal: &Inner, id: u64, listed: Listed, end: Option<End>) -> Result
         pieces,
         is_replacement,
         seal_is_damaged: false,
+        head_is_damaged: false,
     };
     if let (Some(end), Some(header)) = (end, header)
         && listed.location.form == Form::Plain
@@ -261,6 +269,7 @@ fn look_at(journal: &Inner, id: u64, listed: Listed, end: Option<End>) -> Result
     {
         content.seal_is_damaged = seal_is_damaged(journal, id, &content, end, &header)?;
     }
+    content.head_is_damaged = dir.has_damaged_head(id, listed.location)?;
     Ok(content)
 }
 
