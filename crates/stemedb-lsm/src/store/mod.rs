@@ -99,7 +99,7 @@ impl LsmStore {
     /// is whatever becomes of this one. On another file system the tables are copied instead. It can be opened at once. If this
     /// is cut short the folder holds no tree; it must be emptied before another try.
     ///
-    /// Errors: [`Error::Corruption`] for tables that are missing, which count as damaged from then on.
+    /// Errors: [`crate::Error::Corruption`] for tables that are missing, which count as damaged from then on.
     pub fn checkpoint(&self, dir: &Path) -> Result<Lsn> {
         self.core.checkpoint(dir)
     }
