@@ -129,7 +129,9 @@ fn arguments(suite: &str, options: &Options<'_>) -> Vec<String> {
         ("lsm-damage", true) => vec!["--data-every", "1"],
         ("lsm-threads", true) => vec!["--batches", "100000"],
         ("engine-crash", false) => vec!["--states", "100000", "--first", &first, "--threads", &threads],
-        ("engine-crash", true) => vec!["--states", "10000000", "--length", "4", "--threads", &threads],
+        ("engine-crash", true) => {
+            vec!["--states", "10000000", "--length", "5", "--threads", &threads, "--resume", &resume]
+        }
         ("engine-damage", false) => vec!["--every", "2", "--seed", &first, "--threads", &threads],
         ("engine-damage", true) => vec!["--deep", "--pairs", "100000", "--threads", &threads],
         ("damage", false) => vec!["--threads", &threads],

@@ -113,6 +113,9 @@ struct EngineCrashArgs {
     /// Only the sequence with this number.
     #[arg(long)]
     only: Option<u64>,
+    /// Keep the progress in this file, and go on where it stops.
+    #[arg(long)]
+    resume: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -348,8 +351,9 @@ fn main() -> ExitCode {
         Suite::LsmDamage { data_every, every, only } => {
             lsm::damage::run(&cli.tier, &lsm::damage::Options { data_every, every, only })
         }
-        Suite::EngineCrash(EngineCrashArgs { states, length, first, threads, only }) => {
-            let options = engine::crash::Options { length, states, threads, only, first };
+        Suite::EngineCrash(EngineCrashArgs { states, length, first, threads, only, resume }) => {
+            let options =
+                engine::crash::Options { length, states, threads, only, first, resume, chatty: true };
             engine::crash::run(&cli.tier, &options)
         }
         Suite::EngineDamage(EngineDamageArgs { every, deep, pairs, seed, threads, only }) => {

@@ -88,17 +88,15 @@ impl FrameReader {
         if self.available().len() >= wanted {
             return Ok(());
         }
-        let mut wanted = wanted;
-        if wanted > READ_AHEAD_BYTES {
-            // A length that a damaged header claims is not believed beyond what the file has.
-            let left = self.file.len()?.saturating_sub(self.offset);
-            wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
-        }
+        // A length that a damaged header claims is not believed beyond what the file has; and most files of frames are small, so
+        // no more is made ready for than there is.
+        let left = self.file.len()?.saturating_sub(self.offset);
+        let room = wanted.max(READ_AHEAD_BYTES).min(usize::try_from(left).unwrap_or(usize::MAX));
         let position = self.position();
         self.buffer.drain(..position);
         self.buffer_start = self.offset;
         let have = self.buffer.len();
-        self.buffer.resize(wanted.max(READ_AHEAD_BYTES), 0);
+        self.buffer.resize(room.max(have), 0);
         let read = self.file.read_up_to_at(&mut self.buffer[have..], self.buffer_start + have as u64);
         self.buffer.truncate(have + *read.as_ref().unwrap_or(&0));
         read.map(drop)

@@ -6,16 +6,9 @@
 //!        └─ for some: crash again at every point of that open and of what it heals
 //! ```
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::{path::PathBuf, sync::Arc};
 
-use parking_lot::Mutex;
-use stemedb_env::{
-    Env,
-    fs::{SimFs, sim::CrashOptions},
-};
+use stemedb_env::fs::{SimFs, sim::CrashOptions};
 
 use super::{
     open,
@@ -23,12 +16,11 @@ use super::{
     scene::{OPS, Op, Scene},
 };
 use crate::{
-    crash::Seen,
+    crash::{Seen, Sweep},
     dice::fold,
     machine::Machine,
     report::{Failure, Report},
     violation::{Promise, Violation, caught},
-    workers::side_by_side,
 };
 
 /// What to run.
@@ -44,17 +36,26 @@ pub struct Options {
     pub only: Option<u64>,
     /// The first sequence of a run that does not reach the end: runs of different commits then see different ones.
     pub first: u64,
+    /// Where the progress of a long run is kept.
+    pub resume: Option<PathBuf>,
+    /// Prints the progress now and then.
+    pub chatty: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { length: 3, states: 100_000, threads: 1, only: None, first: 0 }
+        Options { length: 3, states: 100_000, threads: 1, only: None, first: 0, resume: None, chatty: false }
     }
 }
 
 /// Every so-manieth state is crashed again inside its recovery.
 const NESTED_EVERY: u64 = 40;
 const MOST_FAILURES: usize = 10;
+/// Sequences that are handed out before the counts are looked at: one has about a hundred states.
+const BATCH: u64 = 32;
+const STRIDE: u64 = 677;
+/// Changes with whatever decides which states a sequence has: the progress of an older plan is refused.
+const PLAN: u64 = 1;
 
 /// How many sequences there are of 1 to `length` operations.
 fn sequences(length: u32) -> u64 {
@@ -75,50 +76,33 @@ fn sequence(mut number: u64, length: u32) -> Vec<Op> {
     Vec::new()
 }
 
-/// Goes through sequences until enough states have been checked, or all sequences have.
+/// Goes through sequences until enough states have been checked, or all sequences have, or one has failed.
 ///
 /// # Errors
-/// A message when a thread cannot be started.
+/// A message when the progress cannot be read or written, or a thread cannot be started.
 pub fn run(tier: &str, options: &Options) -> Result<Report, String> {
-    let clock = Env::real().clock;
-    let start = clock.monotonic();
-    let merged = Arc::new(Mutex::new(Report::new("engine-crash", tier)));
-    for name in ["states", "distinct", "nested", "sequences", "points"] {
-        merged.lock().did(name, 0);
-    }
     let all = sequences(options.length);
-    let next = Arc::new(AtomicU64::new(0));
-    let work = {
-        let (merged, seen, options) = (Arc::clone(&merged), Arc::new(Seen::new(false)), options.clone());
-        move || {
-            loop {
-                let nth = next.fetch_add(1, Ordering::Relaxed);
-                let is_done = {
-                    let report = merged.lock();
-                    seen.len() >= options.states || report.failures.len() >= MOST_FAILURES
-                };
-                if nth >= all || is_done {
-                    break;
-                }
-                let number = match options.only {
-                    Some(only) if nth == 0 => only,
-                    Some(_) => break,
-                    // A stride that shares no factor with the number of sequences: every part of a run sees all lengths.
-                    None => (options.first + nth * 677) % all,
-                };
-                let mut explorer = Explorer {
-                    seen: &seen,
-                    report: Report::new("engine-crash", ""),
-                    again: format!("torture engine-crash --length {} --only {number}", options.length),
-                };
-                explorer.explore(&sequence(number, options.length));
-                merged.lock().merge(&explorer.report);
-            }
-        }
+    let sweep = Sweep {
+        suite: "engine-crash",
+        tier: tier.to_owned(),
+        sequences: all,
+        batch: BATCH,
+        states: options.states,
+        threads: options.threads,
+        only: options.only,
+        resume: options.resume.clone(),
+        fingerprint: fold(fold(u64::from(options.length), options.first), PLAN),
+        chatty: options.chatty,
     };
-    side_by_side(options.threads, Arc::new(work)).map_err(|error| error.to_string())?;
-    let mut report = merged.lock().clone();
-    report.seconds = (clock.monotonic() - start).as_secs_f64();
+    let (length, first, only) = (options.length, options.first % all, options.only);
+    let mut report = sweep.run(
+        &(Arc::new(move |nth: u64, seen: &Seen, report: &mut Report| {
+            // A stride that shares no factor with the number of sequences: every part of a run sees all lengths.
+            let number = if only.is_some() { nth } else { (first + nth * STRIDE) % all };
+            let again = format!("torture engine-crash --length {length} --only {number}");
+            Explorer { seen, report, again }.explore(&sequence(number, length));
+        }) as _),
+    )?;
     if options.only.is_none() {
         let classes = ["kill", "power_cut", "kill_in_recovery", "power_cut_in_recovery"];
         report.required = classes.map(str::to_owned).to_vec();
@@ -128,7 +112,7 @@ pub fn run(tier: &str, options: &Options) -> Result<Report, String> {
 
 struct Explorer<'a> {
     seen: &'a Seen,
-    report: Report,
+    report: &'a mut Report,
     again: String,
 }
 
