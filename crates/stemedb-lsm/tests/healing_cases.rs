@@ -18,8 +18,8 @@ use stemedb_env::{
     },
 };
 use stemedb_lsm::{
-    BulkOptions, Compression, CorruptionKind, Direction, Error, KeyRange, KvIter, KvSnapshot, KvStore,
-    LsmOptions, LsmStore, Lsn, Row, RowIter, TableRepair, Versions, WriteBatch,
+    BulkOptions, Compression, CorruptionKind, DerivedWrite, Direction, Error, KeyRange, KvIter, KvSnapshot,
+    KvStore, LsmOptions, LsmStore, Lsn, Row, RowIter, TableRepair, Versions, WriteBatch,
 };
 use support::{
     Journal, create,
@@ -115,8 +115,9 @@ fn one_bad_block_of_a_large_table_costs_the_rows_of_one_block() {
 }
 
 #[test]
-fn what_only_filters_and_properties_have_lost_is_repaired_without_asking() {
-    for harm in [Harm::Filters, Harm::Properties, Harm::Header] {
+fn where_every_row_is_still_there_nobody_is_asked() {
+    let index = [Harm::Index, Harm::IndexAndHeader, Harm::Footer, Harm::Cut];
+    for harm in [Harm::Filters, Harm::Properties, Harm::Header].into_iter().chain(index) {
         let (fs, journal, file) = big();
         harm.does(&fs, &path(file), b"");
         let store = open(&machine(&fs), &dir(), calm()).unwrap();
@@ -146,8 +147,28 @@ fn a_lookup_in_a_table_without_file_asks_for_a_part_of_it() {
 }
 
 #[test]
+fn who_holds_a_table_that_was_repaired_meanwhile_is_told_from_its_successor() {
+    for harm in [Harm::Missing, Harm::IndexAndBlocks(3, 2), Harm::Many(2)] {
+        let (fs, journal, file) = big();
+        harm.does(&fs, &path(file), b"");
+        let store = open(&machine(&fs), &dir(), calm()).unwrap();
+        let source = Remembering::of(&journal);
+        source.attach(&store);
+        let held = store.snapshot();
+        assert_eq!(held.get(&key(77)).unwrap().as_deref(), Some(&value(77)[..]));
+        let all = journal.batches.iter().flat_map(|(lsn, batch)| DerivedWrite::of_batch(batch, *lsn));
+        store.repair_table(file, &mut all.map(Ok)).unwrap();
+        let asked = source.counts();
+        for direction in [Direction::Forward, Direction::Backward] {
+            assert_eq!(rows(&held, &KeyRange::all(), direction).unwrap().len() as u64, KEYS, "{harm:?}");
+        }
+        assert_eq!(source.counts(), asked, "{harm:?}");
+    }
+}
+
+#[test]
 fn a_source_that_fails_gives_the_error_of_the_damaged_place_and_never_an_absent_row() {
-    for harm in [Harm::Block(3), Harm::Missing, Harm::Index] {
+    for harm in [Harm::Block(3), Harm::Missing, Harm::IndexAndBlocks(3, 1)] {
         let (fs, journal, file) = big();
         harm.does(&fs, &path(file), b"");
         let store = open(&machine(&fs), &dir(), calm()).unwrap();

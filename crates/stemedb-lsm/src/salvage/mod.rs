@@ -14,7 +14,6 @@
 //! lay in a block that is lost. Removed ranges are settled here: what one hides is not written. They are found through the
 //! footer of a file alone.
 
-mod scan;
 mod table;
 
 use std::path::{Path, PathBuf};

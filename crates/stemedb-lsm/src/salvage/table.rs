@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stemedb_env::{Env, File, Lsn, OpenMode, frame::DatabaseId};
 
-use super::{Candidate, Loss, SalvageReport, scan};
+use super::{Candidate, Loss, SalvageReport};
 use crate::{
     BulkLoader, CorruptionKind, Error, Result,
     codec::Fields,
@@ -17,6 +17,7 @@ use crate::{
             read_block,
         },
         index::Index,
+        scan,
     },
 };
 
@@ -49,7 +50,7 @@ pub(super) fn end_of(
     let len = file.len()?;
     let Some(footer) = read_footer(&*file, &identity, len) else {
         if candidate.may_remove {
-            if let Some(ranges) = scan::search(&*file, &identity, len, &mut |_| Ok(()))? {
+            if let Some(ranges) = scan::search(&*file, &identity, len, u64::MAX, &mut |_| Ok(()))?.ranges {
                 return Ok(Told { ranges, newest: None });
             }
             let bytes = len.min(FOOTER_BYTES as u64);
@@ -125,8 +126,8 @@ pub(super) fn read_table(
         None => {
             reading.report.tables_searched += 1;
             let end = footer.map_or(len, |footer| footer.data_end());
-            scan::search(&*file, &identity, end, &mut |found| match found {
-                scan::Found::Block(block) => reading.take(block),
+            scan::search(&*file, &identity, end, u64::MAX, &mut |found| match found {
+                scan::Found::Block(block, _) => reading.take(block),
                 scan::Found::Lost { offset, bytes, next } => {
                     let from = reading.last.clone();
                     let upto = next.map(first_key);

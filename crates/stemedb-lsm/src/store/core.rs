@@ -439,7 +439,12 @@ impl Core {
         {
             self.context.damage.forget(*file);
             match held.get(file) {
-                Some(table) => table.mark_obsolete(),
+                Some(table) => {
+                    if let ([(_, repaired)], true) = (added.as_slice(), change.in_place) {
+                        table.mark_repaired(repaired);
+                    }
+                    table.mark_obsolete();
+                }
                 None => {
                     manifest.state.obsolete.remove(file);
                 }

@@ -25,6 +25,9 @@ use crate::{
 /// What is known of lost pieces is kept up to so many bytes; beyond, it is asked for twice.
 const KEPT_BYTES: usize = 8 << 20;
 
+/// Where more blocks and parts are lost, all of the journal that the table covers is read once: it would be for every piece.
+const MOST_LOST: usize = 2048;
+
 /// A table on its way.
 struct Rescan<'a> {
     core: &'a Core,
@@ -59,6 +62,14 @@ impl Core {
                 return Ok(None);
             }
         };
+        if survey.lost > MOST_LOST {
+            tracing::info!(
+                file = meta.file,
+                lost = survey.lost,
+                "too much of a table is lost to ask for it in pieces"
+            );
+            return Ok(None);
+        }
         let is_whole = survey.is_whole();
         if !is_whole && !self.context.healer.is_attached() {
             return Ok(None);

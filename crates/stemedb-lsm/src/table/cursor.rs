@@ -1,6 +1,6 @@
 //! A cursor over one run: tables that are sorted and do not overlap.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use stemedb_env::Lsn;
 
@@ -10,7 +10,11 @@ use super::{
     filter::filter_hash,
     read_ahead::ReadAhead,
 };
-use crate::{Direction, KeyRange, PrefixExtractor, Result, Value, codec::common_prefix, ranges::Cover};
+use crate::{
+    Direction, KeyRange, PrefixExtractor, Result, Value,
+    codec::common_prefix,
+    ranges::{Cover, successor},
+};
 
 /// Values are asked for this far ahead of the row that is shown: the memory answers in the time of a few rows.
 const AHEAD_BYTES: u32 = 2048;
@@ -215,7 +219,8 @@ impl RunCursor {
                     .filter(|before| !index.block_is_before(*before, &self.bounds.start)),
             };
             if let Some(at) = next {
-                self.load(&table, at, self.healed_key())?;
+                let left = self.block.take();
+                self.load(&table, at, left)?;
                 self.table = Some(table);
                 return Ok(true);
             }
@@ -255,10 +260,23 @@ impl RunCursor {
         }
     }
 
-    /// The first key of the block that is left, if that has all versions of it.
-    fn healed_key(&self) -> Option<Vec<u8>> {
-        let block = self.block.as_ref().filter(|block| block.is_healed())?;
-        (self.direction == Direction::Backward && block.rows() > 0).then(|| block.key(0))
+    /// What of a block has been shown as rows of the one that is left: a healed block has all versions of its keys, and one of the
+    /// two may share a key with it.
+    #[cold]
+    fn without_shared(&self, table: &Table, left: &Block, block: &Block, rows: Range<usize>) -> Range<usize> {
+        let Some(last) = left.rows().checked_sub(1) else { return rows };
+        match self.direction {
+            Direction::Forward if left.is_healed() => {
+                let start = block.lower_bound(&successor(&left.key(last)), Lsn::MAX);
+                rows.start.max(start)..rows.end.max(start)
+            }
+            // Where no key has two versions, what the left one shows of its first key is all.
+            Direction::Backward if left.is_healed() || table.meta.keys == table.meta.rows => {
+                let end = rows.end.min(block.lower_bound(&left.key(0), Lsn::MAX));
+                rows.start.min(end)..end
+            }
+            _ => rows,
+        }
     }
 
     /// A healed block as this reader may see it.
@@ -270,8 +288,8 @@ impl RunCursor {
         }
     }
 
-    /// Loads block `at`, of which rows of the key `told` have been shown.
-    fn load(&mut self, table: &Table, at: usize, told: Option<Vec<u8>>) -> Result<()> {
+    /// Loads block `at`, a neighbour of the one that is left.
+    fn load(&mut self, table: &Table, at: usize, left: Option<Block>) -> Result<()> {
         let damaged = if self.reader.is_some() { OnDamage::Heal } else { OnDamage::Refuse };
         let mut block = match self.direction {
             Direction::Forward => table.block_in_order(at, self.fill, &mut self.ahead, damaged)?,
@@ -289,8 +307,10 @@ impl RunCursor {
             Some(end) if !index.block_is_before(at, end) => block.lower_bound(end, Lsn::MAX),
             _ => block.rows(),
         };
-        let end = told.map_or(end, |told| end.min(block.lower_bound(&told, Lsn::MAX)));
         self.rows = start..end.max(start);
+        if let Some(left) = left.filter(|left| left.is_healed() || block.is_healed()) {
+            self.rows = self.without_shared(table, &left, &block, self.rows.clone());
+        }
         if end == block.rows() && self.direction == Direction::Forward {
             table.prefetch_block(at + 1);
         }

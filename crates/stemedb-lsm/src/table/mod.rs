@@ -22,6 +22,7 @@ mod pack;
 mod read_ahead;
 mod reader;
 mod run;
+pub(crate) mod scan;
 
 use std::path::{Path, PathBuf};
 

@@ -68,6 +68,10 @@ pub enum Harm {
     Filters,
     Properties,
     Ranges,
+    /// The index, and from this block on so many.
+    IndexAndBlocks(usize, usize),
+    /// A hole from the middle of the file to its end.
+    Hole,
     /// Every so-manieth block, and the removed ranges.
     Many(usize),
 }
@@ -90,7 +94,12 @@ impl Harm {
             Harm::Properties,
             Harm::Many(1),
             Harm::Many(2),
+            Harm::Hole,
         ]);
+        let blocks = layout.blocks.len();
+        let some = (blocks / 3).max(1);
+        all.extend((0..blocks).step_by(some).map(|at| Harm::IndexAndBlocks(at, 1)));
+        all.extend((1..blocks).step_by(some).map(|at| Harm::IndexAndBlocks(at - 1, 2)));
         if !layout.ranges.is_empty() {
             all.push(Harm::Ranges);
         }
@@ -123,6 +132,15 @@ impl Harm {
             Harm::IndexAndHeader => {
                 flip(&(0..HEADER_BYTES));
                 flip(&layout.index);
+            }
+            Harm::IndexAndBlocks(from, many) => {
+                flip(&layout.index);
+                layout.blocks.iter().skip(from).take(many).for_each(flip);
+            }
+            Harm::Hole => {
+                let mut bytes = bytes.clone();
+                bytes[layout.len / 2..].fill(0);
+                fs.install(path, &bytes).unwrap();
             }
             Harm::Filters => {
                 flip(&layout.key_filter);

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! block bad twice ─▶ span between its separators ─▶ WriteSource ─▶ what readers may be shown ─▶ slot of the cache
-//! table without file, header or index ─▶ cuts of the source as separators ─▶ every part through the same way
+//! table without header, footer or index ─▶ blocks found by their checksums ─▶ an index of them, and of the gaps between
+//! table without file ─▶ cuts of the source as separators ─▶ every part through the same way
+//! table that has been repaired meanwhile ─▶ its successor instead of the source
 //! ```
 //!
 //! The source gives every write of a span of keys and LSNs, and a table holds less: rows of its span may lie in other tables,
@@ -56,6 +58,7 @@
 //! may be a bad sector. What says nothing of the file, as too many open files, is returned as it is.
 
 mod parts;
+mod refound;
 mod rows;
 mod survey;
 
@@ -73,12 +76,16 @@ use stemedb_env::{
 };
 
 pub(crate) use self::{
-    rows::{Writes, as_of},
+    rows::{Shown, Writes, as_of},
     survey::{Piece, Scope, Survey},
 };
-use super::{Table, block::Block, reader::Loaded};
+use super::{
+    Table,
+    block::Block,
+    reader::{Loaded, OnDamage},
+};
 use crate::{
-    CorruptionKind, Error, Result, TableObserver, WriteSource,
+    CorruptionKind, Error, Result, Row, TableObserver, WriteSource,
     memory::{Charge, Kind},
     ranges::successor,
 };
@@ -246,13 +253,16 @@ impl Table {
             if first > last {
                 return Ok(Block::healed_without_rows(Some(ledger)));
             }
+            if let Some(block) = self.repaired().and_then(|table| table.rows_of_keys(&first, &last)) {
+                return Ok(block);
+            }
             let keys = first.as_slice()..=last.as_slice();
             let writes = self.ask(&cause, |source, lsns| source.writes(&keys, lsns))?;
             let writes = Writes::within(writes, &keys, &self.telling_lsns());
             // Twice: they are written into a block.
             let _charge = Charge::new(&self.context.memory, Kind::Buffers, writes.bytes().saturating_mul(2));
             let is_told = writes.rows.iter().any(|row| row.lsn <= self.meta.max_lsn);
-            let block = match loaded.file.is_none() || is_told {
+            let block = match !loaded.has_own_index || is_told {
                 true => writes.shown(self.meta.max_lsn, self.oldest_reader()).block(ledger),
                 false => None,
             };
@@ -265,6 +275,23 @@ impl Table {
             tracing::info!(file = self.meta.file, block = at, rows = block.rows(), "block healed");
             Ok(block)
         })
+    }
+
+    /// All rows with keys from `first` to `last`, as a healed block. `None` if they cannot be read, or are too many for one.
+    fn rows_of_keys(&self, first: &[u8], last: &[u8]) -> Option<Block> {
+        let index = self.index().ok()?;
+        let mut rows = Vec::new();
+        for at in index.seek(first)..index.blocks() {
+            let block = self.block(at, false, OnDamage::Refuse).ok()?;
+            for row in block.lower_bound(first, Lsn::MAX)..block.rows() {
+                let key = block.key(row);
+                if key.as_slice() > last {
+                    return Shown { rows }.block(self.context.memory.ledger());
+                }
+                rows.push(Row { key, lsn: block.lsn(row), value: block.value(row).map(<[u8]>::to_vec) });
+            }
+        }
+        Shown { rows }.block(self.context.memory.ledger())
     }
 
     /// Of a healed block, what a scan as of `lsn` may see: the newest version of each key up to there.

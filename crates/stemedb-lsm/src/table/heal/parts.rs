@@ -18,11 +18,12 @@ use crate::{
 
 /// A part of a table without file is about so large: asking for it costs more than its bytes.
 const PART_BYTES: u64 = 16 << 10;
-/// A part has at most about so many rows.
-const MOST_PART_ROWS: u64 = 4096;
+/// A part has at most about so many rows: each may have come with another entry of the journal, and a reader of one row waits
+/// for all of them.
+const MOST_PART_ROWS: u64 = 32;
 
 /// Rows of a part.
-fn rows_of_a_part(meta: &TableMeta) -> usize {
+pub(super) fn rows_of_a_part(meta: &TableMeta) -> usize {
     let row_bytes = (meta.data_bytes / meta.rows.max(1)).max(1);
     usize::try_from((PART_BYTES / row_bytes).clamp(1, MOST_PART_ROWS)).unwrap_or(1)
 }
@@ -49,6 +50,7 @@ impl Table {
             prefix_filter: None,
             ranges,
             has_own_ranges: false,
+            has_own_index: false,
             footer: Footer::default(),
             slots,
             damage: Some(damage),
@@ -56,25 +58,26 @@ impl Table {
         })
     }
 
-    /// A table whose index can be read, whatever is the matter with the rest; `None` if it cannot.
+    /// A table of which blocks can be read, whatever is the matter with the rest; `None` if none can.
     fn load_what_is_left(&self, damage: Damage, cause: &Error) -> Result<Option<Loaded>> {
         let Ok(file) = self.context.fs.open(&self.path(), OpenMode::Read) else { return Ok(None) };
         // Where the end should be: bytes behind it do no harm.
-        let Some(footer_at) = self.meta.bytes.checked_sub(FOOTER_BYTES as u64) else { return Ok(None) };
-        let mut footer = [0; FOOTER_BYTES];
-        if footer_at < HEADER_BYTES as u64 || file.read_exact_at(&mut footer, footer_at).is_err() {
-            return Ok(None);
-        }
-        let Some(footer) = Footer::decode(&self.identity(), &footer, self.meta.bytes) else {
-            return Ok(None);
+        let footer_at = self.meta.bytes.checked_sub(FOOTER_BYTES as u64);
+        let footer = footer_at.filter(|at| *at >= HEADER_BYTES as u64).and_then(|at| {
+            let mut footer = [0; FOOTER_BYTES];
+            file.read_exact_at(&mut footer, at).ok()?;
+            Footer::decode(&self.identity(), &footer, self.meta.bytes)
+        });
+        let index = footer.as_ref().and_then(|footer| self.load_index(&*file, footer).ok());
+        let (Some(footer), Some(index)) = (&footer, index) else {
+            return self.load_by_blocks(file, footer, damage, cause);
         };
-        let Ok(index) = self.load_index(&*file, &footer) else { return Ok(None) };
-        let (ranges, has_own_ranges) = match self.load_ranges(&*file, &footer) {
+        let (ranges, has_own_ranges) = match self.load_ranges(&*file, footer) {
             Ok(ranges) => (ranges, true),
             Err(_) => (self.healed_ranges(cause)?, false),
         };
-        let resident = Resident { index, ranges, has_own_ranges, damage: Some(damage) };
-        self.assemble(file, footer, resident).map(Some)
+        let resident = Resident { index, ranges, has_own_ranges, has_own_index: true, damage: Some(damage) };
+        self.assemble(file, *footer, resident).map(Some)
     }
 
     /// Greatest keys of the parts that a table without file is read in.
@@ -83,17 +86,22 @@ impl Table {
         if meta.rows == 0 {
             return Ok(Vec::new());
         }
-        let keys = meta.smallest.as_slice()..=meta.largest.as_slice();
-        let cuts = self.ask(cause, |source, lsns| source.cuts(&keys, lsns, rows_of_a_part(meta)))?;
+        self.cuts(&meta.smallest, &meta.largest, rows_of_a_part(meta), cause)
+    }
+
+    /// Greatest keys of parts of about `rows` rows that a span falls into, the last of it among them.
+    pub(super) fn cuts(&self, first: &[u8], last: &[u8], rows: usize, cause: &Error) -> Result<Vec<Vec<u8>>> {
+        let keys = first..=last;
+        let cuts = self.ask(cause, |source, lsns| source.cuts(&keys, lsns, rows))?;
         let mut parts: Vec<Vec<u8>> = Vec::with_capacity(cuts.len() + 1);
         for cut in cuts {
             // Where to cut is a matter of taste, and that the order is right is not.
-            let is_next = parts.last().is_none_or(|last| *last < cut) && cut >= meta.smallest;
-            if is_next && cut < meta.largest {
+            let is_next = parts.last().is_none_or(|last| *last < cut) && cut.as_slice() >= first;
+            if is_next && cut.as_slice() < last {
                 parts.push(cut);
             }
         }
-        parts.push(meta.largest.clone());
+        parts.push(last.to_vec());
         Ok(parts)
     }
 
@@ -117,7 +125,7 @@ impl Table {
     }
 
     /// What takes the place of the table's removed ranges.
-    fn healed_ranges(&self, cause: &Error) -> Result<Fragments> {
+    pub(super) fn healed_ranges(&self, cause: &Error) -> Result<Fragments> {
         // Whoever reads a table that had none does not ask for them.
         if self.meta.ranges == 0 {
             return Ok(Fragments::default());

@@ -49,10 +49,15 @@ pub(crate) enum Piece {
 pub(crate) struct Survey {
     loaded: Loaded,
     pub(crate) pieces: Vec<Piece>,
+    /// Blocks and parts that cannot be read; neighbours are one piece.
+    pub(crate) lost: usize,
     /// Of the blocks that can be read.
     pub(crate) rows: u64,
     pub(crate) digest: u128,
 }
+
+/// So many neighbours that are lost are asked for at once.
+const MOST_JOINED: usize = 512;
 
 /// First and last row of a block.
 struct Ends {
@@ -73,17 +78,28 @@ impl Table {
             Ok(loaded) => loaded,
             Err(error) => self.load_healed(self.noted(error))?,
         };
-        let mut survey = Survey { loaded, pieces: Vec::new(), rows: 0, digest: 0 };
+        let mut survey = Survey { loaded, pieces: Vec::new(), lost: 0, rows: 0, digest: 0 };
         let mut digester = RowDigester::default();
         let horizon = self.meta.horizon;
         let mut before: Option<Ends> = None;
+        let mut joined = 0;
         for at in 0..survey.loaded.index.blocks() {
             let block = match self.survey_block(&survey, at) {
                 Ok(block) => block,
                 Err(error @ Error::Corruption { .. }) => {
                     self.noted(error);
                     let lost = self.lost(&survey.loaded, at, before.take());
-                    survey.pieces.push(Piece::Lost(lost));
+                    survey.lost += 1;
+                    joined = match survey.pieces.last_mut() {
+                        Some(Piece::Lost(scope)) if joined < MOST_JOINED => {
+                            scope.last = lost.last;
+                            joined + 1
+                        }
+                        _ => {
+                            survey.pieces.push(Piece::Lost(lost));
+                            1
+                        }
+                    };
                     continue;
                 }
                 Err(error) => return Err(error),

@@ -53,7 +53,11 @@ impl Table {
         };
         let index = self.load_index(&*file, &footer)?;
         let ranges = self.load_ranges(&*file, &footer)?;
-        self.assemble(file, footer, Resident { index, ranges, has_own_ranges: true, damage: None })
+        self.assemble(
+            file,
+            footer,
+            Resident { index, ranges, has_own_ranges: true, has_own_index: true, damage: None },
+        )
     }
 
     /// Reads again what the device has refused once, where a second refusal will count as damage.
@@ -78,7 +82,7 @@ impl Table {
         footer: Footer,
         resident: Resident,
     ) -> Result<Loaded> {
-        let Resident { index, ranges, has_own_ranges, damage } = resident;
+        let Resident { index, ranges, has_own_ranges, has_own_index, damage } = resident;
         let key_filter = self.load_filter(&*file, BlockKind::KeyFilter, footer.key_filter)?;
         let prefix_filter = match self.context.prefix_extractor {
             Some(_) => self.load_filter(&*file, BlockKind::PrefixFilter, footer.prefix_filter)?,
@@ -98,6 +102,7 @@ impl Table {
             prefix_filter,
             ranges,
             has_own_ranges,
+            has_own_index,
             footer,
             slots,
             damage,

@@ -93,6 +93,8 @@ pub(crate) struct Table {
     loaded: OnceLock<Loaded>,
     loading: Mutex<()>,
     obsolete: AtomicBool,
+    /// The table with the same rows that has taken its place.
+    repaired: OnceLock<Arc<Table>>,
     /// For what is known of it without reading it.
     _charge: Charge,
 }
@@ -110,6 +112,8 @@ pub(super) struct Loaded {
     pub(super) ranges: Fragments,
     /// They were read, not derived again.
     pub(super) has_own_ranges: bool,
+    /// It was read, not made again: every block that it names had rows.
+    pub(super) has_own_index: bool,
     pub(super) footer: Footer,
     pub(super) slots: Arc<Slots>,
     /// Why something of this was derived again or left out.
@@ -122,6 +126,7 @@ pub(super) struct Resident {
     pub(super) index: Index,
     pub(super) ranges: Fragments,
     pub(super) has_own_ranges: bool,
+    pub(super) has_own_index: bool,
     pub(super) damage: Option<Damage>,
 }
 
@@ -147,6 +152,7 @@ impl Table {
             loaded: OnceLock::new(),
             loading: Mutex::new(()),
             obsolete: AtomicBool::new(false),
+            repaired: OnceLock::new(),
         }
     }
 
@@ -167,6 +173,17 @@ impl Table {
     /// The file is removed once nobody reads it any more.
     pub(crate) fn mark_obsolete(&self) {
         self.obsolete.store(true, Ordering::Release);
+    }
+
+    /// Another table has exactly its rows: who still holds this one is told from there what cannot be read here.
+    pub(crate) fn mark_repaired(&self, by: &Arc<Table>) {
+        // Who was first is as good.
+        let _ = self.repaired.set(Arc::clone(by));
+    }
+
+    /// The table that has taken its place.
+    pub(super) fn repaired(&self) -> Option<&Arc<Table>> {
+        self.repaired.get()
     }
 
     pub(super) fn identity(&self) -> TableIdentity {
