@@ -1,17 +1,28 @@
-//! The engine: a claim from submission to acknowledgement, importing, and opening after a crash.
+//! The engine: a claim from submission to acknowledgement, importing, opening after a crash, reading from either view, the way
+//! from a view that fails to the one that stands by, deriving everything again, and a checkpoint.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
 
 use std::{
+    fs,
     hint::black_box,
-    sync::Mutex,
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
     time::{Duration, Instant},
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stemedb_benches::{endless, scaled, scratch, submission, together};
-use stemedb_env::{Env, OpenMode};
-use stemedb_hybrid::{ClaimEngine, HybridOptions};
+use stemedb_env::{
+    Env, IoOp, OpenMode,
+    fs::{
+        FaultFs,
+        fault::{Fault, FaultRule},
+    },
+};
+use stemedb_hybrid::{ClaimEngine, FallbackMode, HybridOptions, rebuild};
 use stemedb_index::Claims;
+use stemedb_lsm::{Direction, KeyRange, KvIter as _, KvSnapshot as _};
 use tempfile::TempDir;
 
 fn engine() -> (ClaimEngine, TempDir) {
@@ -109,5 +120,181 @@ fn opening(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, commits, import, opening);
+/// A database of so many claims, merged, on a disk whose view can be made to fail, and some of its rows.
+fn grown(claims: usize, options: &HybridOptions) -> (ClaimEngine, TempDir, Arc<FaultFs>, Vec<Vec<u8>>) {
+    let dir = scratch();
+    let mut env = Env::real();
+    let faults = Arc::new(FaultFs::new(Arc::clone(&env.fs), 1));
+    env.fs = Arc::clone(&faults) as _;
+    let engine = ClaimEngine::create(&env, &dir.path().join("db"), Claims, options).unwrap();
+    let commands: Vec<_> = endless().take(claims).collect();
+    for batch in commands.chunks(1_000) {
+        engine.commit(submission(batch)).unwrap();
+    }
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    let snapshot = engine.snapshot().unwrap();
+    let mut rows = snapshot.scan(&KeyRange::all(), Direction::Forward);
+    let (mut keys, mut nth) = (Vec::new(), 0_usize);
+    while rows.advance().unwrap() {
+        if nth.is_multiple_of(97) {
+            keys.push(rows.key().to_vec());
+        }
+        nth += 1;
+    }
+    drop(rows);
+    drop(snapshot);
+    (engine, dir, faults, keys)
+}
+
+/// With a second view that has everything.
+fn with_standby(claims: usize) -> (ClaimEngine, TempDir, Arc<FaultFs>, Vec<Vec<u8>>) {
+    let options = HybridOptions { fallback: FallbackMode::Standby, ..HybridOptions::default() };
+    let grown = grown(claims, &options);
+    let follows = |engine: &ClaimEngine| {
+        let health = engine.health();
+        health.fallback.is_some_and(|fallback| fallback.published == health.published)
+    };
+    while !follows(&grown.0) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    grown
+}
+
+/// From here on nothing can be written into the primary view; returns when reads are answered by the other one.
+fn fail_over(engine: &ClaimEngine, faults: &FaultFs, key: &[u8]) {
+    faults.add(FaultRule::new(Fault::Eio).on(IoOp::Write).path("/kv/"));
+    engine.commit(submission(&endless().take(1).collect::<Vec<_>>())).unwrap();
+    let before = engine.stats().fallback_reads;
+    let _ = engine.flush();
+    while engine.stats().fallback_reads == before {
+        black_box(engine.get(key).unwrap().unwrap());
+    }
+}
+
+/// One row by its key: the primary view, and what takes its place.
+fn reading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("read_one_row");
+    group.sample_size(20).throughput(Throughput::Elements(1));
+    let (engine, _dir, faults, keys) = with_standby(scaled(100_000));
+    let mut nth = 0;
+    let mut next = || {
+        nth = (nth + 7_919) % keys.len();
+        &keys[nth]
+    };
+    group.bench_function("yardstick_primary", |bencher| {
+        bencher.iter(|| black_box(engine.get(next()).unwrap().unwrap()));
+    });
+    fail_over(&engine, &faults, &keys[0]);
+    group.bench_function("fallback", |bencher| {
+        bencher.iter(|| black_box(engine.get(next()).unwrap().unwrap()));
+    });
+    assert!(!engine.health().primary.is_readable(), "it was to be the fallback's turn");
+    group.finish();
+}
+
+/// From the first write that the primary view cannot take to the first answer of the one that stands by.
+fn failover(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("failover");
+    group.sample_size(10);
+    group.bench_function("first_answer", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut took = Duration::ZERO;
+            for _ in 0..rounds {
+                let (engine, _dir, faults, keys) = with_standby(scaled(10_000));
+                let start = Instant::now();
+                fail_over(&engine, &faults, &keys[0]);
+                took += start.elapsed();
+                faults.clear();
+            }
+            took
+        });
+    });
+    group.finish();
+}
+
+/// The view derived from the journal; the yardstick commits the same claims in batches.
+fn rebuilding(criterion: &mut Criterion) {
+    let claims = scaled(200_000);
+    let mut group = criterion.benchmark_group("rebuild");
+    group.sample_size(10).throughput(Throughput::Elements(claims as u64));
+    let (options, env) = (HybridOptions::default(), Env::real());
+    let (engine, dir, ..) = grown(claims, &options);
+    let root = engine.state_root().unwrap();
+    engine.close().unwrap();
+    group.bench_function("from_the_journal", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut took = Duration::ZERO;
+            for _ in 0..rounds {
+                let kv = dir.path().join("again");
+                let start = Instant::now();
+                let report = rebuild(&env, &dir.path().join("db/wal"), &kv, &Claims, &options, &mut |_| {});
+                took += start.elapsed();
+                assert_eq!(report.unwrap().root, root);
+                fs::remove_dir_all(&kv).unwrap();
+                fs::remove_file(stemedb_hybrid::Layout::rebuilt_mark(&kv)).unwrap();
+            }
+            took
+        });
+    });
+    let commands: Vec<_> = endless().take(claims).collect();
+    group.bench_function("yardstick_commits", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut took = Duration::ZERO;
+            for _ in 0..rounds {
+                let (engine, _dir) = self::engine();
+                let start = Instant::now();
+                for batch in commands.chunks(1_000) {
+                    engine.commit(submission(batch)).unwrap();
+                }
+                engine.flush().unwrap();
+                took += start.elapsed();
+            }
+            took
+        });
+    });
+    group.finish();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(&name)).unwrap();
+            fs::File::open(to.join(&name)).unwrap().sync_all().unwrap();
+        }
+    }
+}
+
+/// A second database beside a running one; the yardstick copies its files and syncs the copies.
+fn checkpoints(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("checkpoint");
+    group.sample_size(10);
+    let (engine, dir, ..) = grown(scaled(200_000), &HybridOptions::default());
+    let mut copies = |name: &str, make: &mut dyn FnMut(&Path)| {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut took = Duration::ZERO;
+                for _ in 0..rounds {
+                    let to = dir.path().join("copy");
+                    let start = Instant::now();
+                    make(&to);
+                    took += start.elapsed();
+                    fs::remove_dir_all(&to).unwrap();
+                }
+                took
+            });
+        });
+    };
+    copies("of_links", &mut |to| {
+        black_box(engine.checkpoint(to).unwrap());
+    });
+    copies("yardstick_copy", &mut |to| copy(&dir.path().join("db"), to));
+    group.finish();
+}
+
+criterion_group!(benches, commits, import, opening, reading, failover, rebuilding, checkpoints);
 criterion_main!(benches);

@@ -45,7 +45,7 @@ cargo xtask <task>
 
   ci [--list] [--only STEP]...   everything that a change must pass, in the order of CI
   test                           the tests alone
-  bench <wal|lsm|index|hybrid|api> [--quick]
+  bench <wal|lsm|index|hybrid|api> [--quick] [--out DIR]
                                  benchmarks of one layer, with ratios to their yardsticks
   bench wal [--quick] [--no-peers]
                                  the journal, and durable commits beside RocksDB and others

@@ -10,7 +10,7 @@ use std::{
 };
 
 use stemedb_env::Env;
-use stemedb_hybrid::{ClaimEngine, rebuild};
+use stemedb_hybrid::{ClaimEngine, Event, EventKind, rebuild};
 use stemedb_index::Claims;
 
 use crate::{
@@ -20,12 +20,14 @@ use crate::{
 };
 
 /// Nothing takes so long that is still going on.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(120);
+const HOLE_BYTES: usize = 1 << 20;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
     Bit,
+    Hole,
     Index,
     Table,
     Manifest,
@@ -35,12 +37,21 @@ pub enum Case {
 }
 
 impl Case {
-    pub const ALL: [Case; 7] =
-        [Case::Bit, Case::Index, Case::Table, Case::Manifest, Case::View, Case::ViewLive, Case::Rebuild];
+    pub const ALL: [Case; 8] = [
+        Case::Bit,
+        Case::Hole,
+        Case::Index,
+        Case::Table,
+        Case::Manifest,
+        Case::View,
+        Case::ViewLive,
+        Case::Rebuild,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Case::Bit => "bit",
+            Case::Hole => "hole",
             Case::Index => "index",
             Case::Table => "table",
             Case::Manifest => "manifest",
@@ -53,10 +64,17 @@ impl Case {
     pub fn run(self, ground: &Ground) -> Result<Row, Failure> {
         let patient = ground.patient(self.name())?;
         let mut row = Row::new(self.name(), ground, patient.bytes);
+        // Of the data, not of the file: there the probes are dense.
+        let middle = handle(&patient, 0)? / 2;
         match self {
-            Case::Bit => flip(&patient.table, patient.bytes / 2)?,
+            Case::Bit => flip(&patient.table, middle)?,
+            Case::Hole => {
+                let file = fs::OpenOptions::new().write(true).open(&patient.table)?;
+                file.write_all_at(&vec![0; HOLE_BYTES], middle - HOLE_BYTES as u64 / 2)?;
+                file.sync_all()?;
+            }
             // Behind the data lie filters and the index; the footer's third handle is the index's.
-            Case::Index => flip(&patient.table, index_of(&patient)? + 64)?,
+            Case::Index => flip(&patient.table, handle(&patient, 2)? + 64)?,
             Case::Table => fs::remove_file(&patient.table)?,
             Case::Manifest => {
                 let kv = patient.dir.join("kv");
@@ -99,18 +117,22 @@ fn flip(path: &Path, offset: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn index_of(patient: &Patient) -> Result<u64, Failure> {
+/// Where a part behind the data begins: 0 the filter of keys, 2 the index.
+fn handle(patient: &Patient, nth: u64) -> Result<u64, Failure> {
     const FOOTER_BYTES: u64 = 104;
     let file = fs::File::open(&patient.table)?;
     let mut handle = [0; 8];
-    file.read_exact_at(&mut handle, patient.bytes - FOOTER_BYTES + 2 * 12)?;
+    file.read_exact_at(&mut handle, patient.bytes - FOOTER_BYTES + nth * 12)?;
     Ok(u64::from_le_bytes(handle))
 }
 
-/// Is everything whole, as far as the engine knows?
+/// Has something been mended, and is everything whole now, as far as the engine knows?
 fn is_whole(engine: &ClaimEngine, patient: &Patient) -> bool {
     let health = engine.health();
-    health.primary.to_string() == "healthy" && patient.dir.join("kv").join("CURRENT").exists()
+    let mended = |event: &Event| matches!(event.kind, EventKind::Repaired | EventKind::Rebuild);
+    engine.events().after(0).iter().any(mended)
+        && health.primary.to_string() == "healthy"
+        && patient.dir.join("kv").join("CURRENT").exists()
 }
 
 /// Reads the broken place again and again until the engine says that it is whole.

@@ -16,8 +16,12 @@ use crate::Failure;
 
 const BATCH: usize = 1_000;
 const TABLE_BYTES: u64 = 64 << 20;
-/// Keys of the broken place that are read meanwhile.
+/// So many claims tell how many bytes one has.
+const PROBED: u64 = 200_000;
+/// Keys spread over the broken table that are read meanwhile.
 const PROBES: usize = 2_000;
+/// Of the middle of the table, where a byte is broken, every row of this share is read.
+const MIDDLE: f64 = 0.2;
 
 /// A database, its root, and where it lies.
 pub struct Ground {
@@ -51,25 +55,27 @@ pub fn open(dir: &Path) -> Result<ClaimEngine, Failure> {
 }
 
 impl Ground {
-    /// Commits claims until the tables hold `gb` GB, and merges them.
+    /// Commits claims until the tables, merged, hold about `gb` GB.
     pub fn make(folder: &Path, gb: f64) -> Result<Ground, Failure> {
         let home = folder.to_path_buf();
         let dir = home.join("ground");
         let engine = ClaimEngine::create(&Env::real(), &dir, Claims, &options())?;
         let begin = Instant::now();
-        let mut claims = 0;
+        let mut claims = 0_u64;
         let mut commands = endless();
-        let wanted = (gb * 1e9) as u64;
-        while engine.tables().iter().map(|table| table.bytes).sum::<u64>() < wanted {
-            for _ in 0..20 {
+        let mut merged = |upto: u64| {
+            while claims < upto {
                 let batch: Vec<_> = commands.by_ref().take(BATCH).collect();
                 claims += batch.len() as u64;
                 engine.commit(submission(&batch))?;
             }
-        }
+            engine.flush()?;
+            engine.compact()?;
+            Ok::<_, Failure>(engine.tables().iter().map(|table| table.bytes).sum::<u64>())
+        };
+        let bytes_per_claim = merged(PROBED)? as f64 / PROBED as f64;
+        merged((gb * 1e9 / bytes_per_claim) as u64)?;
         let loaded = begin.elapsed();
-        engine.flush()?;
-        engine.compact()?;
         let root = engine.state_root()?;
         let tables = engine.tables();
         let table_bytes = tables.iter().map(|table| table.bytes).sum();
@@ -103,9 +109,10 @@ impl Ground {
         let mut rows = snapshot.scan(&range, Direction::Forward);
         let mut probes = Vec::new();
         let every = (table.rows as usize / PROBES).max(1);
+        let (middle, around) = (table.rows as f64 / 2.0, table.rows as f64 * MIDDLE / 2.0);
         let mut seen = 0_usize;
         while rows.advance()? {
-            if seen.is_multiple_of(every) {
+            if seen.is_multiple_of(every) || (seen as f64 - middle).abs() < around {
                 probes.push((rows.key().to_vec(), rows.value().to_vec()));
             }
             seen += 1;
@@ -139,6 +146,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
             copy(&entry.path(), &target)?;
         } else {
             fs::copy(entry.path(), &target)?;
+            // What is still to be written would be in the way of the repair.
+            fs::File::open(&target)?.sync_all()?;
         }
     }
     Ok(())

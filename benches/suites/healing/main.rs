@@ -12,23 +12,26 @@
 //! | case | what is broken |
 //! |---|---|
 //! | `bit` | one bit in the middle of a table |
+//! | `hole` | 1 MiB of zeros in the middle of a table |
 //! | `index` | one bit in a table's index |
 //! | `table` | a table's file is gone |
 //! | `manifest` | one bit in the manifest |
 //! | `view` | the folder of the view is gone when the engine opens |
 //! | `view-live` | the folder of the view is removed under the running engine |
 //! | `rebuild` | the view is derived again, offline |
+//! | `cost` | nothing: the same work with everything on that watches and heals, and with it off |
 #![allow(missing_docs)]
 // It measures real time on real files and threads.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod cases;
+mod cost;
 mod ground;
 mod report;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use crate::{cases::Case, ground::Ground, report::Row};
+use crate::{cases::Case, cost::Cost, ground::Ground, report::Row};
 
 /// Whatever stops a run.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -37,22 +40,31 @@ const USAGE: &str = "\
 cargo xtask bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]
 
   --gb F,F      sizes of the databases in GB of tables (default: 0.5,2)
-  --cases ...   bit, index, table, manifest, view, view-live, rebuild (default: all)
+  --cases ...   bit, hole, index, table, manifest, view, view-live, rebuild, cost (default: all)
   --dir DIR     where the databases are made (default: the folder of the build)
   --out DIR     where healing.md, healing.svg and healing.json go (default: the folder of the build)
 ";
 
+/// Not damage: what health costs.
+const COST: &str = "cost";
+
 struct Arguments {
     sizes: Vec<f64>,
     cases: Vec<Case>,
+    cost: bool,
     dir: PathBuf,
     out: PathBuf,
 }
 
 fn arguments() -> Result<Option<Arguments>, Failure> {
     let target = stemedb_benches::target();
-    let mut found =
-        Arguments { sizes: vec![0.5, 2.0], cases: Case::ALL.to_vec(), dir: target.clone(), out: target };
+    let mut found = Arguments {
+        sizes: vec![0.5, 2.0],
+        cases: Case::ALL.to_vec(),
+        cost: true,
+        dir: target.clone(),
+        out: target,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n\n{USAGE}"));
@@ -65,7 +77,9 @@ fn arguments() -> Result<Option<Arguments>, Failure> {
                 let named = |name: &str| {
                     Case::ALL.into_iter().find(|case| case.name() == name).ok_or(format!("no case {name}"))
                 };
-                found.cases = names.split(',').map(named).collect::<Result<_, _>>()?;
+                found.cost = names.split(',').any(|name| name == COST);
+                found.cases =
+                    names.split(',').filter(|name| *name != COST).map(named).collect::<Result<_, _>>()?;
             }
             "--dir" => found.dir = value()?.into(),
             "--out" => found.out = value()?.into(),
@@ -80,7 +94,10 @@ fn arguments() -> Result<Option<Arguments>, Failure> {
 
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let mut rows: Vec<Row> = Vec::new();
-    for gb in &arguments.sizes {
+    let costs = if arguments.cost { cost::measure(&arguments.dir)? } else { Vec::new() };
+    print!("{}", report::of_costs(&costs));
+    let sizes = if arguments.cases.is_empty() { &[][..] } else { &arguments.sizes };
+    for gb in sizes {
         let folder = tempfile::Builder::new().prefix("stemedb-healing-").tempdir_in(&arguments.dir)?;
         let ground = Ground::make(folder.path(), *gb)?;
         eprintln!("{}", ground.described());
@@ -90,9 +107,9 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
             rows.push(row);
         }
     }
-    report::write(&arguments.out, &rows)?;
-    print!("{}", report::markdown(&rows));
-    Ok(rows.iter().all(Row::is_good))
+    report::write(&arguments.out, &rows, &costs)?;
+    print!("{}", report::markdown(&rows, &costs));
+    Ok(rows.iter().all(Row::is_good) && costs.iter().all(Cost::is_good))
 }
 
 fn main() -> ExitCode {

@@ -8,13 +8,19 @@ use std::{
 
 use serde_json::json;
 
-use crate::{Failure, ground::Ground};
+use crate::{
+    Failure,
+    cost::{Cost, Writes},
+    ground::Ground,
+};
 
 /// A damaged table is whole again after so long, however large the database is.
 const HEALED_GOAL_MS: f64 = 5_000.0;
 /// No read of the broken place takes longer.
 const WORST_GOAL_MS: f64 = 1_000.0;
 const CLAIMS_GOAL: f64 = 180_000.0;
+/// CPU time with everything on, by that with it off.
+const COST_GOAL: f64 = 1.03;
 
 /// One case in one database.
 #[derive(Clone, Debug)]
@@ -74,10 +80,48 @@ impl Row {
     }
 }
 
-pub fn markdown(rows: &[Row]) -> String {
+impl Cost {
+    pub fn is_good(&self) -> bool {
+        let same_syncs =
+            self.writes.is_none_or(|writes| writes.syncs_on - writes.sidecar_syncs <= writes.syncs_off);
+        self.ratio <= COST_GOAL && same_syncs
+    }
+}
+
+/// What health costs.
+pub fn of_costs(costs: &[Cost]) -> String {
+    if costs.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n## What a healthy database pays for it\n\n\
+         CPU time of the whole process per unit of work: with everything on that watches and heals (the default), and without \
+         sidecars, scrubber and fallback view. The two alternate; the ratio is the median of the pairs.\n\n\
+         | work | on, ns | off, ns | on / off | lowest–highest | |\n|---|---:|---:|---:|---:|---|\n"
+        .to_owned();
+    for cost in costs {
+        let Cost { work, per, on_ns, off_ns, ratio, lowest, highest, .. } = cost;
+        let missed = if cost.is_good() { "" } else { "MISSED" };
+        let _ = writeln!(
+            text,
+            "| {work}, per {per} | {on_ns:.0} | {off_ns:.0} | {ratio:.3} | {lowest:.2}–{highest:.2} | {missed} |"
+        );
+    }
+    for writes in costs.iter().filter_map(|cost| cost.writes) {
+        let Writes { syncs_on, syncs_off, bytes_on, bytes_off, sidecar_syncs, sidecar_bytes } = writes;
+        let _ = write!(
+            text,
+            "\nAll of it on: {syncs_on} syncs and {bytes_on} bytes written, of which {sidecar_syncs} and {sidecar_bytes} are the \
+             sidecars'; off: {syncs_off} and {bytes_off}.\n"
+        );
+    }
+    let _ = write!(text, "\nGoal: at most {COST_GOAL} times the CPU time.\n");
+    text
+}
+
+pub fn markdown(rows: &[Row], costs: &[Cost]) -> String {
     let mut page = "# Damage, and how it ends\n\n\
          Made by `cargo xtask bench healing`. Claims in tables of 64 MiB; one place is broken and nobody helps. Beside it one \
-         thread reads 2,000 keys spread over the broken table, and every value is compared; in the end the root of the whole \
+         thread reads 2,000 keys spread over the broken table and all of its middle, and every value is compared; in the end the root of the whole \
          view is that of the unbroken one.\n\n\
          | broken | tables, GB | open, ms | first answer, ms | longest answer, ms | whole again, ms | reads | refused | |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|---|\n"
@@ -107,12 +151,13 @@ pub fn markdown(rows: &[Row]) -> String {
         "\nGoals: a damaged table whole within {HEALED_GOAL_MS:.0} ms in a database of any size, no answer longer than \
          {WORST_GOAL_MS:.0} ms; a rebuild of at least {CLAIMS_GOAL:.0} claims/s.\n\n![Whole again after](healing.svg)\n"
     );
+    page.push_str(&of_costs(costs));
     page
 }
 
-pub fn write(folder: &Path, rows: &[Row]) -> Result<(), Failure> {
+pub fn write(folder: &Path, rows: &[Row], costs: &[Cost]) -> Result<(), Failure> {
     fs::create_dir_all(folder)?;
-    fs::write(folder.join("healing.md"), markdown(rows))?;
+    fs::write(folder.join("healing.md"), markdown(rows, costs))?;
     let mut svg = String::new();
     draw(rows, &mut svg)?;
     fs::write(folder.join("healing.svg"), svg)?;
@@ -126,7 +171,12 @@ pub fn write(folder: &Path, rows: &[Row]) -> Result<(), Failure> {
             })
         })
         .collect();
-    fs::write(folder.join("healing.json"), serde_json::to_string_pretty(&list)?)?;
+    let costs: Vec<_> = costs
+        .iter()
+        .map(|cost| json!({ "work": cost.work, "on_ns": cost.on_ns, "off_ns": cost.off_ns, "ratio": cost.ratio }))
+        .collect();
+    let all = json!({ "damage": list, "cost": costs });
+    fs::write(folder.join("healing.json"), serde_json::to_string_pretty(&all)?)?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use stemedb_lsm::LsmOptions;
-use stemedb_wal::{CommitOptions, JournalOptions};
+use stemedb_wal::{CommitOptions, JournalOptions, Retention};
 
 use crate::{DiskOptions, ScrubOptions};
 
@@ -81,6 +81,9 @@ pub struct HybridOptions {
     /// Bytes of journal entries that an open replays before it returns; the rest is replayed in the background, and reads are
     /// refused until then. More than the memtables hold is found only where the view is missing or old.
     pub replay_at_open_bytes: u64,
+    /// New tables are written down by key, a few bytes a row: damage to one is then healed from the entries that it needs instead of
+    /// all that the table covers.
+    pub sidecars: bool,
     /// The background reading of every file.
     pub scrub: ScrubOptions,
 }
@@ -97,12 +100,18 @@ impl Default for HybridOptions {
             fallback_dir: None,
             fallback_cache_bytes: 32 << 20,
             replay_at_open_bytes: 256 << 20,
+            sidecars: true,
             scrub: ScrubOptions::default(),
         }
     }
 }
 
 impl HybridOptions {
+    /// True if sidecars are kept. Where the journal uses its files again nothing can be found in it.
+    pub(crate) fn observes_tables(&self) -> bool {
+        self.sidecars && self.journal.retention != Retention::Recycle
+    }
+
     /// Sizes so small that a handful of requests rotates segments, flushes and compacts. For tests.
     pub fn tiny() -> HybridOptions {
         HybridOptions {

@@ -32,7 +32,7 @@ use std::{
 use stemedb_env::{Env, Lsn};
 use stemedb_index::Derive;
 use stemedb_lsm::{TableObserver, WriteSource};
-use stemedb_wal::{Journal, Retention, SegmentedJournal};
+use stemedb_wal::{Journal, SegmentedJournal};
 
 pub(crate) use self::{
     check::{SidecarCheck, SidecarEnd},
@@ -68,7 +68,8 @@ pub(crate) struct SidecarParts<'a, D> {
     pub layout: &'a Layout,
     pub identity: &'a Identity,
     pub journal: &'a Arc<SegmentedJournal>,
-    pub retention: Retention,
+    /// New tables are written down.
+    pub observes: bool,
     pub derive: &'a Arc<D>,
     pub events: &'a Events,
     /// The tree was derived anew since the database was closed.
@@ -96,7 +97,7 @@ impl Sidecars {
         let past = Past { durable: journal.durable_lsn(), flushed, is_new_tree };
         let set = Arc::new(SidecarSet::open(env, &layout.sidecars(), origin, events, past));
         let source = Arc::new(JournalSource::new(&set, journal, derive, layout.wal()));
-        if parts.retention == Retention::Recycle {
+        if !parts.observes {
             return Ok(Sidecars { source, observer: Arc::new(NothingObserved), set, _upkeep: None });
         }
         let upkeep = Arc::new(UpkeepTask { task: OnceLock::new() });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stemedb_env::File;
 
-use super::parts::rows_of_a_part;
+use super::{parts::rows_of_a_part, survey::block_digest};
 use crate::{
     Error, Result,
     kv::RowDigester,
@@ -41,10 +41,7 @@ struct Finder<'t> {
 
 impl Finder<'_> {
     fn take(&mut self, block: &Block, bytes: u64) -> Result<()> {
-        for at in 0..block.rows() {
-            let digest = self.digester.digest(&block.key(at), block.lsn(at), block.value(at));
-            self.digest = self.digest.wrapping_add(digest);
-        }
+        self.digest = self.digest.wrapping_add(block_digest(&mut self.digester, block));
         self.rows += block.rows() as u64;
         self.blocks += 1;
         self.add(block.key(block.rows().saturating_sub(1)), bytes)

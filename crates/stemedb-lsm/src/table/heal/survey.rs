@@ -59,6 +59,16 @@ pub(crate) struct Survey {
 /// So many neighbours that are lost are asked for at once.
 const MOST_JOINED: usize = 512;
 
+/// Sum of the digests of a block's rows.
+pub(super) fn block_digest(digester: &mut RowDigester, block: &Block) -> u128 {
+    let mut key = block.prefix().to_vec();
+    (0..block.rows()).fold(0u128, |sum, row| {
+        key.truncate(block.prefix().len());
+        key.extend_from_slice(block.suffix(row));
+        sum.wrapping_add(digester.digest(&key, block.lsn(row), block.value(row)))
+    })
+}
+
 /// First and last row of a block.
 struct Ends {
     first: (Vec<u8>, Lsn),
@@ -112,10 +122,7 @@ impl Table {
                 // before it.
                 scope.above = if ends.first.1 <= horizon { horizon } else { ends.first.1 };
             }
-            for row in 0..block.rows() {
-                let digest = digester.digest(&block.key(row), block.lsn(row), block.value(row));
-                survey.digest = survey.digest.wrapping_add(digest);
-            }
+            survey.digest = survey.digest.wrapping_add(block_digest(&mut digester, &block));
             survey.rows += block.rows() as u64;
             survey.pieces.push(Piece::Block(at));
             before = Some(ends);

@@ -4,7 +4,14 @@
 //! a group a function named `yardstick…` is what the others are divided by: the same bytes written by hand, the same keys
 //! in a sorted map.
 
-use std::{fs, path::Path, process::Command, time::SystemTime};
+mod page;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::SystemTime,
+};
 
 use serde_json::Value;
 
@@ -43,9 +50,11 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
         ));
     }
     let mut command = cargo_bench(root, suite);
-    let (mut peers, mut quick) = (suite == "wal", false);
-    for option in options {
+    let (mut peers, mut quick, mut out) = (suite == "wal", false, None);
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
         match *option {
+            "--out" => out = Some(PathBuf::from(options.next().ok_or("--out needs a folder")?)),
             "--no-peers" if suite == "wal" => peers = false,
             "--quick" => {
                 quick = true;
@@ -63,7 +72,11 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
     if rows.is_empty() {
         return Err("the suite left no estimates".to_owned());
     }
-    print!("{}", table(rows));
+    sort(&mut rows);
+    print!("{}", table(&rows));
+    if let Some(out) = out {
+        page::write(&out, suite, &rows)?;
+    }
     if peers { peers::commits(root, quick) } else { Ok(()) }
 }
 
@@ -140,22 +153,31 @@ fn row(benchmark: &Value, estimates: &Value) -> Option<Row> {
     })
 }
 
-fn table(mut rows: Vec<Row>) -> String {
+impl Row {
+    /// Unit and amount of work.
+    fn per_second(&self) -> Option<(&'static str, f64)> {
+        self.work.map(|(unit, amount)| (unit, amount * 1e9 / self.median_ns))
+    }
+}
+
+fn sort(rows: &mut [Row]) {
     rows.sort_by(|a, b| {
         (&a.group, natural(&a.parameter), &a.function).cmp(&(&b.group, natural(&b.parameter), &b.function))
     });
+}
+
+fn table(rows: &[Row]) -> String {
     let mut text = format!("\n{:<44} {:>12} {:>16} {:>10}\n", "median of", "time", "throughput", "ratio");
-    for row in &rows {
+    for row in rows {
         let name = [&row.group, &row.function, &row.parameter]
             .into_iter()
             .filter(|part| !part.is_empty())
             .cloned()
             .collect::<Vec<_>>()
             .join("/");
-        let per_second = row.work.map_or(String::new(), |(unit, amount)| {
-            format!("{} {unit}", grouped(amount * 1e9 / row.median_ns))
-        });
-        let ratio = match yardstick(&rows, row) {
+        let per_second =
+            row.per_second().map_or(String::new(), |(unit, amount)| format!("{} {unit}", grouped(amount)));
+        let ratio = match yardstick(rows, row) {
             Some(yardstick) if yardstick.function != row.function => {
                 format!("{:.2} ×", row.median_ns / yardstick.median_ns)
             }
@@ -223,12 +245,14 @@ mod tests {
 
     #[test]
     fn ratios_are_to_the_yardstick_of_the_same_parameter() {
-        let text = table(vec![
+        let mut rows = vec![
             row("own", "64", 300.0),
             row("yardstick", "64", 100.0),
             row("own", "1", 50.0),
             row("yardstick", "1", 100.0),
-        ]);
+        ];
+        sort(&mut rows);
+        let text = table(&rows);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[2].starts_with("g/own/1 ") && lines[2].ends_with("0.50 ×"), "{text}");
         assert!(lines[4].starts_with("g/own/64 ") && lines[4].ends_with("3.00 ×"), "{text}");
