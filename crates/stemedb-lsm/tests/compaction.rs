@@ -588,6 +588,27 @@ fn due(world: World) -> (World, LsmOptions) {
 }
 
 #[test]
+fn a_tree_that_is_closed_in_the_middle_of_a_merge_leaves_nothing_of_it() {
+    let (world, options) = due(World::new(options()));
+    let before = world.files_on_disk();
+    assert!((0..10_000).any(|_| {
+        world.sim.tasks.drive();
+        world.files_on_disk() > before
+    }));
+    let World { env, store, .. } = world;
+    store.close();
+    let tables = |dir: &std::path::Path| {
+        let files = env.fs.list(dir).unwrap_or_default();
+        files.into_iter().filter(|file| file.name.ends_with(".sst")).count()
+    };
+    assert_eq!(tables(&dir()), before);
+    let store = open(&env, &dir(), LsmOptions { enable_auto_compaction: false, ..options }).unwrap();
+    assert_eq!(store.stats().sst_file_count, before);
+    assert_eq!(tables(&dir().parent().unwrap().join("quarantine")), 0);
+    store.verify().unwrap();
+}
+
+#[test]
 fn compaction_gives_way_to_slow_commits_and_does_what_it_can_without_them() {
     let time_for = |commit: Option<Duration>| {
         let (world, _) = due(World::new(options()));

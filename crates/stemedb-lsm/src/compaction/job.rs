@@ -306,6 +306,16 @@ impl CompactionJob {
     }
 }
 
+impl Drop for CompactionJob {
+    /// A tree that is closed in the middle of a merge leaves nothing of it: the next open would find tables that nobody names, and
+    /// keep them as evidence of what nothing has happened to.
+    fn drop(&mut self) {
+        while let Some(running) = self.stack.pop() {
+            self.discard(running);
+        }
+    }
+}
+
 impl Job for CompactionJob {
     fn step(&mut self, budget: Budget) -> Step {
         if self.core.is_closing() {
