@@ -41,6 +41,8 @@ pub struct Summary {
     pub adopted: u64,
     /// Opens that replayed entries into the view.
     pub replayed: u64,
+    /// Examinations that found a fallback view which a death had left half made.
+    pub half_made: u64,
     /// Examinations.
     pub examined: u64,
     /// Acknowledged submissions that were looked for, and were there.
@@ -65,7 +67,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "suite={} deaths={} in_recovery={} in_flush={} in_merge={} examined={} torn={} adopted={} replayed={} entries={} \
+            "suite={} deaths={} in_recovery={} in_flush={} in_merge={} examined={} torn={} adopted={} replayed={} half_made={} entries={} \
              claims={} lives={} continued={} unusable={} lost={} problems={} seconds={:.1}",
             self.suite,
             self.deaths,
@@ -76,6 +78,7 @@ impl fmt::Display for Summary {
             self.torn,
             self.adopted,
             self.replayed,
+            self.half_made,
             self.entries,
             self.claims,
             self.lives,
@@ -108,6 +111,7 @@ impl Summary {
         self.entries += examined.verdict.checked;
         self.claims += examined.claims;
         self.lost += examined.verdict.lost;
+        self.half_made += u64::from(examined.half_made_fallback);
         if let Some(report) = &examined.report {
             self.torn += u64::from(report.journal.cut.is_some());
             self.adopted += u64::from(report.journal.adopted_entries > 0);

@@ -29,6 +29,8 @@ pub struct Examined {
     pub verdict: Verdict,
     /// Claims that were found, in whole submissions, before the commits.
     pub claims: u64,
+    /// A fallback view was found that a death had left half made: it is filled again, and tells so as damage.
+    pub half_made_fallback: bool,
     /// What the open reported; `None` if there was no database yet, or it did not open.
     pub report: Option<OpenReport>,
     /// If the database goes on from the state that was found...
@@ -42,6 +44,7 @@ pub fn examine(dir: &Path, history: &History, seed: u64, life: u32) -> Examined 
     let mut examined = Examined {
         verdict: Verdict::default(),
         claims: 0,
+        half_made_fallback: false,
         report: None,
         found: history.clone(),
         used: history.clone(),
@@ -82,7 +85,8 @@ fn look(dir: &Path, history: &History, seed: u64, life: u32, examined: &mut Exam
     if !examined.verdict.problems.is_empty() || !is_undamaged {
         return Err(format!("opened as {text}"));
     }
-    sound(&engine, &all).map_err(|problem| format!("{problem}; opened as {text}"))?;
+    examined.half_made_fallback =
+        sound(&engine, &all).map_err(|problem| format!("{problem}; opened as {text}"))?;
     examined.found.go_on_from(&examined.verdict);
     examined.used = examined.found.clone();
     examined.used.begins(life, 1);
@@ -149,17 +153,31 @@ fn read(engine: &ClaimEngine) -> Result<All<impl AsRef<[u8]> + use<>>, String> {
     Ok(all)
 }
 
+/// How the text of that event ends.
+const HALF_MADE: &str = "Table 'meta' does not exist";
+
 /// The view is what follows from the journal, every file is whole, and nobody noticed any damage: what one place knows must
-/// not have hidden that another had lost it.
-fn sound<B>(engine: &ClaimEngine, all: &All<B>) -> Result<(), String> {
+/// not have hidden that another had lost it. True if there was a fallback view that had not been made to its end: its file
+/// gets its name before its first transaction, nothing is lost with it, and the engine calls it damaged all the same.
+fn sound<B>(engine: &ClaimEngine, all: &All<B>) -> Result<bool, String> {
     let root = engine.state_root().map_err(|error| format!("state root: {error}"))?;
     if root != all.root {
         return Err(format!("the view's root is {root:?}, that of the entries {:?}", all.root));
     }
     engine.verify().map_err(|error| format!("verify: {error}"))?;
-    let damage = [EventKind::Damage, EventKind::RepairFailed, EventKind::Failover];
-    match engine.events().after(0).iter().find(|event| damage.contains(&event.kind)) {
-        Some(event) => Err(format!("an event: {event:?}")),
-        None => Ok(()),
+    let mut half_made_fallback = false;
+    for event in engine.events().after(0) {
+        match event.kind {
+            EventKind::Damage
+                if event.file == Some(engine.layout().fallback()) && event.text.ends_with(HALF_MADE) =>
+            {
+                half_made_fallback = true;
+            }
+            EventKind::Damage | EventKind::RepairFailed | EventKind::Failover => {
+                return Err(format!("an event: {event:?}"));
+            }
+            _ => {}
+        }
     }
+    Ok(half_made_fallback)
 }

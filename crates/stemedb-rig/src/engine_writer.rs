@@ -111,11 +111,11 @@ impl Work {
                 continue;
             }
             match dice.below(1000) {
-                0..15 => self.aside(Aside::Flush, || self.engine.flush().map(drop)),
-                15..25 => self.aside(Aside::Merge, || self.engine.compact()),
-                25..80 => self.read_back(&mut dice),
-                80..100 => self.repeat(&mut dice),
-                100..120 => thread::sleep(Duration::from_micros(dice.below(12_000))),
+                0..60 => self.aside(Aside::Flush, || self.engine.flush().map(drop)),
+                60..70 => self.aside(Aside::Merge, || self.engine.compact()),
+                70..120 => self.read_back(&mut dice),
+                120..140 => self.repeat(&mut dice),
+                140..160 => thread::sleep(Duration::from_micros(dice.below(12_000))),
                 _ => {
                     self.commit(thread, seq);
                     seq += 1;
