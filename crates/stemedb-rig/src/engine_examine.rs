@@ -157,14 +157,20 @@ fn read(engine: &ClaimEngine) -> Result<All<impl AsRef<[u8]> + use<>>, String> {
 const HALF_MADE: &str = "Table 'meta' does not exist";
 
 /// The view is what follows from the journal, every file is whole, and nobody noticed any damage: what one place knows must
-/// not have hidden that another had lost it. True if there was a fallback view that had not been made to its end: its file
-/// gets its name before its first transaction, nothing is lost with it, and the engine calls it damaged all the same.
+/// not have hidden that another had lost it. Returns what [`noticed`] does.
 fn sound<B>(engine: &ClaimEngine, all: &All<B>) -> Result<bool, String> {
     let root = engine.state_root().map_err(|error| format!("state root: {error}"))?;
     if root != all.root {
         return Err(format!("the view's root is {root:?}, that of the entries {:?}", all.root));
     }
     engine.verify().map_err(|error| format!("verify: {error}"))?;
+    noticed(engine)
+}
+
+/// The error is the first damage that an engine has noticed since it was opened. True if there was a fallback view that had not
+/// been made to its end: its file gets its name before its first transaction, nothing is lost with it, and the engine calls it
+/// damaged all the same.
+pub fn noticed(engine: &ClaimEngine) -> Result<bool, String> {
     let mut half_made_fallback = false;
     for event in engine.events().after(0) {
         match event.kind {

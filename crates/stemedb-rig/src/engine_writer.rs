@@ -24,6 +24,7 @@ use crate::{
     content::OpId,
     dice::Dice,
     engine_content as content,
+    engine_examine::noticed,
     engine_life::{EngineWriterOptions, Pace, engine_options, pace, threads},
     protocol::{Line, Work as Aside},
     slow_fs::{Habits, SlowFs},
@@ -198,8 +199,11 @@ impl Work {
         }
     }
 
-    /// What was acknowledged is read.
+    /// What was acknowledged is read; and nobody may have noticed damage, also none that was mended.
     fn read_back(&self, dice: &mut Dice) {
+        if let Err(what) = noticed(&self.engine) {
+            wrong(what);
+        }
         let Some((lsn, op)) = self.one_of_mine(dice) else { return };
         let claims = content::claims(self.options.seed, op);
         let at = usize::try_from(dice.below(claims.len() as u64)).unwrap_or(0);
