@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use stemedb_env::{Env, Lsn};
-use stemedb_hybrid::{ClaimEngine, Error, EventKind, OpenReport, StateRoot};
+use stemedb_hybrid::{ClaimEngine, Error, EventKind, Layout, OpenReport, RedbStore, StateRoot};
 use stemedb_index::{Claims, Derive as _, claims::Entry};
 use stemedb_lsm::{Op, WriteBatch};
 use stemedb_wal::{Journal as _, JournalReader as _};
@@ -57,6 +57,7 @@ pub fn examine(dir: &Path, history: &History, seed: u64, life: u32) -> Examined 
 
 fn look(dir: &Path, history: &History, seed: u64, life: u32, examined: &mut Examined) -> Result<(), String> {
     let options = engine_options(seed, life);
+    let young_fallback = fallback_is_young(dir);
     let (engine, report) = match ClaimEngine::open(&Env::real(), dir, Claims, &options) {
         Ok(opened) => opened,
         // It died before the database was there.
@@ -86,7 +87,7 @@ fn look(dir: &Path, history: &History, seed: u64, life: u32, examined: &mut Exam
         return Err(format!("opened as {text}"));
     }
     examined.half_made_fallback =
-        sound(&engine, &all).map_err(|problem| format!("{problem}; opened as {text}"))?;
+        sound(&engine, &all, young_fallback).map_err(|problem| format!("{problem}; opened as {text}"))?;
     examined.found.go_on_from(&examined.verdict);
     examined.used = examined.found.clone();
     examined.used.begins(life, 1);
@@ -100,6 +101,7 @@ fn look(dir: &Path, history: &History, seed: u64, life: u32, examined: &mut Exam
         examined.used.acked(op, lsn, content::hash(&claims))?;
     }
     engine.close().map_err(|error| format!("close after recovery: {error}"))?;
+    let young_fallback = fallback_is_young(dir);
     let (engine, again) = ClaimEngine::open(&Env::real(), dir, Claims, &options)
         .map_err(|error| format!("it does not open again: {error}"))?;
     if again.journal.cut.is_some() || again.journal.adopted_entries > 0 || again.rebuilt {
@@ -112,7 +114,8 @@ fn look(dir: &Path, history: &History, seed: u64, life: u32, examined: &mut Exam
     if !examined.verdict.problems.is_empty() {
         return Err(format!("opened again as {again:?}"));
     }
-    sound(&engine, &all).map_err(|problem| format!("{problem}; opened again as {again:?}"))?;
+    sound(&engine, &all, young_fallback)
+        .map_err(|problem| format!("{problem}; opened again as {again:?}"))?;
     engine.close().map_err(|error| format!("close: {error}"))
 }
 
@@ -153,30 +156,35 @@ fn read(engine: &ClaimEngine) -> Result<All<impl AsRef<[u8]> + use<>>, String> {
     Ok(all)
 }
 
-/// How the text of that event ends.
-const HALF_MADE: &str = "Table 'meta' does not exist";
+/// The length of a fallback view's file when it is made: no filled one is shorter.
+const FALLBACK_BEGINS_BYTES: u64 = 72 << 10;
+
+/// True if there is the file of a fallback view that has no more than it is made with. A death in its making leaves it without a
+/// header, or without its tables.
+pub fn fallback_is_young(dir: &Path) -> bool {
+    let file = Layout::of(dir).fallback().join(RedbStore::FILE);
+    std::fs::metadata(file).is_ok_and(|file| file.len() <= FALLBACK_BEGINS_BYTES)
+}
 
 /// The view is what follows from the journal, every file is whole, and nobody noticed any damage: what one place knows must
 /// not have hidden that another had lost it. Returns what [`noticed`] does.
-fn sound<B>(engine: &ClaimEngine, all: &All<B>) -> Result<bool, String> {
+fn sound<B>(engine: &ClaimEngine, all: &All<B>, young_fallback: bool) -> Result<bool, String> {
     let root = engine.state_root().map_err(|error| format!("state root: {error}"))?;
     if root != all.root {
         return Err(format!("the view's root is {root:?}, that of the entries {:?}", all.root));
     }
     engine.verify().map_err(|error| format!("verify: {error}"))?;
-    noticed(engine)
+    noticed(engine, young_fallback)
 }
 
 /// The error is the first damage that an engine has noticed since it was opened. True if there was a fallback view that had not
 /// been made to its end: its file gets its name before its first transaction, nothing is lost with it, and the engine calls it
 /// damaged all the same.
-pub fn noticed(engine: &ClaimEngine) -> Result<bool, String> {
+pub fn noticed(engine: &ClaimEngine, young_fallback: bool) -> Result<bool, String> {
     let mut half_made_fallback = false;
     for event in engine.events().after(0) {
         match event.kind {
-            EventKind::Damage
-                if event.file == Some(engine.layout().fallback()) && event.text.ends_with(HALF_MADE) =>
-            {
+            EventKind::Damage if young_fallback && event.file == Some(engine.layout().fallback()) => {
                 half_made_fallback = true;
             }
             EventKind::Damage | EventKind::RepairFailed | EventKind::Failover => {

@@ -24,7 +24,7 @@ use crate::{
     content::OpId,
     dice::Dice,
     engine_content as content,
-    engine_examine::noticed,
+    engine_examine::{fallback_is_young, noticed},
     engine_life::{EngineWriterOptions, Pace, engine_options, pace, threads},
     protocol::{Line, Work as Aside},
     slow_fs::{Habits, SlowFs},
@@ -49,6 +49,8 @@ struct Work {
     options: EngineWriterOptions,
     pace: Pace,
     engine: ClaimEngine,
+    /// See [`fallback_is_young`].
+    young_fallback: bool,
     bytes: AtomicU64,
     done: AtomicBool,
     /// What was acknowledged to this process, with its LSN.
@@ -83,6 +85,7 @@ fn open(env: &Env, options: &EngineWriterOptions) -> Result<ClaimEngine, Error> 
 impl Work {
     fn begin(options: EngineWriterOptions) -> Work {
         let pace = pace(options.seed, options.life);
+        let young_fallback = fallback_is_young(&options.dir);
         // Stands still when it cannot: the parent looks at the disk as it is.
         let engine = open(&env(&options, pace), &options)
             .unwrap_or_else(|error| wrong(format!("it does not open: {error}")));
@@ -91,6 +94,7 @@ impl Work {
             options,
             pace,
             engine,
+            young_fallback,
             bytes: AtomicU64::new(0),
             done: AtomicBool::new(false),
             acked: Mutex::default(),
@@ -201,7 +205,7 @@ impl Work {
 
     /// What was acknowledged is read; and nobody may have noticed damage, also none that was mended.
     fn read_back(&self, dice: &mut Dice) {
-        if let Err(what) = noticed(&self.engine) {
+        if let Err(what) = noticed(&self.engine, self.young_fallback) {
             wrong(what);
         }
         let Some((lsn, op)) = self.one_of_mine(dice) else { return };
