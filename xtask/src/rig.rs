@@ -1,14 +1,25 @@
-//! The journal on a real kernel; the work is in `crates/stemedb-rig`.
+//! The journal and the engine on a real kernel; the work is in `crates/stemedb-rig`.
 
 use std::{path::Path, process::Command};
 
 use crate::steps::{self, Outcome};
 
-/// Power cuts and cycles of a full disk, for every push and for a run in depth.
-const PER_PUSH: (u64, u64) = (500, 3);
-const DEEP: (u64, u64) = (5_000, 20);
+/// How much of each suite.
+struct Sizes {
+    /// Power cuts below a journal.
+    cuts: u64,
+    /// Times that a disk is filled.
+    cycles: u64,
+    /// Kills of processes that run the whole engine.
+    engine_kills: u64,
+    /// Power cuts below such processes.
+    engine_cuts: u64,
+}
 
-/// Runs both suites, built with optimisation and with every assertion. Each prints one line with what it did; where the
+const PER_PUSH: Sizes = Sizes { cuts: 500, cycles: 3, engine_kills: 40, engine_cuts: 60 };
+const DEEP: Sizes = Sizes { cuts: 5_000, cycles: 20, engine_kills: 300, engine_cuts: 1_500 };
+
+/// Runs all suites, built with optimisation and with every assertion. Each prints one line with what it did; where the
 /// machine does not let it mount, it prints why and that is no failure, unless `--require` is given.
 pub fn run(root: &Path, options: &[&str]) -> Outcome {
     let (mut size, mut require) = (PER_PUSH, false);
@@ -19,12 +30,16 @@ pub fn run(root: &Path, options: &[&str]) -> Outcome {
             other => return Err(format!("unknown option {other}")),
         }
     }
-    let (cuts, cycles) = (size.0.to_string(), size.1.to_string());
-    for suite in [["power-cuts", "--cuts", &cuts], ["full-disk", "--cycles", &cycles]] {
+    for (suite, option, count) in [
+        ("power-cuts", "--cuts", size.cuts),
+        ("full-disk", "--cycles", size.cycles),
+        ("engine-kills", "--kills", size.engine_kills),
+        ("engine-cuts", "--cuts", size.engine_cuts),
+    ] {
         steps::command(
             Command::new("cargo")
                 .args(["run", "--locked", "--quiet", "--profile", "sim", "--package", "stemedb-rig", "--"])
-                .args(suite)
+                .args([suite, option, &count.to_string()])
                 .args(require.then_some("--require"))
                 .current_dir(root),
         )?;

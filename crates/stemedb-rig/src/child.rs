@@ -1,6 +1,7 @@
 //! The parent's hold on a writer: start it, listen, make it stand still, end it.
 
 use std::{
+    ffi::OsString,
     io::{Read, Write},
     process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
@@ -30,13 +31,18 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts this program again as a writer.
+    /// Starts this program again as a writer of a journal.
     pub fn start(options: &WriterOptions) -> Result<Writer> {
+        Writer::start_as("writer", options.arguments())
+    }
+
+    /// Starts this program again with a subcommand that writes.
+    pub fn start_as(subcommand: &str, arguments: Vec<OsString>) -> Result<Writer> {
         let fail = |error: std::io::Error| Broken(format!("start a writer: {error}"));
         let program = std::env::current_exe().map_err(fail)?;
         let mut child = Command::new(program)
-            .arg("writer")
-            .args(options.arguments())
+            .arg(subcommand)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -35,7 +35,7 @@ pub struct EntryId {
     pub index: u16,
 }
 
-fn dice(seed: u64, op: OpId) -> Dice {
+pub(crate) fn dice(seed: u64, op: OpId) -> Dice {
     let place = (u64::from(op.life) << 44) ^ (u64::from(op.thread) << 32) ^ u64::from(op.seq);
     Dice::of(seed, place)
 }

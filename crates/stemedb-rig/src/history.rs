@@ -4,8 +4,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     content::{self, EntryId, OpId},
+    engine_content,
     protocol::Line,
 };
+
+/// Whose history it is: what an append is made of, and how it is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    /// A journal: see [`content`].
+    Journal,
+    /// An engine, where an append is a submission and always one entry: see [`engine_content`].
+    Engine,
+}
+
+impl Subject {
+    fn entries(self, seed: u64, op: OpId) -> u16 {
+        match self {
+            Subject::Journal => content::entries(seed, op),
+            Subject::Engine => 1,
+        }
+    }
+
+    fn hash(self, seed: u64, op: OpId) -> u32 {
+        match self {
+            Subject::Journal => content::hash(&content::group(seed, op)),
+            Subject::Engine => engine_content::hash(&engine_content::claims(seed, op)),
+        }
+    }
+
+    fn recognise(self, seed: u64, bytes: &[u8]) -> Option<EntryId> {
+        match self {
+            Subject::Journal => content::recognise(seed, bytes),
+            Subject::Engine => engine_content::recognise(seed, bytes),
+        }
+    }
+}
 
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +54,7 @@ enum Fate {
 /// Everything that the writers of one journal said, and what copies of it showed.
 #[derive(Clone, Debug)]
 pub struct History {
+    subject: Subject,
     seed: u64,
     /// By LSN, what must be there.
     there: BTreeMap<u64, EntryId>,
@@ -55,9 +89,19 @@ impl Verdict {
 }
 
 impl History {
-    /// Nothing yet.
+    /// Nothing yet, of a journal.
     pub fn new(seed: u64) -> History {
+        History::of(Subject::Journal, seed)
+    }
+
+    /// Nothing yet, of an engine.
+    pub fn of_engine(seed: u64) -> History {
+        History::of(Subject::Engine, seed)
+    }
+
+    fn of(subject: Subject, seed: u64) -> History {
         History {
+            subject,
             seed,
             there: BTreeMap::new(),
             fates: BTreeMap::new(),
@@ -119,7 +163,9 @@ impl History {
                 Ok(())
             }
             Line::Wrong(what) => Err(format!("the writer says: {what}")),
-            Line::Verified { .. } | Line::StaysShut { .. } | Line::Done => Ok(()),
+            Line::Verified { .. } | Line::StaysShut { .. } | Line::Begins(_) | Line::Ends(_) | Line::Done => {
+                Ok(())
+            }
         }
     }
 
@@ -146,10 +192,10 @@ impl History {
 
     /// An append of `op` was answered with `lsn`.
     pub fn acked(&mut self, op: OpId, lsn: u64, hash: u32) -> Result<(), String> {
-        if hash != content::hash(&content::group(self.seed, op)) {
+        if hash != self.subject.hash(self.seed, op) {
             return Err(format!("{op:?} was appended with other content"));
         }
-        for index in 0..content::entries(self.seed, op) {
+        for index in 0..self.subject.entries(self.seed, op) {
             let at = lsn + u64::from(index);
             if let Some(other) = self.there.insert(at, EntryId { op, index }) {
                 return Err(format!("LSN {at} was given to {other:?} and to {op:?}"));
@@ -163,7 +209,7 @@ impl History {
         let mut verdict = Verdict::default();
         let mut lsn = first_lsn;
         for bytes in entries {
-            match content::recognise(self.seed, bytes.as_ref()) {
+            match self.subject.recognise(self.seed, bytes.as_ref()) {
                 Some(id) => verdict.found.push((lsn, id)),
                 None => verdict.problem(format!("LSN {lsn} has content that nobody appended")),
             }
@@ -218,7 +264,8 @@ impl History {
         }
         let mut before: Option<(OpId, u64)> = None;
         for (&op, &start) in &starts {
-            let (has, of) = (indices.get(&op).map_or(0, BTreeSet::len), content::entries(self.seed, op));
+            let has = indices.get(&op).map_or(0, BTreeSet::len);
+            let of = self.subject.entries(self.seed, op);
             if has != usize::from(of) {
                 problems.push(format!("{has} of {of} entries of {op:?} are there"));
             }

@@ -95,6 +95,12 @@ impl Image {
         &self.path
     }
 
+    /// What it takes of the place where it lies: blocks that were ever written.
+    pub fn occupied_bytes(&self) -> Result<u64> {
+        let metadata = fs::metadata(&self.path).at("stat", &self.path)?;
+        Ok(std::os::unix::fs::MetadataExt::blocks(&metadata) * 512)
+    }
+
     /// Makes sure that the device below has room for the file system's own books, which are at the start.
     pub fn occupy_metadata(&self, journal_bytes: u64) -> Result<()> {
         let file = OpenOptions::new().write(true).open(&self.path).at("open", &self.path)?;

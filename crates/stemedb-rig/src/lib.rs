@@ -18,6 +18,9 @@
 //! - [`writeback`]: what a kernel may write by itself before the power goes.
 //! - [`examine`]: one copy, opened and compared.
 //! - [`engine`]: the whole engine in this process, on a disk that is filled and freed.
+//! - [`engine_life`], [`engine_content`], [`engine_writer`]: a child process that runs the whole engine, and what it writes.
+//! - [`engine_examine`], [`engine_deaths`]: what such a process left, opened and compared; what is counted.
+//! - [`engine_kills`], [`engine_cuts`]: the suites of engines that are killed, and of power cuts below engines.
 //! - [`power_cuts`]: the suite of cuts. [`full_disk`], [`disk`], [`filler`], [`resume`]: the suite of disks without room.
 //!
 //! What it cannot show: a write that reached the loop device counts as durable even without a flush of the device, so
@@ -32,6 +35,13 @@ pub mod content;
 pub mod dice;
 pub mod disk;
 pub mod engine;
+pub mod engine_content;
+pub mod engine_cuts;
+pub mod engine_deaths;
+pub mod engine_examine;
+pub mod engine_kills;
+pub mod engine_life;
+pub mod engine_writer;
 pub mod examine;
 pub mod filler;
 pub mod full_disk;

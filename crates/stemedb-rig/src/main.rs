@@ -23,7 +23,9 @@ mod linux {
     use clap::{Args, Parser, Subcommand, ValueEnum};
     use stemedb_env::Env;
     use stemedb_rig::{
-        Result, engine, full_disk,
+        Result, engine, engine_cuts, engine_kills,
+        engine_life::EngineWriterOptions,
+        engine_writer, full_disk,
         life::WriterOptions,
         power_cuts,
         resume::{Policy, REOPEN_ALLOWED},
@@ -31,7 +33,7 @@ mod linux {
         writer,
     };
 
-    /// The journal on a real kernel: power cuts, full disks, syncs that lie. Needs root.
+    /// The journal and the engine on a real kernel: kills, power cuts, full disks, syncs that lie. Needs root.
     #[derive(Parser)]
     #[command(name = "rig")]
     struct Cli {
@@ -70,9 +72,31 @@ mod linux {
             #[command(flatten)]
             shared: Shared,
         },
+        /// Kills processes that run the whole engine.
+        EngineKills {
+            /// How many kills.
+            #[arg(long, default_value_t = 40)]
+            kills: u64,
+            #[command(flatten)]
+            shared: Shared,
+        },
+        /// Cuts the power of a disk while a process runs the whole engine on it.
+        EngineCuts {
+            /// How many cuts.
+            #[arg(long, default_value_t = 60)]
+            cuts: u64,
+            /// The engine does not sync, to prove that losses are found: this run must fail.
+            #[arg(long, hide = true)]
+            without_sync: bool,
+            #[command(flatten)]
+            shared: Shared,
+        },
         /// The process that writes.
         #[command(hide = true)]
         Writer(WriterOptions),
+        /// The process that runs an engine.
+        #[command(hide = true)]
+        EngineWriter(EngineWriterOptions),
     }
 
     #[derive(Args)]
@@ -94,6 +118,18 @@ mod linux {
     pub fn main() -> ExitCode {
         match Cli::parse().suite {
             Suite::Writer(options) => writer::run(options),
+            Suite::EngineWriter(options) => engine_writer::run(options),
+            Suite::EngineKills { kills, shared } => suite("engine-kills", &shared, |scratch, seed| {
+                let summary = engine_kills::run(scratch, &engine_kills::Options { kills, seed })?;
+                Ok((summary.to_string(), summary.problems))
+            }),
+            Suite::EngineCuts { cuts, without_sync, shared } => {
+                suite("engine-cuts", &shared, |scratch, seed| {
+                    let options = engine_cuts::Options { cuts, seed, without_sync };
+                    let summary = engine_cuts::run(scratch, &options)?;
+                    Ok((summary.to_string(), summary.problems))
+                })
+            }
             Suite::PowerCuts { cuts, fs: FileSystem::Ext4, without_sync, shared } => {
                 suite("power-cuts", &shared, |scratch, seed| {
                     let summary =

@@ -195,7 +195,7 @@ impl PowerCuts<'_> {
             let wait = Duration::from_micros(self.dice.below(limit));
             let mut lines = writer.listen(wait)?;
             lines.extend(writer.stop()?);
-            writeback::by_chance(&mount, disk.image.variant(), &mut self.dice)?;
+            writeback::by_chance(&mount, disk.image.variant(), &[JOURNAL_DIR], &mut self.dice)?;
             let raw = disk.image.copy(&self.scratch.dir().join("raw.img"))?;
             writer.go_on()?;
             opened |= lines.iter().any(|line| matches!(line, Line::Open { .. }));

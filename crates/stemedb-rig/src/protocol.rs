@@ -2,6 +2,32 @@
 
 use std::{fmt, str::FromStr};
 
+/// What a writer of an engine asks for beside its commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A flush of the view.
+    Flush,
+    /// A merge of the view's tables.
+    Merge,
+}
+
+impl Work {
+    fn name(self) -> &'static str {
+        match self {
+            Work::Flush => "flush",
+            Work::Merge => "merge",
+        }
+    }
+}
+
+impl FromStr for Work {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Work, ()> {
+        [Work::Flush, Work::Merge].into_iter().find(|work| work.name() == name).ok_or(())
+    }
+}
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -64,6 +90,16 @@ pub enum Line {
         /// How many entries of its own.
         entries: u64,
     },
+    /// This is about to be asked for.
+    Begins(
+        /// What.
+        Work,
+    ),
+    /// This was asked for and has returned.
+    Ends(
+        /// What.
+        Work,
+    ),
     /// It has written as much as it should.
     Done,
     /// Something is wrong that the writer itself noticed.
@@ -85,6 +121,8 @@ impl fmt::Display for Line {
             Line::Gone { lsn } => write!(f, "G {lsn}"),
             Line::Seen { lsn } => write!(f, "S {lsn}"),
             Line::Verified { entries } => write!(f, "V {entries}"),
+            Line::Begins(work) => write!(f, "B {}", work.name()),
+            Line::Ends(work) => write!(f, "R {}", work.name()),
             Line::Done => f.write_str("D"),
             Line::Wrong(what) => write!(f, "E {}", Short(what)),
         }
@@ -118,6 +156,8 @@ impl FromStr for Line {
             "F" => number(words.next()).map(|lsn| Line::Flushed { lsn }),
             "G" => number(words.next()).map(|lsn| Line::Gone { lsn }),
             "S" => number(words.next()).map(|lsn| Line::Seen { lsn }),
+            "B" => number(words.next()).map(Line::Begins),
+            "R" => number(words.next()).map(Line::Ends),
             "V" => number(words.next()).map(|entries| Line::Verified { entries }),
             "A" | "N" | "I" => {
                 let (thread, seq) = (number(words.next()), number(words.next()));
@@ -158,6 +198,8 @@ mod tests {
             Line::Gone { lsn: 8 },
             Line::Seen { lsn: 7 },
             Line::Verified { entries: 6 },
+            Line::Begins(Work::Flush),
+            Line::Ends(Work::Merge),
             Line::Done,
             Line::Wrong("two words".to_owned()),
         ] {

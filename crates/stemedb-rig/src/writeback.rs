@@ -14,21 +14,23 @@ use std::{
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::{At, JOURNAL_DIR, Result, dice::Dice, image::Variant, mount::Mount};
+use crate::{At, Result, dice::Dice, image::Variant, mount::Mount};
 
 const PAGE_BYTES: u64 = 4096;
 /// The newest files: older ones have been synced.
 const FILES: usize = 4;
+/// The last ones of each: a mebibyte.
+const PAGES: u64 = 256;
 /// A file whose sync commits everything that the file system has in its open transaction.
 const BYSTANDER: &str = "bystander";
 
-/// Writes what chance says. The writer stands still, or there would be no one state.
-pub fn by_chance(mount: &Mount, variant: Variant, dice: &mut Dice) -> Result<()> {
+/// Writes what chance says, of files in `folders` below the root. The writer stands still, or there would be no one state.
+pub fn by_chance(mount: &Mount, variant: Variant, folders: &[&str], dice: &mut Dice) -> Result<()> {
     match dice.below(10) {
         // As it stands: nothing but what was synced.
         0..3 => return Ok(()),
-        3..6 => some_pages(mount.dir(), dice, 2)?,
-        6..8 => some_pages(mount.dir(), dice, 1)?,
+        3..6 => some_pages(mount.dir(), folders, dice, 2)?,
+        6..8 => some_pages(mount.dir(), folders, dice, 1)?,
         8 => {}
         _ => {
             let root = File::open(mount.dir()).at("open", mount.dir())?;
@@ -45,14 +47,14 @@ pub fn by_chance(mount: &Mount, variant: Variant, dice: &mut Dice) -> Result<()>
     Ok(())
 }
 
-/// Each page of the newest files with a chance of one in `n`.
-fn some_pages(root: &Path, dice: &mut Dice, n: u64) -> Result<()> {
-    for path in newest(&root.join(JOURNAL_DIR)) {
+/// Each page of the newest files of each folder with a chance of one in `n`.
+fn some_pages(root: &Path, folders: &[&str], dice: &mut Dice, n: u64) -> Result<()> {
+    for path in folders.iter().flat_map(|folder| newest(&root.join(folder))) {
         // It may have been renamed since it was listed.
         let Ok(file) = File::open(&path) else { continue };
         let pages = file.metadata().at("stat", &path)?.len().div_ceil(PAGE_BYTES);
-        // What is dirty is at the end.
-        for page in pages.saturating_sub(64)..pages {
+        // What is dirty is at the end of what was written, which may be far before the end of a file that was made ahead.
+        for page in pages.saturating_sub(PAGES)..pages {
             if dice.one_in(n) {
                 let length = std::num::NonZeroU64::new(PAGE_BYTES);
                 fadvise(&file, page * PAGE_BYTES, length, Advice::DontNeed).at("advise", &path)?;
@@ -66,7 +68,10 @@ fn newest(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut files: Vec<_> = entries
         .flatten()
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .filter_map(|entry| {
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some((metadata.modified().ok()?, entry.path()))
+        })
         .collect();
     files.sort();
     files.into_iter().rev().take(FILES).map(|(_, path)| path).collect()

@@ -28,12 +28,7 @@ use crate::{
 
 /// Runs until its standard input ends.
 pub fn run(options: WriterOptions) -> ExitCode {
-    // The parent's end is this process's end, also where the parent could not say so.
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-    std::panic::set_hook(Box::new(|panic| {
-        say(&Line::Wrong(format!("panic: {panic}")));
-        std::process::exit(101);
-    }));
+    be_a_child();
     let habits = Habits {
         dawdles: options.dawdles,
         without_sync: options.without_sync,
@@ -65,7 +60,16 @@ pub fn run(options: WriterOptions) -> ExitCode {
     })
 }
 
-fn say(line: &Line) {
+/// The parent's end is this process's end, also where the parent could not say so; and a panic is told before it ends.
+pub(crate) fn be_a_child() {
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    std::panic::set_hook(Box::new(|panic| {
+        say(&Line::Wrong(format!("panic: {panic}")));
+        std::process::exit(101);
+    }));
+}
+
+pub(crate) fn say(line: &Line) {
     let text = format!("{line}\n");
     let mut out = std::io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
@@ -75,7 +79,7 @@ fn say(line: &Line) {
 }
 
 /// Says what is wrong and stands still: the parent looks at it.
-fn wrong(what: impl Into<String>) -> ! {
+pub(crate) fn wrong(what: impl Into<String>) -> ! {
     say(&Line::Wrong(what.into()));
     loop {
         thread::sleep(Duration::from_secs(3600));

@@ -40,6 +40,26 @@ fn a_writer_that_does_not_sync_is_caught() {
 }
 
 #[test]
+fn an_engine_that_is_killed_loses_nothing_that_was_acknowledged() {
+    let Some((passed, said)) = rig(&["engine-kills", "--kills", "12"]) else { return };
+    assert!(passed, "{said}");
+    assert_eq!((number(&said, "deaths"), number(&said, "lost")), (12, 0));
+}
+
+#[test]
+fn an_engine_below_which_the_power_is_cut_loses_nothing_that_was_acknowledged() {
+    let Some((passed, said)) = rig(&["engine-cuts", "--cuts", "8"]) else { return };
+    assert!(passed, "{said}");
+    assert_eq!((number(&said, "deaths"), number(&said, "lost")), (8, 0));
+}
+
+#[test]
+fn an_engine_that_does_not_sync_is_caught() {
+    let Some((passed, said)) = rig(&["engine-cuts", "--cuts", "10", "--without-sync"]) else { return };
+    assert!(!passed && number(&said, "lost") > 0, "{said}");
+}
+
+#[test]
 fn a_disk_that_is_full_and_freed_again_serves_again_and_loses_nothing() {
     let Some((passed, said)) = rig(&["full-disk", "--cycles", "1"]) else { return };
     assert!(passed, "{said}");

@@ -92,7 +92,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         if Identity::exists(fs, &layout)? {
             return Err(Error::AlreadyExists { dir: dir.to_path_buf(), found: "IDENTITY".to_owned() });
         }
-        clear_leftovers(fs, &layout)?;
+        clear_leftovers(env, &layout)?;
         let identity = Identity::generate(env);
         let journal = SegmentedJournal::create(
             env,
@@ -274,7 +274,8 @@ fn create_dir_durably(fs: &dyn Fs, dir: &Path) -> Result<()> {
 }
 
 /// A create that was cut short leaves files but no identity. Anything else in the folder is somebody's, and refused.
-fn clear_leftovers(fs: &dyn Fs, layout: &Layout) -> Result<()> {
+fn clear_leftovers(env: &Env, layout: &Layout) -> Result<()> {
+    let fs = env.fs.as_ref();
     const OURS: [&str; 8] =
         ["LOCK", "IDENTITY.a.tmp", "IDENTITY.b.tmp", "wal", "kv", "sidecar", "quarantine", "lost+found"];
     for entry in fs.list(layout.dir())? {
@@ -288,8 +289,9 @@ fn clear_leftovers(fs: &dyn Fs, layout: &Layout) -> Result<()> {
         }
         // Without an identity nothing was ever acknowledged here. But a journal with entries has had an identity:
         // then somebody lost it, and the entries must not be thrown away.
+        let is_empty_journal = dir == layout.wal() && holds_no_entry(env, &dir)?;
         let used = fs.list(&dir)?.iter().map(|file| file.metadata.len).sum::<u64>();
-        if used > CREATE_LEFTOVER_BYTES {
+        if used > CREATE_LEFTOVER_BYTES && !is_empty_journal {
             let found = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             return Err(Error::AlreadyExists { dir: layout.dir().to_path_buf(), found });
         }
@@ -298,6 +300,20 @@ fn clear_leftovers(fs: &dyn Fs, layout: &Layout) -> Result<()> {
         }
     }
     clear_sidecars(fs, layout)
+}
+
+/// True of a journal without a single entry, and of files that were on their way to become one. Their length says nothing: it is
+/// made ahead.
+fn holds_no_entry(env: &Env, wal: &Path) -> Result<bool> {
+    match SegmentedJournal::open_read_only(env, wal) {
+        Ok((_, found)) => Ok(found.last_lsn < found.first_lsn),
+        Err(stemedb_wal::Error::NoJournal { .. }) => {
+            let files = env.fs.list(wal)?;
+            Ok(files.iter().all(|file| file.name == "HEAD" || file.name.ends_with(".tmp")))
+        }
+        Err(error @ stemedb_wal::Error::Env(_)) => Err(error.into()),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Sidecars without the journal that they speak of are of no use to anybody.
@@ -316,7 +332,8 @@ fn clear_sidecars(fs: &dyn Fs, layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// More than the empty files that a create makes before it writes the identity, less than anything worth keeping.
+/// More than the empty files that a create makes before it writes the identity, but for what the journal makes ahead; less than
+/// anything worth keeping.
 const CREATE_LEFTOVER_BYTES: u64 = 64 << 10;
 
 /// Operators move damaged views aside as `kv.corrupted.YYYYMMDD`; they are left alone and mentioned.

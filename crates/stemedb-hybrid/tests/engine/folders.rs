@@ -57,22 +57,28 @@ fn creating_over_a_database_or_over_foreign_files_is_refused() {
 
 #[test]
 fn a_create_cut_anywhere_is_repeated_without_harm() {
-    let (env, sim) = Env::sim(4);
-    sim.fs.record(true);
-    ClaimEngine::create(&env, dir(), Claims, &HybridOptions::tiny()).unwrap();
-    let points = sim.fs.take_crash_points();
-    assert!(points.len() > 10);
-    for point in points {
-        for image in [point.fs.crash_losing_all(), point.fs.crash_keeping_all()] {
-            let (env, _sim) = super::setup::machine(image, 5);
-            let engine = match ClaimEngine::open(&env, dir(), Claims, &HybridOptions::tiny()) {
-                Ok((engine, _)) => engine,
-                Err(Error::NotADatabase { .. }) => {
-                    ClaimEngine::create(&env, dir(), Claims, &HybridOptions::tiny()).unwrap()
-                }
-                Err(error) => panic!("after {:?}: {error}", point.operation),
-            };
-            assert_claims(&engine, [1]);
+    let tiny = HybridOptions::tiny();
+    // As long as the first segment is unless told otherwise: all of it is there before the identity is.
+    let mut made_ahead = HybridOptions::tiny();
+    made_ahead.journal.segment_bytes = 1 << 20;
+    for options in [tiny, made_ahead] {
+        let (env, sim) = Env::sim(4);
+        sim.fs.record(true);
+        ClaimEngine::create(&env, dir(), Claims, &options).unwrap();
+        let points = sim.fs.take_crash_points();
+        assert!(points.len() > 10);
+        for point in points {
+            for image in [point.fs.crash_losing_all(), point.fs.crash_keeping_all()] {
+                let (env, _sim) = super::setup::machine(image, 5);
+                let engine = match ClaimEngine::open(&env, dir(), Claims, &options) {
+                    Ok((engine, _)) => engine,
+                    Err(Error::NotADatabase { .. }) => {
+                        ClaimEngine::create(&env, dir(), Claims, &options).unwrap()
+                    }
+                    Err(error) => panic!("after {:?}: {error}", point.operation),
+                };
+                assert_claims(&engine, [1]);
+            }
         }
     }
 }
