@@ -61,7 +61,8 @@ cargo xtask <task>
   interleavings                  commit queue and memtable under a scheduler that explores interleavings (shuttle)
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
-  rig [--deep] [--require]       journal and engine on a real kernel: power cuts, kills, full disks (as root, on Linux)
+  rig [--deep] [--require] [--only SUITE]... [--count N] [--ledger]
+                                 journal and engine on a real kernel: power cuts, kills, full disks (as root, on Linux)
   torture [--deep] [--only SUITE]... [--planted] [--ledger]
                                  try to make the journal lie: crash, liar, swarm, errors, damage;
                                  and the LSM tree: lsm, lsm-options, lsm-errors, lsm-damage, lsm-cost, lsm-threads;
