@@ -1,26 +1,19 @@
-//! The engine: a claim from submission to acknowledgement, importing, opening after a crash, reading from either view, the way
-//! from a view that fails to the one that stands by, deriving everything again, and a checkpoint.
+//! The engine: a claim from submission to acknowledgement, importing, opening after a crash, reading, deriving everything again,
+//! and a checkpoint. What a lost view costs its readers is measured by the suite `healing`.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
 
 use std::{
     fs,
     hint::black_box,
     path::Path,
-    sync::{Arc, Mutex},
-    thread,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stemedb_benches::{endless, scaled, scratch, submission, together};
-use stemedb_env::{
-    Env, IoOp, OpenMode,
-    fs::{
-        FaultFs,
-        fault::{Fault, FaultRule},
-    },
-};
-use stemedb_hybrid::{ClaimEngine, FallbackMode, HybridOptions, rebuild};
+use stemedb_env::{Env, OpenMode};
+use stemedb_hybrid::{ClaimEngine, HybridOptions, rebuild};
 use stemedb_index::Claims;
 use stemedb_lsm::{Direction, KeyRange, KvIter as _, KvSnapshot as _};
 use tempfile::TempDir;
@@ -120,13 +113,10 @@ fn opening(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A database of so many claims, merged, on a disk whose view can be made to fail, and some of its rows.
-fn grown(claims: usize, options: &HybridOptions) -> (ClaimEngine, TempDir, Arc<FaultFs>, Vec<Vec<u8>>) {
+/// A database of so many claims, merged, and some of its rows.
+fn grown(claims: usize, options: &HybridOptions) -> (ClaimEngine, TempDir, Vec<Vec<u8>>) {
     let dir = scratch();
-    let mut env = Env::real();
-    let faults = Arc::new(FaultFs::new(Arc::clone(&env.fs), 1));
-    env.fs = Arc::clone(&faults) as _;
-    let engine = ClaimEngine::create(&env, &dir.path().join("db"), Claims, options).unwrap();
+    let engine = ClaimEngine::create(&Env::real(), &dir.path().join("db"), Claims, options).unwrap();
     let commands: Vec<_> = endless().take(claims).collect();
     for batch in commands.chunks(1_000) {
         engine.commit(submission(batch)).unwrap();
@@ -144,71 +134,25 @@ fn grown(claims: usize, options: &HybridOptions) -> (ClaimEngine, TempDir, Arc<F
     }
     drop(rows);
     drop(snapshot);
-    (engine, dir, faults, keys)
+    (engine, dir, keys)
 }
 
-/// With a second view that has everything.
-fn with_standby(claims: usize) -> (ClaimEngine, TempDir, Arc<FaultFs>, Vec<Vec<u8>>) {
-    let options = HybridOptions { fallback: FallbackMode::Standby, ..HybridOptions::default() };
-    let grown = grown(claims, &options);
-    let follows = |engine: &ClaimEngine| {
-        let health = engine.health();
-        health.fallback.is_some_and(|fallback| fallback.published == health.published)
-    };
-    while !follows(&grown.0) {
-        thread::sleep(Duration::from_millis(5));
-    }
-    grown
-}
-
-/// From here on nothing can be written into the primary view; returns when reads are answered by the other one.
-fn fail_over(engine: &ClaimEngine, faults: &FaultFs, key: &[u8]) {
-    faults.add(FaultRule::new(Fault::Eio).on(IoOp::Write).path("/kv/"));
-    engine.commit(submission(&endless().take(1).collect::<Vec<_>>())).unwrap();
-    let before = engine.stats().fallback_reads;
-    let _ = engine.flush();
-    while engine.stats().fallback_reads == before {
-        black_box(engine.get(key).unwrap().unwrap());
-    }
-}
-
-/// One row by its key: the primary view, and what takes its place.
+/// One row by its key: of the newest state, and of a snapshot that is kept, which asks nobody what is newest.
 fn reading(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read_one_row");
     group.sample_size(20).throughput(Throughput::Elements(1));
-    let (engine, _dir, faults, keys) = with_standby(scaled(100_000));
+    let (engine, _dir, keys) = grown(scaled(100_000), &HybridOptions::default());
     let mut nth = 0;
     let mut next = || {
         nth = (nth + 7_919) % keys.len();
         &keys[nth]
     };
-    group.bench_function("yardstick_primary", |bencher| {
+    group.bench_function("newest", |bencher| {
         bencher.iter(|| black_box(engine.get(next()).unwrap().unwrap()));
     });
-    fail_over(&engine, &faults, &keys[0]);
-    group.bench_function("fallback", |bencher| {
-        bencher.iter(|| black_box(engine.get(next()).unwrap().unwrap()));
-    });
-    assert!(!engine.health().primary.is_readable(), "it was to be the fallback's turn");
-    group.finish();
-}
-
-/// From the first write that the primary view cannot take to the first answer of the one that stands by.
-fn failover(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("failover");
-    group.sample_size(10);
-    group.bench_function("first_answer", |bencher| {
-        bencher.iter_custom(|rounds| {
-            let mut took = Duration::ZERO;
-            for _ in 0..rounds {
-                let (engine, _dir, faults, keys) = with_standby(scaled(10_000));
-                let start = Instant::now();
-                fail_over(&engine, &faults, &keys[0]);
-                took += start.elapsed();
-                faults.clear();
-            }
-            took
-        });
+    let snapshot = engine.snapshot().unwrap();
+    group.bench_function("yardstick_kept_snapshot", |bencher| {
+        bencher.iter(|| black_box(snapshot.get(next()).unwrap().unwrap()));
     });
     group.finish();
 }
@@ -232,7 +176,6 @@ fn rebuilding(criterion: &mut Criterion) {
                 took += start.elapsed();
                 assert_eq!(report.unwrap().root, root);
                 fs::remove_dir_all(&kv).unwrap();
-                fs::remove_file(stemedb_hybrid::Layout::rebuilt_mark(&kv)).unwrap();
             }
             took
         });
@@ -296,5 +239,5 @@ fn checkpoints(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, commits, import, opening, reading, failover, rebuilding, checkpoints);
+criterion_group!(benches, commits, import, opening, reading, rebuilding, checkpoints);
 criterion_main!(benches);
