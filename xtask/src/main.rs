@@ -54,8 +54,9 @@ cargo xtask <task>
                                  the engine beside RocksDB and others: loads, reads, scans, sizes, openings; a run
                                  without --quick, --entries, --workloads and --only renews docs/benchmarks/engines.*
   bench soak [--minutes F] [--keys N] [--storm-every F] [--dir DIR] [--out DIR]
-  bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]
                                  half an hour of everything at once: does anything stall, grow or get out of shape?
+  bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]
+                                 damage of several kinds, how long it lasts, and what health costs
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
   interleavings                  commit queue and memtable under a scheduler that explores interleavings (shuttle)

@@ -75,7 +75,8 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
     sort(&mut rows);
     print!("{}", table(&rows));
     if let Some(out) = out {
-        page::write(&out, suite, &rows)?;
+        let command = if quick { format!("{suite} --quick") } else { suite.to_owned() };
+        page::write(&out, suite, &command, &rows)?;
     }
     if peers { peers::commits(root, quick) } else { Ok(()) }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{Row, grouped, time, yardstick};
 use crate::steps::Outcome;
 
-/// Writes `SUITE.md`, `SUITE.svg` and `SUITE.json`.
-pub(super) fn write(folder: &Path, suite: &str, rows: &[Row]) -> Outcome {
+/// Writes `SUITE.md`, `SUITE.svg` and `SUITE.json`; `command` is the suite with the options that change what is measured.
+pub(super) fn write(folder: &Path, suite: &str, command: &str, rows: &[Row]) -> Outcome {
     let shown = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(folder).map_err(shown)?;
     let list: Vec<_> = rows
@@ -23,7 +23,7 @@ pub(super) fn write(folder: &Path, suite: &str, rows: &[Row]) -> Outcome {
     let text = serde_json::to_string_pretty(&list).map_err(|error| error.to_string())?;
     fs::write(folder.join(format!("{suite}.json")), text + "\n").map_err(shown)?;
     fs::write(folder.join(format!("{suite}.svg")), drawing(rows)).map_err(shown)?;
-    fs::write(folder.join(format!("{suite}.md")), markdown(suite, rows)).map_err(shown)
+    fs::write(folder.join(format!("{suite}.md")), markdown(suite, command, rows)).map_err(shown)
 }
 
 fn name(row: &Row) -> String {
@@ -37,9 +37,9 @@ fn groups(rows: &[Row]) -> Vec<&str> {
     groups
 }
 
-fn markdown(suite: &str, rows: &[Row]) -> String {
+fn markdown(suite: &str, command: &str, rows: &[Row]) -> String {
     let mut page = format!(
-        "# Benchmark of `{suite}`\n\nMade by `cargo xtask bench {suite} --out DIR`. Medians; a ratio is a time divided by that of its \
+        "# Benchmark of `{suite}`\n\nMade by `cargo xtask bench {command} --out DIR`. Medians; a ratio is a time divided by that of its \
          group's yardstick in the same run.\n"
     );
     for group in groups(rows) {
@@ -129,7 +129,8 @@ mod tests {
             work: Some(("/s", 1.0)),
         };
         let rows = [row("fallback", 3_000.0), row("yardstick_primary", 1_000.0)];
-        let page = markdown("hybrid", &rows);
+        let page = markdown("hybrid", "hybrid --quick", &rows);
+        assert!(page.contains("xtask bench hybrid --quick --out"), "{page}");
         assert!(page.contains("| fallback | 3.00 µs | 333 333 /s | 3.00 × |"), "{page}");
         let drawn = drawing(&rows);
         assert!(
