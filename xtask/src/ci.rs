@@ -82,6 +82,21 @@ fn clippy(root: &Path) -> Outcome {
     steps::command(&mut cargo(
         root,
         &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
+    ))?;
+    // The embedding facade alone, as applications take it.
+    steps::command(&mut cargo(
+        root,
+        &[
+            "clippy",
+            "--package",
+            "stemedb-api",
+            "--no-default-features",
+            "--locked",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
     ))
 }
 

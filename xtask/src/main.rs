@@ -53,6 +53,9 @@ cargo xtask <task>
               [--claims FILE --sources FILE]
                                  the engine beside RocksDB and others: loads, reads, scans, sizes, openings; a run
                                  without --quick, --entries, --workloads and --only renews docs/benchmarks/engines.*
+  bench questions [--claims FILE --sources FILE] [--limit N] [--generated N,N] [--questions N] [--rounds N] [--only NAME,..]
+                                 one question of eight claims, beside SQLite, PostgreSQL and RocksDB: the same data, the
+                                 same answers; a run without --limit, --questions and --only renews docs/benchmarks/questions.*
   bench soak [--minutes F] [--keys N] [--storm-every F] [--dir DIR] [--out DIR]
                                  half an hour of everything at once: does anything stall, grow or get out of shape?
   bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]

@@ -41,9 +41,19 @@ pub fn commits(root: &Path, quick: bool) -> Outcome {
     steps::command(&mut command)
 }
 
-/// Everything else. The program knows its options itself; paths are made independent of where it starts.
+/// Everything else that is stored and read.
 pub fn stores(root: &Path, options: &[&str]) -> Outcome {
-    let mut command = program(root, "store");
+    reported(root, ("peers", "store", "engines"), options)
+}
+
+/// Questions about claims.
+pub fn questions(root: &Path, options: &[&str]) -> Outcome {
+    reported(root, ("questions", "questions", "questions"), options)
+}
+
+/// A workload whose results are kept. The program knows its options itself; paths are made independent of where it starts.
+fn reported(root: &Path, (suite, workload, kept): (&str, &str, &str), options: &[&str]) -> Outcome {
+    let mut command = program(root, workload);
     let mut is_path = false;
     for option in options {
         if is_path {
@@ -53,13 +63,11 @@ pub fn stores(root: &Path, options: &[&str]) -> Outcome {
         }
         is_path = PATHS.contains(option);
     }
-    command.arg("--command").arg(named(options));
+    command.arg("--command").arg(named(suite, options));
     if is_whole(options) {
         let results = results(root)?;
-        for (option, file) in
-            [("--markdown", "engines.md"), ("--json", "engines.json"), ("--svg", "engines.svg")]
-        {
-            command.arg(option).arg(results.join(file));
+        for (option, extension) in [("--markdown", "md"), ("--json", "json"), ("--svg", "svg")] {
+            command.arg(option).arg(results.join(kept).with_extension(extension));
         }
     }
     steps::command(&mut command)
@@ -70,7 +78,8 @@ const PATHS: [&str; 6] = ["--claims", "--sources", "--dir", "--markdown", "--jso
 /// Options that are of no interest to a reader of the results.
 const PRIVATE: [&str; 4] = ["--dir", "--markdown", "--json", "--svg"];
 /// With one of these it is not the run whose results are kept.
-const PARTIAL: [&str; 5] = ["--quick", "--entries", "--workloads", "--only", "--seconds"];
+const PARTIAL: [&str; 7] =
+    ["--quick", "--entries", "--workloads", "--only", "--seconds", "--limit", "--questions"];
 
 fn is_whole(options: &[&str]) -> bool {
     let is_partial = |option: &&str| {
@@ -82,8 +91,8 @@ fn is_whole(options: &[&str]) -> bool {
 }
 
 /// The command as it may be published: paths of this machine are cut down to their last part.
-fn named(options: &[&str]) -> String {
-    let mut words = vec!["cargo xtask bench peers".to_owned()];
+fn named(suite: &str, options: &[&str]) -> String {
+    let mut words = vec![format!("cargo xtask bench {suite}")];
     let mut options = options.iter();
     while let Some(option) = options.next() {
         if PRIVATE.contains(option) {
@@ -108,7 +117,7 @@ mod tests {
     #[test]
     fn published_commands_name_files_but_no_folders() {
         let options = ["--dir", "/mnt/fast", "--claims", "/data/all/claims.jsonl.zst", "--rounds", "5"];
-        assert_eq!(named(&options), "cargo xtask bench peers --claims claims.jsonl.zst --rounds 5");
+        assert_eq!(named("peers", &options), "cargo xtask bench peers --claims claims.jsonl.zst --rounds 5");
     }
 
     #[test]

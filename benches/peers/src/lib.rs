@@ -8,6 +8,7 @@
 //! - [`engines`]: RocksDB, fjall, redb, LMDB, SQLite, sled, StemeDB, and the bare disk as the limit.
 //! - [`commits`]: the workload "durable commits of one entry", its slices, its statistics, what is required of us.
 //! - [`workloads`]: everything else: loads, reads, scans, mixed work, sizes, memory, openings.
+//! - [`questions`]: questions about claims, beside databases that a user would have taken instead.
 //! - [`random`]: the same random bytes in every run.
 //! - [`report`]: tables, JSON and plots, for every workload.
 #![deny(missing_docs)]
@@ -15,6 +16,7 @@
 pub mod commits;
 pub mod engine;
 pub mod engines;
+pub mod questions;
 pub mod random;
 pub mod report;
 pub mod workloads;

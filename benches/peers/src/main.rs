@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use stemedb_peers::{
     commits::{self, Options, report},
     engine::{Result, Shape},
+    questions::{self, data::Origin},
     report::machine::Machine,
     workloads::{self, claims, phases, plan, report::Report},
 };
@@ -24,6 +25,8 @@ enum Workload {
     Commits(Commits),
     /// Storing and reading: loads, reads, scans, mixed work, sizes, memory, openings.
     Store(Store),
+    /// Questions about claims, beside SQLite, PostgreSQL and RocksDB.
+    Questions(Questions),
     /// One phase, as the program tells itself.
     #[command(hide = true)]
     Phase {
@@ -110,6 +113,49 @@ struct Commits {
     dir: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct Questions {
+    /// Claims, .jsonl or .jsonl.zst; the sample of the repository if not given.
+    #[arg(long)]
+    claims: Option<PathBuf>,
+    /// The sources of the claims, .json.
+    #[arg(long)]
+    sources: Option<PathBuf>,
+    /// At most so many claims of the file.
+    #[arg(long)]
+    limit: Option<u64>,
+    /// Makes so many claims as well, about subjects of very different fame; several numbers are several runs.
+    #[arg(long, value_delimiter = ',')]
+    generated: Vec<u64>,
+    /// Questions that are measured.
+    #[arg(long, default_value_t = 2000, value_parser = at_least_one)]
+    questions: usize,
+    /// Rounds.
+    #[arg(long, default_value_t = 5, value_parser = at_least_one)]
+    rounds: usize,
+    /// Memory for blocks or pages, in MiB.
+    #[arg(long, default_value_t = 256, value_parser = at_least_one)]
+    cache_mib: usize,
+    /// Contenders, by name; all if not given.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Writes the report to this file as well.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+    /// Writes everything, with every slice, to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Draws a plot into this file.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+    /// The command that the report names.
+    #[arg(long, hide = true)]
+    command: Option<String>,
+    /// Where the databases are made and removed again; the system's folder for temporary files if not given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
 fn seconds(text: &str) -> std::result::Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(seconds),
@@ -186,6 +232,44 @@ fn run_store(arguments: Store) -> Result<()> {
     Ok(())
 }
 
+fn run_questions(arguments: Questions) -> Result<()> {
+    let dir = arguments.dir.unwrap_or_else(env::temp_dir);
+    let machine = Machine::of(&dir);
+    let file = claims::Files { claims: arguments.claims, sources: arguments.sources };
+    let generated = arguments.generated.iter().map(|count| Origin::Generated(*count));
+    let options = questions::Options {
+        origins: match (&file.claims, arguments.generated.is_empty()) {
+            (None, false) => generated.collect(),
+            _ => [Origin::File(file, arguments.limit)].into_iter().chain(generated).collect(),
+        },
+        cache_bytes: arguments.cache_mib << 20,
+        questions: arguments.questions,
+        rounds: arguments.rounds,
+        only: arguments.only,
+        dir,
+    };
+    let outcomes = questions::run(&options, &mut |what| eprintln!("{what}"))?;
+    let typed = || format!("peers {}", env::args().skip(1).collect::<Vec<_>>().join(" "));
+    let command = arguments.command.unwrap_or_else(typed);
+    let report = questions::report::Report {
+        options: &options,
+        command: &command,
+        machine: &machine,
+        outcomes: &outcomes,
+    };
+    print!("{}", report.text());
+    if let Some(path) = arguments.markdown {
+        fs::write(path, report.text())?;
+    }
+    if let Some(path) = arguments.json {
+        report.write_json(&path)?;
+    }
+    if let Some(path) = arguments.svg {
+        fs::write(path, report.chart().draw())?;
+    }
+    Ok(())
+}
+
 fn run_phase(task: &str) -> Result<()> {
     println!("{}", serde_json::to_string(&phases::run(&serde_json::from_str(task)?)?)?);
     Ok(())
@@ -195,6 +279,7 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().workload {
         Workload::Commits(arguments) => run_commits(arguments),
         Workload::Store(arguments) => run_store(arguments),
+        Workload::Questions(arguments) => run_questions(arguments),
         Workload::Phase { task } => run_phase(&task),
     };
     match ended {

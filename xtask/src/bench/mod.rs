@@ -35,6 +35,9 @@ const HEALING: &str = "healing";
 /// Not a layer either: the whole engine, beside others.
 const PEERS: &str = "peers";
 
+/// Nor this: claims and questions, beside databases that a user would have taken instead.
+const QUESTIONS: &str = "questions";
+
 /// Runs a suite and prints its table.
 pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
     if [DEVICE, SOAK, HEALING].contains(&suite) {
@@ -43,9 +46,12 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
     if suite == PEERS {
         return peers::stores(root, options);
     }
+    if suite == QUESTIONS {
+        return peers::questions(root, options);
+    }
     if !SUITES.contains(&suite) {
         return Err(format!(
-            "no suite `{suite}`; there are {}, {PEERS}, {SOAK}, {HEALING} and {DEVICE}",
+            "no suite `{suite}`; there are {}, {PEERS}, {QUESTIONS}, {SOAK}, {HEALING} and {DEVICE}",
             SUITES.join(", ")
         ));
     }

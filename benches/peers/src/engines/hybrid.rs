@@ -13,9 +13,7 @@ use std::{
 use stemedb_env::{Env, Lsn, Micros};
 use stemedb_hybrid::{CommitTicket, HybridOptions, Layout, LsmEngine, RedbStore, ViewSnapshot};
 use stemedb_index::{Admit, Admitted, Derive, KeyValues, ViewRow};
-use stemedb_lsm::{
-    KvSnapshot, KvStore, LsmOptions, LsmSnapshot, LsmStore, Stats, Value, WriteBatch,
-};
+use stemedb_lsm::{KvSnapshot, KvStore, LsmOptions, LsmSnapshot, LsmStore, Stats, Value, WriteBatch};
 use stemedb_wal::Retention;
 
 use super::{NoSyncFs, names, snapshot_reader::SnapshotReader};

@@ -38,13 +38,9 @@ pub struct Files {
 
 /// Derives so many rows, or a few more, and writes them with [`RowFile::write`].
 pub fn write_rows(files: &Files, rows: u64, path: &Path) -> Result<()> {
-    let sources = match &files.sources {
-        Some(path) => fs::read_to_string(path)?,
-        None => SAMPLE_SOURCES.to_owned(),
-    };
     let mut derivation = Derivation::default();
-    for source in serde_json::from_str::<Vec<Value>>(&sources)? {
-        derivation.tell(&Command::Source(parse_source(&source)?))?;
+    for source in sources(files)? {
+        derivation.tell(&Command::Source(source))?;
     }
     // Again and again, of other substances each time.
     for copy in 0_u64.. {
@@ -66,7 +62,17 @@ pub fn write_rows(files: &Files, rows: u64, path: &Path) -> Result<()> {
     RowFile::write(path, &derivation.rows)
 }
 
-fn lines(files: &Files) -> Result<Box<dyn Iterator<Item = std::io::Result<String>> + '_>> {
+/// The sources of the claims.
+pub(crate) fn sources(files: &Files) -> Result<Vec<Source>> {
+    let text = match &files.sources {
+        Some(path) => fs::read_to_string(path)?,
+        None => SAMPLE_SOURCES.to_owned(),
+    };
+    serde_json::from_str::<Vec<Value>>(&text)?.iter().map(parse_source).collect()
+}
+
+/// The claims, line by line.
+pub(crate) fn lines(files: &Files) -> Result<Box<dyn Iterator<Item = std::io::Result<String>> + '_>> {
     let Some(path) = &files.claims else {
         return Ok(Box::new(SAMPLE.lines().map(|line| Ok(line.to_owned()))));
     };
@@ -88,7 +94,8 @@ fn parse_source(source: &Value) -> Result<Source> {
     Ok(Source { title: Some(text(source, "title")?.to_owned()), ..Source::new(text(source, "id")?, class) })
 }
 
-fn parse_claim(line: &str, copy: u64) -> Result<Assertion> {
+/// A claim from its line; `copy` tells it again of another substance.
+pub(crate) fn parse_claim(line: &str, copy: u64) -> Result<Assertion> {
     let claim: Value = serde_json::from_str(line)?;
     let subject = text(&claim, "subject")?;
     let subject = if copy == 0 { subject.to_owned() } else { format!("{subject}/{copy}") };

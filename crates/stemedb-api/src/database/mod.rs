@@ -18,7 +18,7 @@ mod query;
 use std::{
     path::Path,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -307,6 +307,7 @@ impl Database {
     }
 
     /// A handle that does not keep the database open.
+    #[cfg(feature = "server")]
     pub(crate) fn downgrade(&self) -> WeakDatabase {
         WeakDatabase { inner: Arc::downgrade(&self.inner) }
     }
@@ -329,11 +330,13 @@ impl Database {
 }
 
 /// A handle that does not keep the database open.
+#[cfg(feature = "server")]
 #[derive(Clone, Debug)]
 pub(crate) struct WeakDatabase {
-    inner: Weak<Inner>,
+    inner: std::sync::Weak<Inner>,
 }
 
+#[cfg(feature = "server")]
 impl WeakDatabase {
     /// The database, if it is still open.
     pub(crate) fn upgrade(&self) -> Option<Database> {

@@ -26,4 +26,5 @@ pub use records::{
     ASSERT_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS, assertion, cosign, epoch,
     import_line, source, supersession, vote,
 };
+#[cfg(feature = "server")]
 pub(crate) use values::instant;
