@@ -283,36 +283,57 @@ fn clear_leftovers(env: &Env, layout: &Layout) -> Result<()> {
             return Err(Error::AlreadyExists { dir: layout.dir().to_path_buf(), found: entry.name });
         }
     }
-    for dir in [layout.wal(), layout.kv()] {
-        if fs.metadata(&dir)?.is_none() {
-            continue;
+    let dirs = [layout.wal(), layout.kv()];
+    let mut found = Vec::new();
+    for dir in &dirs {
+        if fs.metadata(dir)?.is_some() {
+            found.push((dir, fs.list(dir)?));
         }
-        // Without an identity nothing was ever acknowledged here. But a journal with entries has had an identity:
-        // then somebody lost it, and the entries must not be thrown away.
-        let is_empty_journal = dir == layout.wal() && holds_no_entry(env, &dir)?;
-        let used = fs.list(&dir)?.iter().map(|file| file.metadata.len).sum::<u64>();
-        if used > CREATE_LEFTOVER_BYTES && !is_empty_journal {
+    }
+    // Everything is looked at before anything is removed.
+    for (dir, files) in &found {
+        // Without an identity nothing was ever acknowledged here. But a journal with entries has had an identity: then
+        // somebody lost it, and the entries must not be thrown away.
+        let held = if **dir == layout.wal() { held_by(env, dir)? } else { Held::Unknown };
+        let used = files.iter().map(|file| file.metadata.len).sum::<u64>();
+        let is_ours = match held {
+            Held::Nothing => true,
+            Held::Entries => false,
+            Held::Unknown => used <= CREATE_LEFTOVER_BYTES,
+        };
+        if !is_ours {
             let found = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             return Err(Error::AlreadyExists { dir: layout.dir().to_path_buf(), found });
         }
-        for file in fs.list(&dir)? {
+    }
+    for (dir, files) in found {
+        for file in files {
             fs.remove(&dir.join(file.name))?;
         }
     }
     clear_sidecars(fs, layout)
 }
 
-/// True of a journal without a single entry, and of files that were on their way to become one. Their length says nothing: it is
-/// made ahead.
-fn holds_no_entry(env: &Env, wal: &Path) -> Result<bool> {
+/// What a journal's folder without an identity holds.
+enum Held {
+    /// Not a single entry, or files that were on their way to become a journal. Their length says nothing: it is made ahead.
+    Nothing,
+    Entries,
+    /// It cannot be read: a power cut may have left the beginnings of a segment.
+    Unknown,
+}
+
+fn held_by(env: &Env, wal: &Path) -> Result<Held> {
     match SegmentedJournal::open_read_only(env, wal) {
-        Ok((_, found)) => Ok(found.last_lsn < found.first_lsn),
+        Ok((_, found)) if found.last_lsn < found.first_lsn => Ok(Held::Nothing),
+        Ok(_) => Ok(Held::Entries),
         Err(stemedb_wal::Error::NoJournal { .. }) => {
             let files = env.fs.list(wal)?;
-            Ok(files.iter().all(|file| file.name == "HEAD" || file.name.ends_with(".tmp")))
+            let is_begun = files.iter().all(|file| file.name == "HEAD" || file.name.ends_with(".tmp"));
+            Ok(if is_begun { Held::Nothing } else { Held::Unknown })
         }
         Err(error @ stemedb_wal::Error::Env(_)) => Err(error.into()),
-        Err(_) => Ok(false),
+        Err(_) => Ok(Held::Unknown),
     }
 }
 
