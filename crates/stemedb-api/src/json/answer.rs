@@ -208,6 +208,12 @@ struct CandidateJson<'a> {
     votes: Vec<VoteJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     signers: Vec<String>,
+    /// The nearest retracted claim that it derives from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tainted_by: Option<String>,
+    /// It derives from more claims than were looked at.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    lineage_cut: bool,
 }
 
 #[derive(Serialize)]
@@ -240,6 +246,8 @@ fn candidate_json(candidate: &Candidate) -> CandidateJson<'_> {
             .map(|vote| VoteJson { agent: vote.agent.to_string(), weight: vote.weight.to_f64() })
             .collect(),
         signers: signers.map(|agent| agent.to_string()).collect(),
+        tainted_by: candidate.tainted.map(|id| id.to_string()),
+        lineage_cut: candidate.lineage_cut,
     }
 }
 
