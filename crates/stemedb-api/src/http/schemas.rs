@@ -286,7 +286,13 @@ pub(super) fn components() -> Components {
         )
         .schema("StoredAssertion", stored())
         .schema("Answer", answer())
-        .schema("Disagreement", described(&ANALYSIS, &[("margin", Type::Number), ("values", Type::Array)]))
+        .schema(
+            "Disagreement",
+            described(
+                &ANALYSIS,
+                &[("margin", Type::Number), ("values", Type::Array), ("tainted", Type::Array)],
+            ),
+        )
         .schema(
             "Layers",
             described(
@@ -295,6 +301,7 @@ pub(super) fn components() -> Components {
                     ("confidence", Type::Number),
                     ("cross_class_conflict", Type::Number),
                     ("layers", Type::Array),
+                    ("tainted", Type::Array),
                 ],
             ),
         )

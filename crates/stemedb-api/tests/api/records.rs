@@ -185,6 +185,13 @@ fn the_impact_of_a_retraction_is_counted_before_and_marked_after() {
         assert_eq!(candidate["tainted_by"], json!(root));
         assert!(candidate.get("lineage_cut").is_none());
     }
+    for route in ["skeptic", "layered"] {
+        let answer = server.get(&format!("/v1/{route}?subject=t&predicate=p")).json();
+        let marks = answer["tainted"].as_array().unwrap();
+        assert!(marks.len() == 3 && marks.iter().all(|mark| mark["by"] == json!(root)), "{answer}");
+        let before = server.get(&format!("/v1/{route}?subject=t&predicate=p&as_of=5")).json();
+        assert!(before.get("tainted").is_none());
+    }
     let before = server.get("/v1/query?subject=t&predicate=p&as_of=5").json();
     assert!(before["candidates"].as_array().unwrap().iter().all(|one| one.get("tainted_by").is_none()));
     let history = server.get(&format!("/v1/assertions/{child}/history")).json();

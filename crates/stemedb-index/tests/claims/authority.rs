@@ -142,6 +142,24 @@ fn what_is_in_flight_counts_and_what_was_given_up_does_not() {
 }
 
 #[test]
+fn what_was_abandoned_gives_neither_rank_nor_class() {
+    let mut ledger = Ledger::new(MemStore::new());
+    let (gone, regulator) = (claim(1, "lost"), claim(2, "IUPAC"));
+    // The same LSNs twice: first for what is given up, then for what stays.
+    let lost = [Command::Assert(gone), ranked(1, 0), source("IUPAC", 5)];
+    ledger.admit(all(&lost), 1).unwrap();
+    ledger.admit(all(&[Command::Assert(claim(3, "lost"))]), 1).unwrap();
+    ledger.abandon();
+    let stays = Assertion { source_class: Some(class(0)), ..regulator };
+    ledger.admit(all(&[Command::Assert(stays.clone())]), 1).unwrap();
+    is_too_low(ledger.admit(all(&[retract(&stays, Some(1))]), 1), 0, 5);
+    ledger.admit(all(&[ranked(1, 0)]), 1).unwrap();
+    assert!(ledger.admit(all(&[retract(&stays, Some(1))]), 1).unwrap()[0].created);
+    ledger.apply();
+    assert_eq!(ledger.entries.len(), 3);
+}
+
+#[test]
 fn a_circle_of_supersessions_is_refused_in_the_view_and_in_flight() {
     for apply in [true, false] {
         let mut ledger = Ledger::new(MemStore::new());

@@ -36,6 +36,15 @@ impl<S: KvStore> Ledger<S> {
         Ok(admitted.reply)
     }
 
+    /// Gives up what was admitted and not applied: its LSNs will be given to others.
+    pub fn abandon(&mut self) {
+        if let Some((first, _)) = self.unapplied.first() {
+            Claims.abandon(&mut self.in_flight, *first);
+            self.entries.truncate(usize::try_from(first.0).unwrap() - 1);
+            self.unapplied.clear();
+        }
+    }
+
     pub fn apply(&mut self) {
         for (lsn, entry) in self.unapplied.drain(..) {
             let mut rows = WriteBatch::new();
