@@ -2,14 +2,19 @@
 //! writing costs before the journal and after it.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Duration};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use stemedb_benches::{contested_question, sample, scratch, sources, submission};
-use stemedb_core::lens::{Lens, LensParams, resolve};
+use stemedb_benches::{contested_question, sample, scaled, scratch, sources, submission};
+use stemedb_core::{
+    Assertion, ClaimId, Object,
+    lens::{Lens, LensParams, resolve},
+};
 use stemedb_env::{Env, Lsn, Micros, frame::DatabaseId};
 use stemedb_index::{Admit, ClaimReader, Claims, Derive, claims::InFlightClaims};
-use stemedb_lsm::{KvStore, LsmOptions, LsmStore, MemStore, WriteBatch};
+use stemedb_lsm::{
+    Direction, KeyRange, KvIter, KvSnapshot, KvStore, LsmOptions, LsmStore, MemStore, WriteBatch,
+};
 
 /// 2026-01-01.
 const NOW: Micros = Micros(1_767_225_600_000_000);
@@ -109,5 +114,74 @@ fn writing(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, questions, writing);
+/// A claim, a thousand that derive from it, and a thousand that derive from each of those (of a first look a tenth).
+fn derivations<S: KvStore>(store: &S) -> (ClaimId, u64) {
+    let (fan, leaves) = (1000, scaled(1000));
+    let claim = |n: usize, question: usize, parents: Vec<ClaimId>| {
+        let (subject, object) = (format!("sample:{question}"), Object::Integer(n as i64));
+        let mut claim = Assertion::new(subject, "measured", object, "laboratory");
+        claim.parents = parents;
+        claim
+    };
+    let root = claim(0, 0, vec![]);
+    let children: Vec<Assertion> = (1..=fan).map(|n| claim(n, n, vec![root.id()])).collect();
+    let ids: Vec<ClaimId> = children.iter().map(Assertion::id).collect();
+    let leaf = |n: usize| claim(n, n % (10 * fan), vec![ids[n % fan]]);
+    let id = root.id();
+    let mut claims = [root].into_iter().chain(children).chain((fan + 1..=fan + fan * leaves).map(leaf));
+    let mut in_flight = InFlightClaims::default();
+    let mut rows = WriteBatch::new();
+    for lsn in (1..).map(Lsn) {
+        let chunk: Vec<_> = claims.by_ref().take(4000).map(stemedb_core::Command::Assert).collect();
+        if chunk.is_empty() {
+            break;
+        }
+        let admitted = Claims.admit(submission(&chunk), &store.snapshot(), &mut in_flight, lsn, NOW).unwrap();
+        rows.clear();
+        Claims.derive(lsn, &admitted.entry.unwrap(), &mut rows).unwrap();
+        store.apply(&rows, lsn).unwrap();
+        store.publish(lsn);
+        Claims.retire(&mut in_flight, lsn);
+    }
+    (id, (fan + fan * leaves) as u64)
+}
+
+fn impact(criterion: &mut Criterion) {
+    let dir = scratch();
+    let options =
+        LsmOptions { prefix_extractor: Some(Claims::filtered_prefix_bytes), ..LsmOptions::default() };
+    let tree = LsmStore::create(Env::real(), &dir.path().join("kv"), DatabaseId([7; 16]), options).unwrap();
+    let (root, edges) = derivations(&tree);
+    tree.flush().unwrap();
+    let reader = ClaimReader::new(tree.snapshot());
+    let found = reader.impact(root).unwrap().unwrap();
+    assert_eq!((found.total, found.complete), (edges, true));
+    let (branch, _) = found.nearest[0].clone();
+
+    let mut group = criterion.benchmark_group(format!("impact_of_{edges}_edges"));
+    group.sample_size(10).measurement_time(Duration::from_secs(10));
+    group.throughput(Throughput::Elements(edges));
+    group.bench_function("all", |bencher| bencher.iter(|| black_box(reader.impact(root).unwrap())));
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("one_branch", |bencher| bencher.iter(|| black_box(reader.impact(branch).unwrap())));
+    // The rows themselves, read and thrown away.
+    group.throughput(Throughput::Elements(edges));
+    group.bench_function("yardstick_scan_of_derivations", |bencher| {
+        let range = KeyRange {
+            prefix_bytes: 0,
+            ..KeyRange::prefix(stemedb_index::keys::family_prefix(stemedb_index::Family::Derived))
+        };
+        bencher.iter(|| {
+            let mut rows = reader.snapshot().scan(&range, Direction::Forward);
+            let mut read = 0_u64;
+            while rows.advance().unwrap() {
+                read += 1;
+            }
+            assert_eq!(read, edges);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, questions, writing, impact);
 criterion_main!(benches);

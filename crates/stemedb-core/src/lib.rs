@@ -7,8 +7,8 @@
 //! This crate has no input, no output, no clock and no randomness. The time of an evaluation is an argument, keys
 //! grow from seeds that the caller draws, and the same claims give the same answer again.
 //!
-//! - [`model`]: the records ([`Assertion`], [`Vote`], [`Supersession`], [`Epoch`], [`Source`], [`Cosign`]) and their
-//!   rules.
+//! - [`model`]: the records ([`Assertion`], [`Vote`], [`Supersession`], [`Epoch`], [`Source`], [`Cosign`],
+//!   [`Agent`]) and their rules.
 //! - [`object`]: claimed values, exact decimals, and when two spellings are the same value.
 //! - [`canonical`]: the one encoding of a record, which ids and signatures cover.
 //! - [`identity`]: ids of claims and agents, signatures.
@@ -26,11 +26,12 @@ pub mod object;
 pub use canonical::{AssertionRef, CodecError};
 pub use command::{Command, CommandRef};
 pub use identity::{
-    AgentId, AgentKey, ClaimId, Signature, SignatureBytes, SignatureError, SignaturePolicy, Standing,
+    AgentId, AgentKey, AuthorityPolicy, ClaimId, Signature, SignatureBytes, SignatureError, SignaturePolicy,
+    Standing,
 };
 pub use lens::{Answer, Candidate, Lens, LensParams, LiveVote, SetAside, Status, resolve};
 pub use model::{
-    Assertion, Cosign, Epoch, Lifecycle, Micros, ModelError, Nano, Problem, Source, SourceClass,
+    Agent, Assertion, Cosign, Epoch, Lifecycle, Micros, ModelError, Nano, Problem, Source, SourceClass,
     Supersession, SupersessionKind, Vote,
 };
 pub use object::{Decimal, Object, ObjectRef, Value, ValueKey};

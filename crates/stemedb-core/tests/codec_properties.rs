@@ -102,7 +102,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_are_refused_or_canonical(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..8) {
+    fn random_bytes_are_refused_or_canonical(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..9) {
         refused_or_canonical(&bytes)?;
         // With a plausible head the decoder gets further.
         bytes.splice(0..0, [kind, 1]);
@@ -184,7 +184,7 @@ fn each_second_way_to_write_a_record_is_refused() {
 fn unknown_codes_and_values_out_of_range_are_refused() {
     let unknown = |field, code| Err(CodecError::UnknownCode { field, code });
     assert_eq!(patched(0, &[0]), unknown("/command", 0));
-    assert_eq!(patched(0, &[7]), unknown("/command", 7));
+    assert_eq!(patched(0, &[8]), unknown("/command", 8));
     assert_eq!(patched(1, &[2]), unknown("/version", 2));
     assert_eq!(patched(6, &[9]), unknown("/object", 9));
     assert_eq!(patched(11, &[0x20, 5, 0]), unknown("/lifecycle", 5));
@@ -194,6 +194,28 @@ fn unknown_codes_and_values_out_of_range_are_refused() {
     confidence.extend(too_sure);
     assert_eq!(patched(11, &confidence), Err(CodecError::OutOfRange { field: "/confidence" }));
     assert_eq!(patched(2, &[1, 0xff]), Err(CodecError::NotUtf8 { field: "/subject" }));
+}
+
+/// An agent with these presence bits and what follows them.
+fn agent(rest: &[u8]) -> Result<Command, CodecError> {
+    let bytes = [&[7, 1][..], &[0x5a; 32], rest].concat();
+    Command::decode_exact(&bytes)
+}
+
+#[test]
+fn an_agent_has_one_encoding_and_keeps_its_ranges() {
+    assert!(agent(&[0]).is_ok());
+    assert_eq!(agent(&[8]), Err(CodecError::UnknownCode { field: "/presence", code: 8 }));
+    assert_eq!(agent(&[0x80, 0x00]), Err(CodecError::Varint { field: "/presence" }));
+    assert!(agent(&[2, 5]).is_ok());
+    assert_eq!(agent(&[2, 6]), Err(CodecError::OutOfRange { field: "/class" }));
+    let trust = |nano: i32| agent(&[&[4][..], &nano.to_be_bytes()].concat());
+    assert!(trust(0).is_ok() && trust(1_000_000_000).is_ok());
+    for beyond in [-1, 1_000_000_001] {
+        assert_eq!(trust(beyond), Err(CodecError::OutOfRange { field: "/trust" }));
+    }
+    assert_eq!(agent(&[1, 2, b'x']), Err(CodecError::Truncated { field: "/name", needed: 2, left: 1 }));
+    assert_eq!(agent(&[0, 0]), Err(CodecError::TrailingBytes { len: 1 }));
 }
 
 #[test]

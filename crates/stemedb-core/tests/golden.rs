@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)] // A test may fail by panicking, in its helpers too.
 
 use stemedb_core::{
-    AgentKey, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object, Source,
-    SourceClass, Supersession, SupersessionKind, Vote,
+    Agent, AgentId, AgentKey, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object,
+    Source, SourceClass, Supersession, SupersessionKind, Vote,
 };
 
 const GOLDEN: &str = include_str!("golden/records_v1.txt");
@@ -80,6 +80,13 @@ fn records() -> Vec<(&'static str, Command)> {
     records.push(("every field of a source", Command::Source(source)));
 
     records.push(("a co-signature", Command::Cosign(Cosign::new(&key(3), id))));
+
+    records.push(("an agent", Command::Agent(Agent::new(AgentId([0xaa; 32])))));
+    let mut agent = Agent::new(AgentId([0xaa; 32]));
+    agent.name = Some("Prüfstelle 4".to_owned());
+    agent.class = SourceClass::new(2).ok();
+    agent.trust = Some(Nano(750_000_000));
+    records.push(("every field of an agent", Command::Agent(agent)));
     records
 }
 

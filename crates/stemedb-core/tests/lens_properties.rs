@@ -62,6 +62,8 @@ fn candidate() -> impl Strategy<Value = Candidate> {
                 assertion,
                 class: SourceClass::new(sure.1).unwrap(),
                 trust: Nano(sure.2 * 500_000_000),
+                tainted: None,
+                lineage_cut: false,
                 cosigners,
                 votes: votes
                     .into_iter()

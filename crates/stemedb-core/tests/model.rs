@@ -1,8 +1,8 @@
 //! Every rule of the records, at its edge, and the field that an error names.
 
 use stemedb_core::{
-    AgentId, Assertion, ClaimId, Epoch, Micros, ModelError, Nano, Object, Problem, Signature, SignatureBytes,
-    Source, SourceClass, Supersession, SupersessionKind, Vote, model,
+    Agent, AgentId, Assertion, ClaimId, Epoch, Micros, ModelError, Nano, Object, Problem, Signature,
+    SignatureBytes, Source, SourceClass, Supersession, SupersessionKind, Vote, model,
 };
 
 fn claim() -> Assertion {
@@ -141,6 +141,23 @@ fn epochs_and_sources_keep_their_bounds() {
     source.title = Some(String::new());
     assert_eq!(source.validate(), Err(ModelError::at("/title", Problem::Empty)));
     assert!(SourceClass::new(5).is_ok() && SourceClass::new(6).is_err());
+}
+
+#[test]
+fn agents_keep_their_bounds_and_an_unknown_one_is_trusted_by_half() {
+    let mut agent = Agent::new(AgentId([1; 32]));
+    assert_eq!(agent.validate(), Ok(()));
+    assert_eq!((agent.rank(), agent.trusted()), (SourceClass::ANECDOTAL, Nano::HALF));
+    agent.trust = Some(Nano(1_000_000_001));
+    let refused = Err(ModelError::at("/trust", Problem::OutOfRange { min: 0, max: 1 }));
+    assert_eq!(agent.validate(), refused);
+    agent.trust = Some(Nano(-1));
+    assert_eq!(agent.validate(), refused);
+    agent.trust = Some(Nano::ZERO);
+    assert_eq!((agent.validate(), agent.trusted()), (Ok(()), Nano::ZERO));
+    agent.name = Some("a\u{1}".to_owned());
+    let refused = ModelError::at("/name", Problem::ControlCharacter { at: 1 });
+    assert_eq!(agent.validate(), Err(refused));
 }
 
 #[test]

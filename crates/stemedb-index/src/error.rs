@@ -1,5 +1,6 @@
 //! Errors of the index.
 
+use stemedb_core::identity::AuthorityTooLow;
 use stemedb_env::Lsn;
 
 use crate::keys::Family;
@@ -41,6 +42,30 @@ pub enum Error {
         field: &'static str,
         /// The claim's id, 64 hex digits.
         id: String,
+    },
+    /// Nobody behind a supersession has a class that may set the claim aside.
+    #[error("claim {old}: {reason}")]
+    AuthorityTooLow {
+        /// The claim's id, 64 hex digits.
+        old: String,
+        /// Which class is needed, and which there is.
+        reason: AuthorityTooLow,
+    },
+    /// A supersession by a claim that the old one, directly or through others, has taken the place of.
+    #[error("claim {new} is itself superseded by {old}, directly or through others")]
+    SupersessionCycle {
+        /// The claim to be set aside.
+        old: String,
+        /// Its successor.
+        new: String,
+    },
+    /// A supersession by a claim behind which more claims stand than are looked at for a cycle.
+    #[error("more than {limit} claims have followed claim {new}")]
+    ChainTooLong {
+        /// The successor.
+        new: String,
+        /// How many are looked at.
+        limit: usize,
     },
     /// A submission larger than one journal entry may be.
     #[error("{bytes} bytes of commands exceed the limit of {limit_bytes} for one entry")]

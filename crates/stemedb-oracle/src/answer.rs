@@ -25,6 +25,8 @@ pub struct Answer {
     pub set_aside: Vec<(String, String)>,
     /// Per class that has a claim, best class first: its winner, the winner's share and the conflict, inside the class.
     pub layers: Vec<(u8, Value, f64, f64)>,
+    /// Claims that derive from a retracted one, each with the nearest of those, in the order of their positions.
+    pub tainted: Vec<(String, String)>,
     /// Conflict between the classes, one voice each.
     pub cross_class_conflict: f64,
 }

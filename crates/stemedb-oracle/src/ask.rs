@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const LENSES: [&str; 6] = ["recency", "consensus", "confidence", "authority", "skeptic", "layered"];
 
 const ONE: i64 = 1_000_000_000;
-/// Trust in an author about whom nothing is known.
-const TRUST_NANO: i64 = 500_000_000;
 /// By class 0..=5; class 0 does not age.
 const HALF_LIFE_DAYS: [Option<i64>; 6] = [None, Some(730), Some(365), Some(180), Some(90), Some(30)];
 const DAY_US: i64 = 86_400_000_000;
@@ -40,6 +38,8 @@ struct Candidate<'w> {
     newness: (i64, u64, u32),
     /// Said confidence, aged if the question asks for decay.
     decayed_nano: i64,
+    /// The least trust in an author of the claim or of what it derives from.
+    trust_nano: i64,
 }
 
 /// The claims of one value, newest first.
@@ -73,7 +73,11 @@ impl World {
         claims.sort_by_key(|claim| (claim.lsn, claim.ordinal));
         let mut considered = Vec::new();
         let mut set_aside = Vec::new();
+        let mut tainted = Vec::new();
         for claim in claims {
+            if let Some(ancestor) = self.lineage(claim, as_of).tainted {
+                tainted.push((claim.id.clone(), ancestor));
+            }
             match self.why_set_aside(claim, &view) {
                 Some(reason) => set_aside.push((claim.id.clone(), reason.to_string())),
                 None => considered.push(self.candidate(claim, &view)),
@@ -156,6 +160,7 @@ impl World {
             considered: considered.len(),
             set_aside,
             layers,
+            tainted,
             cross_class_conflict: conflict(&class_shares),
         }
     }
@@ -222,6 +227,7 @@ impl World {
             votes_nano: live.values().sum(),
             newness: (time_us, claim.lsn, claim.ordinal),
             decayed_nano,
+            trust_nano: self.lineage(claim, view.as_of).trust_nano,
         }
     }
 }
@@ -264,7 +270,7 @@ fn conflict(shares: &[f64]) -> f64 {
 
 /// floor(trust × decayed confidence).
 fn trusted_nano(candidate: &Candidate) -> i64 {
-    TRUST_NANO * candidate.decayed_nano / ONE
+    candidate.trust_nano * candidate.decayed_nano / ONE
 }
 
 fn float(nano: i64) -> f64 {

@@ -1,7 +1,7 @@
 //! The claims oracle: what a question must answer, computed in the plainest way.
 //!
-//! A [`World`] is a set of append-only lists: claims, votes, supersessions, epochs, sources and
-//! co-signatures, each record at a position `(lsn, ordinal)`. [`World::ask`] filters the lists by the
+//! A [`World`] is a set of append-only lists: claims, votes, supersessions, epochs, sources,
+//! agents and co-signatures, each record at a position `(lsn, ordinal)`. [`World::ask`] filters the lists by the
 //! position asked for and does the arithmetic of the six lenses word for word, without caches, key
 //! encodings or incremental state. It is the executable specification that the engine is compared
 //! with, so it shares no code with any other crate of the workspace: ids are opaque strings, exact
@@ -11,7 +11,8 @@
 //! 1. `world` — the records and how they are appended;
 //! 2. `value` — when two objects are the same value;
 //! 3. `ask` — candidates, what is set aside, support, decay, lenses;
-//! 4. `jsonl` — how a file of plain claims becomes a world.
+//! 4. `lineage` — what a claim derives from: how far that is trusted, what of it is retracted;
+//! 5. `jsonl` — how a file of plain claims becomes a world.
 //!
 //! What it leaves out on purpose: computing ids, checking signatures, and refusing malformed records.
 //! It is given only what an engine has accepted.
@@ -24,6 +25,7 @@
 mod answer;
 mod ask;
 mod jsonl;
+mod lineage;
 mod value;
 mod world;
 
@@ -31,4 +33,4 @@ pub use answer::Answer;
 pub use ask::LENSES;
 pub use jsonl::ReadError;
 pub use value::{Key, Value};
-pub use world::{Claim, Cosign, Epoch, Source, Supersession, Vote, World};
+pub use world::{Agent, Claim, Cosign, Epoch, Source, Supersession, Vote, World};

@@ -40,6 +40,8 @@ pub struct Claim {
     pub observed_at_us: Option<i64>,
     /// Agents whose signatures came with the claim.
     pub signers: Vec<String>,
+    /// Ids of the claims it derives from.
+    pub parents: Vec<String>,
 }
 
 /// An agent's judgement of a claim.
@@ -96,6 +98,19 @@ pub struct Source {
     pub class: u8,
 }
 
+/// What is known of an agent from this position on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Agent {
+    /// Position.
+    pub lsn: u64,
+    /// Place inside the entry.
+    pub ordinal: u32,
+    /// The text that claims give as their author.
+    pub id: String,
+    /// Trust in it, 0..=1e9.
+    pub trust_nano: Option<i64>,
+}
+
 /// Another agent's signature under an existing claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cosign {
@@ -122,6 +137,8 @@ pub struct World {
     pub(crate) epochs: Vec<Epoch>,
     /// Source id → its records.
     pub(crate) sources: BTreeMap<String, Vec<Source>>,
+    /// Agent id → its records.
+    pub(crate) agents: BTreeMap<String, Vec<Agent>>,
     /// Claim id → co-signatures under it.
     pub(crate) cosigns: BTreeMap<String, Vec<Cosign>>,
 }
@@ -157,6 +174,11 @@ impl World {
     /// Appends a source record.
     pub fn source(&mut self, source: Source) {
         self.sources.entry(source.id.clone()).or_default().push(source);
+    }
+
+    /// Appends an agent record.
+    pub fn agent(&mut self, agent: Agent) {
+        self.agents.entry(agent.id.clone()).or_default().push(agent);
     }
 
     /// Appends a co-signature.

@@ -132,6 +132,16 @@ fn difference(answer: &Answer, candidates: &[Candidate], expected: &oracle::Answ
     }
     let id_of =
         |index: usize| candidates.get(index).map(|candidate| candidate.id.to_string()).unwrap_or_default();
+    let mut ours: Vec<_> = candidates
+        .iter()
+        .filter_map(|claim| claim.tainted.map(|by| (claim.id.to_string(), by.to_string())))
+        .collect();
+    let mut theirs = expected.tainted.clone();
+    ours.sort();
+    theirs.sort();
+    if ours != theirs {
+        return unlike("tainted", &ours, &theirs);
+    }
     let mut ours: Vec<_> =
         answer.set_aside.iter().map(|(index, why)| (id_of(*index), why.name().to_owned())).collect();
     let mut theirs = expected.set_aside.clone();

@@ -1,7 +1,7 @@
 //! Random submissions over a small vocabulary, so that claims meet, contradict, repeat and supersede each other.
 
 use stemedb_core::{
-    AgentId, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object, Signature,
+    Agent, AgentId, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object, Signature,
     SignatureBytes, Source, SourceClass, Supersession, SupersessionKind, Vote,
 };
 
@@ -91,7 +91,27 @@ fn claim_id(dice: &mut Dice, known: &[ClaimId]) -> ClaimId {
     if dice.one_in(40) { ClaimId([0xEE; 32]) } else { dice.pick(known) }
 }
 
-fn command(dice: &mut Dice, now_us: i64, known: &[ClaimId]) -> Command {
+/// What agents are, and what they set aside.
+fn of_agents(dice: &mut Dice, known: &[ClaimId]) -> Command {
+    if known.is_empty() || dice.one_in(2) {
+        let mut record = Agent::new(agent(dice));
+        record.class = (!dice.one_in(4)).then(|| class(dice));
+        record.trust = dice.pick(&[None, Some(Nano(0)), Some(Nano(300_000_000)), Some(Nano::ONE)]);
+        return Command::Agent(record);
+    }
+    let (old, new) = (claim_id(dice, known), claim_id(dice, known));
+    let mut supersession = match old == new || dice.one_in(3) {
+        true => Supersession::retract(old),
+        false => Supersession::replace(old, new, SupersessionKind::Refines),
+    };
+    supersession.agent = (!dice.one_in(3)).then(|| agent(dice));
+    Command::Supersede(supersession)
+}
+
+fn command(dice: &mut Dice, now_us: i64, known: &[ClaimId], agents: bool) -> Command {
+    if agents && dice.one_in(6) {
+        return of_agents(dice, known);
+    }
     if known.is_empty() {
         return Command::Assert(assertion(dice, now_us, known));
     }
@@ -124,12 +144,12 @@ fn command(dice: &mut Dice, now_us: i64, known: &[ClaimId]) -> Command {
     }
 }
 
-/// One atomic submission: usually a few commands, sometimes many.
-pub fn submission(dice: &mut Dice, now_us: i64, known: &[ClaimId]) -> Vec<Command> {
+/// One atomic submission: usually a few commands, sometimes many. With `agents` also what agents are and set aside.
+pub fn submission(dice: &mut Dice, now_us: i64, known: &[ClaimId], agents: bool) -> Vec<Command> {
     let commands = match dice.below(12) {
         0 => 20 + dice.below(30),
         1..=4 => 2 + dice.below(5),
         _ => 1,
     };
-    (0..commands).map(|_| command(dice, now_us, known)).collect()
+    (0..commands).map(|_| command(dice, now_us, known, agents)).collect()
 }

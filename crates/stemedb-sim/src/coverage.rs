@@ -41,6 +41,10 @@ pub enum Event {
     Duplicate,
     /// A submission named a claim that does not exist.
     Refused,
+    /// A submission wanted to set aside a claim of a better class than those behind it.
+    Unauthorized,
+    /// A submission wanted to close a circle of supersessions.
+    Cycle,
     /// A submission failed, and nothing of it may be there.
     Failed,
     /// A submission's outcome was not known, and it was there after the restart.

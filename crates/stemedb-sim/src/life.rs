@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use stemedb_core::Command;
+use stemedb_core::{AuthorityPolicy, Command};
 use stemedb_env::{Clock, Lsn, Micros};
 use stemedb_hybrid::{ClaimEngine, Error};
 use stemedb_index::{ClaimReader, Submission};
@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Story {
     pub dice: Dice,
+    /// Whether submissions tell of agents as well.
+    agents: bool,
     pub model: Model,
     pub coverage: Coverage,
     pub trace: Trace,
@@ -31,11 +33,20 @@ pub(crate) struct Story {
     told: Vec<Vec<Command>>,
 }
 
+/// Seeds up to here tell of claims as they did when some of them found a defect; of the others every second one tells of
+/// agents as well.
+const PLAIN_SEEDS: u64 = 2000;
+
 impl Story {
     pub fn new(seed: u64, shown: bool) -> Story {
+        let mut dice = Dice::new(seed);
+        let agents = seed > PLAIN_SEEDS && seed.is_multiple_of(2);
+        let enforced = agents && dice.one_in(2);
+        let authority = if enforced { AuthorityPolicy::Enforce } else { AuthorityPolicy::Off };
         Story {
-            dice: Dice::new(seed),
-            model: Model::default(),
+            dice,
+            agents,
+            model: Model::under(authority),
             coverage: Coverage::default(),
             trace: Trace::new(seed, shown),
             uncertain: Vec::new(),
@@ -212,9 +223,9 @@ impl<'a> Life<'a> {
             let index = usize::try_from(story.dice.below(story.told.len() as u64)).unwrap_or(0);
             story.told[index].clone()
         } else {
-            claims::submission(&mut story.dice, before.0, &story.model.ids)
+            claims::submission(&mut story.dice, before.0, &story.model.ids, story.agents)
         };
-        let mut submission = Submission::new();
+        let mut submission = Submission::new().under(story.model.authority);
         for command in &commands {
             if let Err(error) = submission.push(command) {
                 return Err(Violation::new(Invariant::Live, format!("a valid command was refused: {error}")));
@@ -256,11 +267,19 @@ impl<'a> Life<'a> {
                 }
             }
             (Ok(outcomes), None) => {
-                let detail = format!("a submission that names an unknown claim was accepted: {outcomes:?}");
+                let detail = format!("a submission that must be refused was accepted: {outcomes:?}");
                 Err(Violation::new(Invariant::NoPhantom, detail))
             }
             (Err(Error::Index(stemedb_index::Error::UnknownClaim { .. })), None) => {
                 self.story.coverage.hit(Event::Refused);
+                Ok(())
+            }
+            (Err(Error::Index(stemedb_index::Error::AuthorityTooLow { .. })), None) => {
+                self.story.coverage.hit(Event::Unauthorized);
+                Ok(())
+            }
+            (Err(Error::Index(stemedb_index::Error::SupersessionCycle { .. })), None) => {
+                self.story.coverage.hit(Event::Cycle);
                 Ok(())
             }
             (Err(Error::NotReadable { lsn, .. }), Some(prediction)) if self.may_fail() => {
@@ -278,7 +297,7 @@ impl<'a> Life<'a> {
             }
             (Err(error), prediction) => {
                 self.story.coverage.hit(Event::Failed);
-                let expected = if prediction.is_some() { "accepted" } else { "refused as unknown" };
+                let expected = if prediction.is_some() { "accepted" } else { "refused" };
                 self.must_work::<(), _>(&format!("a submission (to be {expected})"), Err(error)).map(|_| ())
             }
         }

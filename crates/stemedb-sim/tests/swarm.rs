@@ -1,6 +1,6 @@
 //! The simulation in small, for every test run; `cargo xtask sim` is the large one.
 
-use stemedb_sim::{SwarmOptions, run_seed, swarm};
+use stemedb_sim::{Event, SwarmOptions, run_seed, swarm};
 
 #[test]
 fn acknowledged_submissions_survive_and_answers_equal_the_oracles_in_four_hundred_seeds() {
@@ -8,6 +8,15 @@ fn acknowledged_submissions_survive_and_answers_equal_the_oracles_in_four_hundre
     println!("{}", report.coverage);
     assert_eq!(report.failure, None);
     assert_eq!(report.missing(), [], "a class that never happened proves nothing");
+}
+
+#[test]
+fn agents_supersede_what_they_may_and_nothing_else() {
+    let report = swarm(&SwarmOptions { first_seed: 2001, seeds: 200, twice: 0 }, |_| true);
+    println!("{}", report.coverage);
+    assert_eq!(report.failure, None);
+    assert!(report.coverage.of(Event::Unauthorized) > 100, "too few supersessions of a better class");
+    assert!(report.coverage.of(Event::Cycle) > 0, "no circle of supersessions");
 }
 
 #[test]

@@ -6,6 +6,8 @@
 //! | `serve` | a database | answers HTTP until told to stop |
 //! | `import` | a database, an absent folder, or a server | claims from JSONL |
 //! | `query` | a database or a server | one question, as a table or JSON |
+//! | `history`, `impact` | a database or a server | what was said about a claim, and what derives from it |
+//! | `agent` | a database or a server | says or records what is known about an agent |
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
@@ -17,6 +19,8 @@
 //! Results go to standard output, everything else (progress, logs, errors) to standard error. Exit codes: 0 done, 1 failed,
 //! 2 called wrongly.
 
+mod about;
+mod agent;
 mod backup;
 mod client;
 mod compact;
@@ -75,6 +79,9 @@ enum Command {
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
     Query(query::QueryArgs),
+    History(about::HistoryArgs),
+    Impact(about::ImpactArgs),
+    Agent(agent::AgentArgs),
     Demo(demo::DemoArgs),
     Rebuild(rebuild::RebuildArgs),
     Salvage(salvage::SalvageArgs),
@@ -127,6 +134,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::History(args) => about::history(&args),
+        Command::Impact(args) => about::impact(&args),
+        Command::Agent(args) => agent::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Rebuild(args) => rebuild::run(&args),
         Command::Salvage(args) => salvage::run(&args),

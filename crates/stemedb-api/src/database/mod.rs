@@ -9,6 +9,7 @@
 //! Every call blocks until it is done. Handles are cheap to clone and may be used from any thread; the folder is closed
 //! when the last one is dropped.
 
+mod agents;
 mod as_of;
 mod import;
 mod lines;
@@ -23,14 +24,15 @@ use std::{
     },
 };
 
+pub use agents::AgentKnown;
 pub use as_of::AsOf;
 pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError};
 pub use lines::{LINE_MAX_BYTES, Line, Lines};
 pub use options::DatabaseOptions;
 pub use query::{Query, Resolved};
 use stemedb_core::{
-    Assertion, ClaimId, Command, Cosign, Epoch, SignatureError, SignaturePolicy, Source, Supersession, Vote,
-    identity::verify_claim,
+    Agent, Assertion, AuthorityPolicy, ClaimId, Command, Cosign, Epoch, SignatureError, SignaturePolicy,
+    Source, Supersession, Vote, identity::verify_claim,
 };
 use stemedb_env::{Env, Lsn};
 use stemedb_hybrid::{
@@ -56,6 +58,7 @@ struct Inner {
     engine: ClaimEngine,
     env: Env,
     signatures: SignaturePolicy,
+    authority: AuthorityPolicy,
     /// The last readable entry when the database was opened.
     opened_at: Lsn,
     /// Claims that were new since.
@@ -87,8 +90,9 @@ impl Database {
 
     fn over(engine: ClaimEngine, options: DatabaseOptions, report: Option<OpenReport>) -> Database {
         let opened_at = engine.published_lsn();
-        let DatabaseOptions { signatures, env, .. } = options;
-        let inner = Inner { engine, env, signatures, opened_at, created: AtomicU64::new(0), report };
+        let DatabaseOptions { signatures, supersession_authority: authority, env, .. } = options;
+        let created = AtomicU64::new(0);
+        let inner = Inner { engine, env, signatures, authority, opened_at, created, report };
         Database { inner: Arc::new(inner) }
     }
 
@@ -104,7 +108,7 @@ impl Database {
     /// [`Error::Invalid`] names the member of the first command that is refused; nothing was applied. The classes of
     /// [`Error::Engine`] are told apart by [`Error::code`].
     pub fn submit(&self, commands: &[Command]) -> Result<Vec<Outcome>> {
-        let mut submission = Submission::new();
+        let mut submission = Submission::new().under(self.inner.authority);
         for command in commands {
             self.check_signatures(command)?;
             submission.push(command)?;
@@ -150,6 +154,14 @@ impl Database {
     /// As [`Database::submit`].
     pub fn source(&self, source: Source) -> Result<Outcome> {
         self.submit_one(Command::Source(source))
+    }
+
+    /// Records what is known about an agent. The newest record counts as a whole.
+    ///
+    /// # Errors
+    /// As [`Database::submit`].
+    pub fn agent(&self, agent: Agent) -> Result<Outcome> {
+        self.submit_one(Command::Agent(agent))
     }
 
     /// Records another agent's signature on a claim.
@@ -237,6 +249,11 @@ impl Database {
     /// Which signatures the database asks for.
     pub fn signature_policy(&self) -> SignaturePolicy {
         self.inner.signatures
+    }
+
+    /// Whether a claim is protected from supersessions by a lower class than its own.
+    pub fn authority_policy(&self) -> AuthorityPolicy {
+        self.inner.authority
     }
 
     /// Claims that were new since the database was opened, and the LSN it was opened at.

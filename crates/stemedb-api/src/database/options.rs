@@ -1,6 +1,6 @@
 //! What an owner may choose.
 
-use stemedb_core::SignaturePolicy;
+use stemedb_core::{AuthorityPolicy, SignaturePolicy};
 use stemedb_env::Env;
 use stemedb_hybrid::HybridOptions;
 
@@ -9,6 +9,8 @@ use stemedb_hybrid::HybridOptions;
 pub struct DatabaseOptions {
     /// Which signatures records must carry.
     pub signatures: SignaturePolicy,
+    /// Whether a claim is protected from supersessions by a lower class than its own.
+    pub supersession_authority: AuthorityPolicy,
     /// Sizes of the engine's parts.
     pub engine: HybridOptions,
     /// Files, clock, randomness and background tasks.
@@ -19,6 +21,7 @@ impl Default for DatabaseOptions {
     fn default() -> DatabaseOptions {
         DatabaseOptions {
             signatures: SignaturePolicy::default(),
+            supersession_authority: AuthorityPolicy::default(),
             engine: HybridOptions::default(),
             env: Env::real(),
         }

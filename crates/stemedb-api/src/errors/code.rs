@@ -53,6 +53,7 @@ codes! {
     InvalidEncoding = "invalid_encoding", 400, "Undecodable body", "The body is not what its Content-Encoding says, or it ends early.";
     BadRequest = "bad_request", 400, "Bad request", "The request is not HTTP as this server understands it.";
     RequestTimeout = "request_timeout", 408, "Body too slow", "No part of the body arrived within the time allowed.";
+    AuthorityTooLow = "authority_too_low", 403, "Class too low", "Neither the agent nor the successor has a class that may set this claim aside. Nothing was applied.";
     NotFound = "not_found", 404, "No such route", "Nothing lives at this path.";
     ClaimNotFound = "claim_not_found", 404, "No such claim", "No claim with this id was known at the moment asked for.";
     MethodNotAllowed = "method_not_allowed", 405, "Method not allowed", "The path exists, but not for this method. The Allow header lists the methods it has.";
@@ -82,6 +83,8 @@ codes! {
     MissingAgent = "missing_agent", 422, "Missing agent", "A signature is given without the agent who made it.";
     SignatureInvalid = "signature_invalid", 422, "Invalid signature", "A signature does not verify for its agent over this record.";
     SignatureRequired = "signature_required", 422, "Signature required", "This database takes signed records only.";
+    SupersessionCycle = "supersession_cycle", 422, "Circle of supersessions", "The successor is itself superseded by the old claim, directly or through others.";
+    ChainTooLong = "chain_too_long", 422, "Chain too long", "Too many claims have followed the successor to see whether they lead back to the old claim. Name the newest of them.";
     TooLarge = "too_large", 422, "Too large", "The commands of one request exceed what one journal entry may hold.";
     // The state does not allow it.
     LsnNotReached = "lsn_not_reached", 409, "Not reached", "The LSN asked for lies in the future of this database.";

@@ -48,6 +48,11 @@ impl From<stemedb_hybrid::Error> for Error {
     }
 }
 
+/// A command that names the wrong claim in one of its members.
+fn refused(field: &'static str, code: Code, error: &stemedb_index::Error) -> Error {
+    Error::Invalid(FieldError::in_body(field, code, error.to_string()).into())
+}
+
 impl From<stemedb_index::Error> for Error {
     fn from(error: stemedb_index::Error) -> Error {
         match error {
@@ -56,6 +61,11 @@ impl From<stemedb_index::Error> for Error {
                 let detail = format!("there is no claim {id}");
                 Error::Invalid(FieldError::in_body(field, Code::UnknownClaim, detail).into())
             }
+            stemedb_index::Error::AuthorityTooLow { .. } => refused("/old", Code::AuthorityTooLow, &error),
+            stemedb_index::Error::SupersessionCycle { .. } => {
+                refused("/new", Code::SupersessionCycle, &error)
+            }
+            stemedb_index::Error::ChainTooLong { .. } => refused("/new", Code::ChainTooLong, &error),
             stemedb_index::Error::NotReached { .. } => {
                 let detail = error.to_string();
                 Error::Invalid(FieldError::in_parameter("as_of", Code::LsnNotReached, detail).into())

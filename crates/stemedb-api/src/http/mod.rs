@@ -14,6 +14,7 @@
 
 mod backups;
 mod body;
+mod claims;
 mod envelope;
 mod events;
 mod health;

@@ -112,6 +112,35 @@ impl Params {
         }
     }
 
+    /// The moment whose knowledge answers.
+    pub(super) fn as_of(&mut self) -> Option<AsOf> {
+        match AsOf::parse(&self.take("as_of")?) {
+            Ok(as_of) => Some(as_of),
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
+    }
+
+    /// A whole number within bounds, or what it is when it is not given.
+    pub(super) fn bounded(
+        &mut self,
+        name: &'static str,
+        bounds: std::ops::RangeInclusive<u64>,
+        absent: u64,
+    ) -> u64 {
+        match self.number(name) {
+            Some(number) if bounds.contains(&number) => number,
+            Some(_) => {
+                let detail = format!("must be from {} to {}", bounds.start(), bounds.end());
+                self.errors.push(FieldError::in_parameter(name, Code::InvalidParameter, detail));
+                absent
+            }
+            None => absent,
+        }
+    }
+
     /// The question that the parameters ask; `lens` where the route does not choose it itself.
     pub(super) fn question(&mut self, lens: Option<Lens>) -> Query {
         let (subject, predicate) = (self.required("subject"), self.required("predicate"));
@@ -120,16 +149,8 @@ impl Params {
             Some(lens) => lens,
             None => self.one_of("lens", &lenses).unwrap_or(Lens::Consensus),
         };
-        let as_of = match self.take("as_of").map(|text| AsOf::parse(&text)) {
-            None => None,
-            Some(Ok(as_of)) => Some(as_of),
-            Some(Err(error)) => {
-                self.errors.push(error);
-                None
-            }
-        };
         Query {
-            as_of,
+            as_of: self.as_of(),
             epoch: self.take("epoch"),
             decay: self.flag("decay"),
             evaluated_at: self.time("evaluated_at"),

@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
-use super::{App, backups, events, health, import, openapi, read, schemas, storage, write};
+use super::{App, backups, claims, events, health, import, openapi, read, schemas, storage, write};
 
 /// One route.
 pub(super) struct Route {
@@ -31,11 +31,15 @@ pub(super) fn table() -> Vec<Route> {
         post_route("/v1/supersede", post(write::supersede), schemas::supersede()),
         post_route("/v1/epoch", post(write::epoch), schemas::epoch()),
         post_route("/v1/source", post(write::source), schemas::source()),
+        post_route("/v1/agent", post(write::agent), schemas::agent()),
         post_route("/v1/import", post(import::import), schemas::import()),
         get_route("/v1/query", get(read::query), schemas::query()),
         get_route("/v1/skeptic", get(read::skeptic), schemas::skeptic()),
         get_route("/v1/layered", get(read::layered), schemas::layered()),
         get_route("/v1/assertions/{id}", get(read::assertion), schemas::assertion()),
+        get_route("/v1/assertions/{id}/history", get(claims::history), schemas::history()),
+        get_route("/v1/assertions/{id}/impact", get(claims::impact), schemas::impact()),
+        get_route("/v1/agents/{id}", get(claims::agent), schemas::agent_known()),
         post_route("/v1/admin/backup", post(backups::backup), schemas::admin_backup()),
         get_route("/v1/admin/backup/status", get(backups::status), schemas::admin_backup_status()),
         post_route("/v1/admin/wal/archive", post(backups::archive), schemas::admin_archive()),

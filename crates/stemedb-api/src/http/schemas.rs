@@ -8,8 +8,10 @@ use utoipa::openapi::{
     schema::{AnyOfBuilder, ArrayBuilder, SchemaType, Type},
 };
 
-use super::{events, import, read};
-use crate::json::{ASSERT_FIELDS, EPOCH_FIELDS, Member, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS};
+use super::{claims, events, import, read};
+use crate::json::{
+    AGENT_FIELDS, ASSERT_FIELDS, EPOCH_FIELDS, Member, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS,
+};
 
 pub(super) fn assert() -> Operation {
     write("assert", "Record a claim", "Assertion")
@@ -29,6 +31,10 @@ pub(super) fn epoch() -> Operation {
 
 pub(super) fn source() -> Operation {
     write("source", "Record what is known about a source", "Source")
+}
+
+pub(super) fn agent() -> Operation {
+    write("agent", "Record what is known about an agent", "Agent")
 }
 
 fn write(id: &str, summary: &str, body: &str) -> Operation {
@@ -89,6 +95,33 @@ pub(super) fn assertion() -> Operation {
         .response("200", reply("The claim", "application/json", content("StoredAssertion")))
         .response("304", ResponseBuilder::new().description("The client has it").build())
         .build()
+}
+
+pub(super) fn history() -> Operation {
+    about("assertion_history", "What was said about a claim", claims::HISTORY_PARAMETERS, "History")
+}
+
+pub(super) fn impact() -> Operation {
+    about("assertion_impact", "What retracting a claim would touch", claims::AS_OF_PARAMETERS, "Impact")
+}
+
+pub(super) fn agent_known() -> Operation {
+    about("agent_known", "What is known about an agent", claims::AS_OF_PARAMETERS, "AgentKnown")
+}
+
+/// A route about the thing whose id is in its path.
+fn about(id: &str, summary: &str, parameters: &[&str], answer: &str) -> Operation {
+    let in_path = ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("64 hexadecimal digits"))
+        .schema(Some(of_type(Type::String)));
+    let mut operation = operation(id, summary).parameter(in_path.build());
+    for name in parameters {
+        operation = operation.parameter(parameter(name, false));
+    }
+    operation.response("200", reply(summary, "application/json", content(answer))).build()
 }
 
 pub(super) fn admin_backup() -> Operation {
@@ -184,6 +217,8 @@ fn parameter(name: &str, required: bool) -> Parameter {
         "evaluated_at" => "RFC 3339: the instant that validity and age are measured at; default now",
         "explain" => "true: adds the arithmetic",
         "verdicts" => "errors (default): verdicts for refused lines only; all: for every line",
+        "limit" => "At most so many; 1 to 10000, default 1000",
+        "offset" => "Leaves out the first so many; default 0",
         "after" => "Only events with greater numbers; default 0",
         "on_error" => "continue (default) or stop at the first refused line",
         _ => "",
@@ -195,7 +230,7 @@ fn parameter(name: &str, required: bool) -> Parameter {
         .description(Some(description))
         .schema(Some(of_type(match name {
             "decay" | "explain" => Type::Boolean,
-            "after" => Type::Integer,
+            "after" | "limit" | "offset" => Type::Integer,
             _ => Type::String,
         })))
         .build()
@@ -227,6 +262,21 @@ pub(super) fn components() -> Components {
         .schema("Supersession", record(SUPERSEDE_FIELDS))
         .schema("Epoch", record(EPOCH_FIELDS))
         .schema("Source", record(SOURCE_FIELDS))
+        .schema("Agent", record(AGENT_FIELDS))
+        .schema(
+            "AgentKnown",
+            described(
+                &AGENT_KNOWN,
+                &[
+                    ("name", Type::String),
+                    ("lsn", Type::Integer),
+                    ("ordinal", Type::Integer),
+                    ("recorded_at", Type::String),
+                ],
+            ),
+        )
+        .schema("History", described(&HISTORY, &[]))
+        .schema("Impact", described(&IMPACT, &[]))
         .schema(
             "Recorded",
             described(
@@ -236,7 +286,13 @@ pub(super) fn components() -> Components {
         )
         .schema("StoredAssertion", stored())
         .schema("Answer", answer())
-        .schema("Disagreement", described(&ANALYSIS, &[("margin", Type::Number), ("values", Type::Array)]))
+        .schema(
+            "Disagreement",
+            described(
+                &ANALYSIS,
+                &[("margin", Type::Number), ("values", Type::Array), ("tainted", Type::Array)],
+            ),
+        )
         .schema(
             "Layers",
             described(
@@ -245,6 +301,7 @@ pub(super) fn components() -> Components {
                     ("confidence", Type::Number),
                     ("cross_class_conflict", Type::Number),
                     ("layers", Type::Array),
+                    ("tainted", Type::Array),
                 ],
             ),
         )
@@ -271,6 +328,36 @@ const ANALYSIS: [(&str, Type); 8] = [
     ("set_aside", Type::Array),
     ("lsn", Type::Integer),
     ("evaluated_at", Type::String),
+];
+
+const AGENT_KNOWN: [(&str, Type); 5] = [
+    ("id", Type::String),
+    ("recorded", Type::Boolean),
+    ("class", Type::Integer),
+    ("trust", Type::Number),
+    ("as_of", Type::Integer),
+];
+
+const HISTORY: [(&str, Type); 6] = [
+    ("claim", Type::Object),
+    ("remarks_total", Type::Integer),
+    ("remarks", Type::Array),
+    ("chain", Type::Object),
+    ("lineage", Type::Object),
+    ("as_of", Type::Integer),
+];
+
+const IMPACT: [(&str, Type); 10] = [
+    ("id", Type::String),
+    ("direct", Type::Integer),
+    ("total", Type::Integer),
+    ("depth", Type::Integer),
+    ("questions", Type::Integer),
+    ("complete", Type::Boolean),
+    ("nearest", Type::Array),
+    ("rows_read", Type::Integer),
+    ("lookups", Type::Integer),
+    ("as_of", Type::Integer),
 ];
 
 const END: [(&str, Type); 7] = [
@@ -376,7 +463,7 @@ fn record(members: &[Member]) -> Schema {
 fn member_schema(name: &str) -> RefOr<Schema> {
     match name {
         "object" => Ref::from_schema_name("Object").into(),
-        "confidence" | "weight" => of_type(Type::Number),
+        "confidence" | "weight" | "trust" => of_type(Type::Number),
         "source_class" | "class" => of_type(Type::Integer),
         "parents" => ArrayBuilder::new().items(of_type(Type::String)).build().into(),
         "signatures" => {

@@ -41,6 +41,11 @@ pub(super) async fn source(State(app): State<App>, request: Request) -> Result<R
     record(app, request, |body| json::source(body).map(Command::Source)).await
 }
 
+/// `POST /v1/agent`
+pub(super) async fn agent(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    record(app, request, |body| json::agent(body).map(Command::Agent)).await
+}
+
 async fn record(
     app: App,
     request: Request,

@@ -69,6 +69,7 @@ impl Serialize for SkepticJson<'_> {
             values: answer.values.iter().map(|value| value_json(value, candidates)).collect(),
             considered: answer.considered,
             set_aside: set_aside(self.0),
+            tainted: tainted(self.0),
             lsn: self.0.lsn.0,
             evaluated_at: self.0.evaluated_at.to_string(),
         }
@@ -94,6 +95,7 @@ impl Serialize for LayeredJson<'_> {
             layers: layers(answer),
             considered: answer.considered,
             set_aside: set_aside(self.0),
+            tainted: tainted(self.0),
             lsn: self.0.lsn.0,
             evaluated_at: self.0.evaluated_at.to_string(),
         }
@@ -139,6 +141,8 @@ struct Skeptic<'a> {
     values: Vec<ValueJson<'a>>,
     considered: usize,
     set_aside: Vec<SetAsideJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tainted: Vec<TaintedJson>,
     lsn: u64,
     evaluated_at: String,
 }
@@ -155,6 +159,8 @@ struct Layered<'a> {
     layers: Vec<LayerJson<'a>>,
     considered: usize,
     set_aside: Vec<SetAsideJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tainted: Vec<TaintedJson>,
     lsn: u64,
     evaluated_at: String,
 }
@@ -208,6 +214,12 @@ struct CandidateJson<'a> {
     votes: Vec<VoteJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     signers: Vec<String>,
+    /// The nearest retracted claim that it derives from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tainted_by: Option<String>,
+    /// It derives from more claims than were looked at.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    lineage_cut: bool,
 }
 
 #[derive(Serialize)]
@@ -240,6 +252,8 @@ fn candidate_json(candidate: &Candidate) -> CandidateJson<'_> {
             .map(|vote| VoteJson { agent: vote.agent.to_string(), weight: vote.weight.to_f64() })
             .collect(),
         signers: signers.map(|agent| agent.to_string()).collect(),
+        tainted_by: candidate.tainted.map(|id| id.to_string()),
+        lineage_cut: candidate.lineage_cut,
     }
 }
 
@@ -259,6 +273,21 @@ fn set_aside(resolved: &Resolved) -> Vec<SetAsideJson> {
         Some(SetAsideJson { id: id.to_string(), reason: reason.name(), by })
     };
     resolved.answer.set_aside.iter().filter_map(one).collect()
+}
+
+#[derive(Serialize)]
+struct TaintedJson {
+    id: String,
+    /// The nearest retracted claim that it derives from.
+    by: String,
+}
+
+/// The claims that derive from a retracted one, where the candidates themselves are not shown.
+fn tainted(resolved: &Resolved) -> Vec<TaintedJson> {
+    let one = |candidate: &Candidate| {
+        Some(TaintedJson { id: candidate.id.to_string(), by: candidate.tainted?.to_string() })
+    };
+    resolved.candidates.iter().filter_map(one).collect()
 }
 
 #[derive(Serialize)]

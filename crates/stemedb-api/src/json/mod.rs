@@ -11,20 +11,26 @@
 //!
 //! Numbers keep their text in both directions: what was claimed as `373.150` is answered as `373.150`.
 
+mod agent;
 mod answer;
 mod claim;
+mod history;
+mod impact;
 mod members;
 mod object;
 mod records;
 mod values;
 
+pub use agent::AgentJson;
 pub use answer::{AnswerJson, LayeredJson, SkepticJson};
 pub use claim::ClaimJson;
+pub use history::HistoryJson;
+pub use impact::ImpactJson;
 pub use members::Member;
 pub use object::{ObjectJson, parse_object};
 pub use records::{
-    ASSERT_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS, assertion, cosign, epoch,
-    import_line, source, supersession, vote,
+    AGENT_FIELDS, ASSERT_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS, agent,
+    assertion, cosign, epoch, import_line, source, supersession, vote,
 };
 #[cfg(feature = "server")]
 pub(crate) use values::instant;

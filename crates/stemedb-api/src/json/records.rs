@@ -2,8 +2,8 @@
 
 use serde::de::MapAccess;
 use stemedb_core::{
-    AgentId, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Nano, Object, SignatureBytes, Source,
-    SourceClass, Supersession, SupersessionKind, Vote,
+    Agent, AgentId, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Nano, Object, SignatureBytes,
+    Source, SourceClass, Supersession, SupersessionKind, Vote,
 };
 
 use super::{
@@ -58,6 +58,9 @@ pub const EPOCH_FIELDS: &[Member] =
 /// Members of a source.
 pub const SOURCE_FIELDS: &[Member] =
     &[required("id"), required("class"), optional("title"), optional("uri"), optional("content_hash")];
+
+/// Members of an agent.
+pub const AGENT_FIELDS: &[Member] = &[required("id"), optional("name"), optional("class"), optional("trust")];
 
 /// Reads the body of `POST /v1/assert`, by the rules of the model. Signatures are not verified here.
 ///
@@ -119,6 +122,16 @@ pub fn source(body: &[u8]) -> Result<Source, Invalid> {
     let source = read_whole(body, SourceRecord(Source::new("", SourceClass::ANECDOTAL)))?.0;
     source.validate()?;
     Ok(source)
+}
+
+/// Reads the body of `POST /v1/agent`.
+///
+/// # Errors
+/// Every member that is wrong, by its pointer.
+pub fn agent(body: &[u8]) -> Result<Agent, Invalid> {
+    let agent = read_whole(body, AgentRecord(Agent::new(AgentId([0; 32]))))?.0;
+    agent.validate()?;
+    Ok(agent)
 }
 
 /// Reads a co-signature: `{claim, agent, signature}`.
@@ -297,6 +310,27 @@ impl<'de> Record<'de> for CosignRecord {
             0 => cosign.claim = value.checked(hex)?.unwrap_or(cosign.claim),
             1 => cosign.agent = value.checked(hex)?.unwrap_or(cosign.agent),
             _ => cosign.signature = value.checked(hex)?.unwrap_or(cosign.signature),
+        }
+        Ok(())
+    }
+}
+
+struct AgentRecord(Agent);
+
+impl<'de> Record<'de> for AgentRecord {
+    const MEMBERS: &'static [Member] = AGENT_FIELDS;
+
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        index: usize,
+        value: MemberValue<'_, 'de, A>,
+    ) -> Result<(), A::Error> {
+        let agent = &mut self.0;
+        match index {
+            0 => agent.id = value.checked(hex)?.unwrap_or(agent.id),
+            1 => agent.name = value.text()?.map(Into::into),
+            2 => agent.class = value.raw(class)?,
+            _ => agent.trust = value.raw(fraction)?,
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod facade;
 mod full;
 mod import;
 mod oracle;
+mod records;
 mod refusals;
 mod routes;
 mod storage;

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use stemedb_api::{
-    AsOf, Database, Query,
+    AsOf, Code, Database, DatabaseOptions, Query,
     core::{
-        AgentId, AgentKey, Assertion, ClaimId, Command, Cosign, Epoch, Lens, Lifecycle, Micros, Nano, Object,
-        Source, SourceClass, Supersession, SupersessionKind, Vote,
+        Agent, AgentId, AgentKey, Assertion, AuthorityPolicy, ClaimId, Command, Cosign, Epoch, Lens,
+        Lifecycle, Micros, Nano, Object, Source, SourceClass, Supersession, SupersessionKind, Vote,
     },
     json::{AnswerJson, ObjectJson},
 };
 use stemedb_env::Lsn;
 use stemedb_oracle as oracle;
 
-use crate::support::{Dice, database};
+use crate::support::{Dice, tiny};
 
 const WORLDS: u64 = 300;
 const HOUR_US: i64 = 3_600_000_000;
@@ -92,6 +92,9 @@ impl World<'_> {
             let to = self.time();
             claim.valid_to = (to > from).then_some(Micros(to));
         }
+        if !self.claims.is_empty() && self.dice.chance(25) {
+            claim.parents = vec![*self.dice.pick(&self.claims)];
+        }
         if self.dice.chance(20) {
             let key = self.dice.pick(&self.keys).clone();
             claim.sign(&key);
@@ -125,7 +128,13 @@ impl World<'_> {
                 epoch.supersedes = (name != old).then(|| format!("w{}/e{old}", self.name));
                 Command::Epoch(epoch)
             }
-            84..92 => {
+            84..89 => {
+                let mut agent = Agent::new(*self.dice.pick(&self.agents));
+                agent.trust =
+                    *self.dice.pick(&[None, Some(Nano(0)), Some(Nano(700_000_000)), Some(Nano::ONE)]);
+                Command::Agent(agent)
+            }
+            89..94 => {
                 let id = self.dice.next();
                 let class = SourceClass::new(self.dice.below(6) as u8).unwrap();
                 Command::Source(Source::new(self.named("s", 4, id), class))
@@ -147,7 +156,12 @@ impl World<'_> {
             let again = self.dice.pick(&commands).clone();
             commands.push(again);
         }
-        let outcomes = self.database.submit(&commands).unwrap();
+        let outcomes = match self.database.submit(&commands) {
+            Ok(outcomes) => outcomes,
+            // Nothing of it was applied.
+            Err(error) if error.code() == Code::SupersessionCycle => return,
+            Err(error) => panic!("{error}"),
+        };
         let lsn = self.database.published_lsn();
         let recorded = self.database.reader(None).unwrap().recorded_at(lsn).unwrap().map_or(0, |at| at.0);
         for (command, outcome) in commands.into_iter().zip(outcomes) {
@@ -191,6 +205,11 @@ impl World<'_> {
                     let (claim, agent) = (cosign.claim.to_string(), cosign.agent.to_string());
                     self.oracle.cosign(oracle::Cosign { lsn, ordinal, claim, agent });
                 }
+                Command::Agent(agent) => {
+                    let trust_nano = agent.trust.map(|trust| trust.0);
+                    let id = agent.id.to_string();
+                    self.oracle.agent(oracle::Agent { lsn, ordinal, id, trust_nano });
+                }
             }
         }
         assert!(self.claims.len() >= known);
@@ -224,6 +243,7 @@ fn oracle_claim(claim: &Assertion, lsn: u64, ordinal: u32, recorded_at_us: i64) 
         valid_to_us: claim.valid_to.map(|at| at.0),
         observed_at_us: claim.observed_at.map(|at| at.0),
         signers: claim.signatures.iter().map(|signature| signature.agent.to_string()).collect(),
+        parents: claim.parents.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -303,12 +323,17 @@ fn found(answer: &Json, shape: &Json) -> Json {
 
 #[test]
 fn every_lens_answers_as_the_oracle_does_on_random_worlds() {
-    let (database, _dir) = database();
+    // Who may supersede what is not for the oracle to judge.
+    let options = DatabaseOptions { supersession_authority: AuthorityPolicy::Off, ..tiny() };
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::create(dir.path().join("db"), options).unwrap();
     let now_us = 1_750_000_000_000_000;
-    let keys: Vec<AgentKey> = (1..=4).map(|seed| AgentKey::from_seed(&[seed; 32])).collect();
-    let agents: Vec<AgentId> = keys.iter().map(AgentKey::agent).collect();
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for name in 0..WORLDS {
+        // Agents of its own: what is recorded about one holds in every world.
+        let seed = |n: u8| [&name.to_be_bytes()[..], &[n; 24][..]].concat().try_into().unwrap();
+        let keys: Vec<AgentKey> = (1..=4).map(|n| AgentKey::from_seed(&seed(n))).collect();
+        let agents: Vec<AgentId> = keys.iter().map(AgentKey::agent).collect();
         let mut world = World {
             database: &database,
             dice: Dice(name ^ 0x5eed),
@@ -352,6 +377,17 @@ fn every_lens_answers_as_the_oracle_does_on_random_worlds() {
                 );
                 let expected = expected(&by_oracle, lens);
                 assert_eq!(found(&answer, &expected), expected, "{context}");
+                let mut tainted: Vec<(String, String)> = answer["candidates"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter_map(|one| Some((one["id"].as_str()?.into(), one["tainted_by"].as_str()?.into())))
+                    .collect();
+                tainted.sort();
+                *seen.entry("tainted".to_owned()).or_default() += tainted.len() as u64;
+                let mut by_oracle_tainted = by_oracle.tainted.clone();
+                by_oracle_tainted.sort();
+                assert_eq!(tainted, by_oracle_tainted, "{context}");
                 *seen.entry(by_oracle.status.clone()).or_default() += 1;
                 for (_, reason) in by_oracle.set_aside {
                     *seen.entry(reason).or_default() += 1;
@@ -371,6 +407,7 @@ fn every_lens_answers_as_the_oracle_does_on_random_worlds() {
         "out_of_epoch",
         "not_yet_valid",
         "no_longer_valid",
+        "tainted",
     ] {
         assert!(seen.get(kind).is_some_and(|times| *times > 20), "{kind}: {seen:?}");
     }

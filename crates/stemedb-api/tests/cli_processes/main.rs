@@ -2,6 +2,7 @@
 // Processes, files, sockets and threads of the operating system are what is tested here.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
 
+mod about;
 mod backups;
 mod corpus;
 mod demo;

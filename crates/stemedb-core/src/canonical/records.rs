@@ -1,11 +1,11 @@
-//! The canonical encodings of votes, supersessions, epochs, sources and co-signatures.
+//! The canonical encodings of votes, supersessions, epochs, sources, co-signatures and agents.
 
 use super::assertion::class;
 use super::reader::Reader;
 use super::{CANONICAL_VERSION, CodecError, writer};
 use crate::identity::{AgentId, ClaimId, SignatureBytes};
 use crate::model::{
-    Cosign, Epoch, NAME_MAX_BYTES, Nano, REASON_MAX_BYTES, Source, Supersession, SupersessionKind,
+    Agent, Cosign, Epoch, NAME_MAX_BYTES, Nano, REASON_MAX_BYTES, Source, Supersession, SupersessionKind,
     URI_MAX_BYTES, Vote,
 };
 
@@ -206,5 +206,40 @@ impl Cosign {
         let signature = SignatureBytes(reader.array("/signature")?);
         *bytes = reader.rest();
         Ok(Cosign { claim, agent, signature })
+    }
+}
+
+impl Agent {
+    /// Appends the whole record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(CANONICAL_VERSION);
+        out.extend_from_slice(&self.id.0);
+        writer::presence(out, &[self.name.is_some(), self.class.is_some(), self.trust.is_some()]);
+        if let Some(name) = &self.name {
+            writer::text(out, name);
+        }
+        if let Some(class) = self.class {
+            out.push(class.number());
+        }
+        if let Some(trust) = self.trust {
+            writer::nano(out, trust);
+        }
+    }
+
+    /// Reads one record from the front of `bytes` and moves `bytes` behind it (not on error).
+    ///
+    /// # Errors
+    /// Bytes that are not the only encoding of an agent.
+    pub fn decode(bytes: &mut &[u8]) -> Result<Agent, CodecError> {
+        let mut reader = Reader::new(bytes);
+        check_version(&mut reader)?;
+        let id = AgentId(reader.array("/id")?);
+        let present = reader.presence("/presence", 3)?;
+        let name =
+            if present & 1 != 0 { Some(reader.text("/name", NAME_MAX_BYTES)?.to_owned()) } else { None };
+        let class = if present & 2 != 0 { Some(class(&mut reader, "/class")?) } else { None };
+        let trust = if present & 4 != 0 { Some(reader.nano("/trust", Nano::ZERO)?) } else { None };
+        *bytes = reader.rest();
+        Ok(Agent { id, name, class, trust })
     }
 }

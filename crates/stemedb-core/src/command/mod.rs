@@ -1,7 +1,7 @@
 //! What can be said to the database: one enum over all records, and its bytes in the journal.
 
 use crate::canonical::{AssertionRef, CodecError};
-use crate::model::{Assertion, Cosign, Epoch, ModelError, Source, Supersession, Vote};
+use crate::model::{Agent, Assertion, Cosign, Epoch, ModelError, Source, Supersession, Vote};
 
 mod tag {
     pub const ASSERT: u8 = 1;
@@ -10,6 +10,7 @@ mod tag {
     pub const EPOCH: u8 = 4;
     pub const SOURCE: u8 = 5;
     pub const COSIGN: u8 = 6;
+    pub const AGENT: u8 = 7;
 }
 
 /// One thing said to the database. A journal entry holds a batch of them; the n-th is command `(lsn, n)`.
@@ -27,6 +28,8 @@ pub enum Command {
     Source(Source),
     /// A further signature on a claim.
     Cosign(Cosign),
+    /// What is known about an agent.
+    Agent(Agent),
 }
 
 impl Command {
@@ -57,6 +60,10 @@ impl Command {
                 out.push(tag::COSIGN);
                 cosign.encode(out);
             }
+            Command::Agent(agent) => {
+                out.push(tag::AGENT);
+                agent.encode(out);
+            }
         }
     }
 
@@ -72,6 +79,7 @@ impl Command {
             CommandRef::Epoch(epoch) => Command::Epoch(epoch),
             CommandRef::Source(source) => Command::Source(source),
             CommandRef::Cosign(cosign) => Command::Cosign(cosign),
+            CommandRef::Agent(agent) => Command::Agent(agent),
         })
     }
 
@@ -96,6 +104,7 @@ impl Command {
             Command::Epoch(epoch) => epoch.validate(),
             Command::Source(source) => source.validate(),
             Command::Cosign(_) => Ok(()),
+            Command::Agent(agent) => agent.validate(),
         }
     }
 }
@@ -115,6 +124,8 @@ pub enum CommandRef<'a> {
     Source(Source),
     /// See [`Command::Cosign`].
     Cosign(Cosign),
+    /// See [`Command::Agent`].
+    Agent(Agent),
 }
 
 impl<'a> CommandRef<'a> {
@@ -133,6 +144,7 @@ impl<'a> CommandRef<'a> {
             tag::EPOCH => CommandRef::Epoch(Epoch::decode(&mut rest)?),
             tag::SOURCE => CommandRef::Source(Source::decode(&mut rest)?),
             tag::COSIGN => CommandRef::Cosign(Cosign::decode(&mut rest)?),
+            tag::AGENT => CommandRef::Agent(Agent::decode(&mut rest)?),
             other => return Err(CodecError::UnknownCode { field: "/command", code: u64::from(other) }),
         };
         *bytes = rest;

@@ -1,10 +1,12 @@
 //! Who said what: ids of claims, ids of agents, and the signatures that bind them.
 
+mod authority;
 mod hex;
 mod ids;
 mod policy;
 mod signature;
 
+pub use authority::{AuthorityPolicy, AuthorityTooLow, Retiring};
 pub use ids::{AgentId, CLAIM_DOMAIN, ClaimId, Signature, SignatureBytes};
 pub use policy::{SignaturePolicy, Standing};
 pub use signature::{

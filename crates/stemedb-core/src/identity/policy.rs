@@ -45,7 +45,7 @@ impl SignaturePolicy {
         }
     }
 
-    /// Checks a command. Epochs and sources carry no signatures and always pass.
+    /// Checks a command. Epochs, sources and agents carry no signatures and always pass.
     ///
     /// # Errors
     /// The first signature that is missing or does not verify.
@@ -60,7 +60,7 @@ impl SignaturePolicy {
             Command::Vote(vote) => self.check_one(vote.signature.is_some(), || vote.verify()),
             Command::Supersede(change) => self.check_one(change.signature.is_some(), || change.verify()),
             Command::Cosign(cosign) => self.check_one(true, || cosign.verify()),
-            Command::Epoch(_) | Command::Source(_) => Ok(Standing::Unsigned),
+            Command::Epoch(_) | Command::Source(_) | Command::Agent(_) => Ok(Standing::Unsigned),
         }
     }
 

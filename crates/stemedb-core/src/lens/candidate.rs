@@ -21,8 +21,14 @@ pub struct Candidate {
     pub assertion: Assertion,
     /// The claim's own class, else that of its source, else the lowest.
     pub class: SourceClass,
-    /// Trust in the claim's author, 0 to 1.
+    /// Trust in the claim, 0 to 1: the least of the trusts in the authors of the claim and of all that it derives from,
+    /// each one half if nothing is known.
     pub trust: Nano,
+    /// The nearest claim that it derives from and that is retracted; of several equally near the one with the smaller id.
+    /// The claim takes part all the same: whoever asks is told.
+    pub tainted: Option<ClaimId>,
+    /// True if it derives from more claims than were looked at for `trust` and `tainted`: they tell of the nearest ones.
+    pub lineage_cut: bool,
     /// Agents who co-signed it, beyond the signatures it came with.
     pub cosigners: Vec<AgentId>,
     /// The live vote of each agent ([`fold_votes`](super::fold_votes)).
@@ -44,6 +50,8 @@ impl Candidate {
             class: assertion.source_class.unwrap_or(SourceClass::ANECDOTAL),
             assertion,
             trust: Nano::HALF,
+            tainted: None,
+            lineage_cut: false,
             cosigners: Vec::new(),
             votes: Vec::new(),
             set_aside: None,

@@ -3,6 +3,7 @@
 //! Records are plain structs with public fields. Nothing is checked while one is being built; `validate` checks all
 //! rules at once and names the first field that breaks one.
 
+mod agent;
 mod assertion;
 mod class;
 mod cosign;
@@ -15,6 +16,7 @@ mod supersession;
 pub(crate) mod text;
 mod vote;
 
+pub use agent::Agent;
 pub use assertion::Assertion;
 pub use class::{Lifecycle, SourceClass};
 pub use cosign::Cosign;

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use stemedb_core::{
-    AgentId, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object, Signature,
+    Agent, AgentId, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object, Signature,
     SignatureBytes, Source, SourceClass, Supersession, SupersessionKind, Vote,
 };
 
@@ -151,6 +151,11 @@ fn cosign() -> impl Strategy<Value = Cosign> {
     })
 }
 
+fn agent_record() -> impl Strategy<Value = Agent> {
+    (agent(), of(name()), of(class()), of((0_i64..=1_000_000_000).prop_map(Nano)))
+        .prop_map(|(id, name, class, trust)| Agent { id, name, class, trust })
+}
+
 pub fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         3 => assertion().prop_map(Command::Assert),
@@ -159,5 +164,6 @@ pub fn command() -> impl Strategy<Value = Command> {
         1 => epoch().prop_map(Command::Epoch),
         1 => source().prop_map(Command::Source),
         1 => cosign().prop_map(Command::Cosign),
+        1 => agent_record().prop_map(Command::Agent),
     ]
 }

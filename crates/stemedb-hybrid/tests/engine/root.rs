@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stemedb_core::{AgentKey, Assertion, Cosign, Object, identity::sign_claim};
+use stemedb_core::{Agent, AgentKey, Assertion, Cosign, Nano, Object, Supersession, identity::sign_claim};
 use stemedb_env::frame::DatabaseId;
 use stemedb_fallback::{RedbOptions, RedbStore};
 use stemedb_hybrid::{ClaimEngine, HybridOptions, StateRoot, rebuild};
@@ -91,6 +91,16 @@ fn request(dice: &mut Dice) -> Submission {
             let cosign =
                 Cosign { claim: id, agent: keys[1].agent(), signature: sign_claim(&keys[1], &id).bytes };
             submission.push(&stemedb_core::Command::Cosign(cosign)).unwrap();
+        }
+        if dice.below(6) == 0 {
+            let mut record = Agent::new(keys[dice.below(2) as usize].agent());
+            record.trust = Some(Nano(dice.below(4) as i64 * 250_000_000));
+            submission.push(&stemedb_core::Command::Agent(record)).unwrap();
+        }
+        if dice.below(8) == 0 {
+            let mut retraction = Supersession::retract(id);
+            retraction.agent = Some(keys[0].agent());
+            submission.push(&stemedb_core::Command::Supersede(retraction)).unwrap();
         }
     }
     submission

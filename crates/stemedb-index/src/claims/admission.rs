@@ -3,13 +3,21 @@
 //! Asserting a claim again, repeating a vote or registering the same source twice changes nothing and is not journaled.
 //! The first one wins and keeps its place.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 
-use stemedb_core::{ClaimId, Command, CommandRef, Cosign};
+use stemedb_core::{ClaimId, Command, CommandRef, Cosign, Supersession};
 use stemedb_env::{Lsn, Micros};
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
 
-use super::{Claims, Outcome, Submission, derivation::parse_stamped, entry::EntryBuilder, submission::What};
+use super::{
+    Claims, Outcome, Submission,
+    derivation::parse_stamped,
+    entry::EntryBuilder,
+    submission::{Item, What},
+};
 use crate::{
     Error, Result,
     derive::{Admit, Admitted},
@@ -19,11 +27,20 @@ use crate::{
 /// What was admitted but is not in the view yet.
 #[derive(Debug, Default)]
 pub struct InFlightClaims {
-    claims: BTreeMap<ClaimId, Position>,
+    claims: BTreeMap<ClaimId, InFlightClaim>,
     /// Other records by their key without its position: newest last.
-    records: BTreeMap<Vec<u8>, Vec<(Position, Vec<u8>)>>,
+    pub(super) records: BTreeMap<Vec<u8>, Vec<(Position, Vec<u8>)>>,
     /// What each entry added, oldest entry first.
     added: VecDeque<(Lsn, Added)>,
+    /// The commands of each submission that became an entry, as they were encoded, oldest entry first.
+    submitted: VecDeque<(Lsn, Vec<u8>)>,
+}
+
+/// Where a claim stands: in the journal, and in the submission that brought it.
+#[derive(Clone, Debug)]
+struct InFlightClaim {
+    position: Position,
+    range: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -33,9 +50,15 @@ enum Added {
 }
 
 impl InFlightClaims {
-    fn add_claim(&mut self, id: ClaimId, at: Position) {
-        self.claims.insert(id, at);
-        self.added.push_back((at.lsn, Added::Claim(id)));
+    fn add_claim(&mut self, id: ClaimId, position: Position, range: Range<usize>) {
+        self.claims.insert(id, InFlightClaim { position, range });
+        self.added.push_back((position.lsn, Added::Claim(id)));
+    }
+
+    /// The encoded command of a claim of an earlier entry.
+    fn command(&self, claim: &InFlightClaim) -> Option<&[u8]> {
+        let at = self.submitted.binary_search_by_key(&claim.position.lsn, |(lsn, _)| *lsn).ok()?;
+        self.submitted.get(at)?.1.get(claim.range.clone())
     }
 
     fn add_record(&mut self, slot: Vec<u8>, at: Position, bytes: Vec<u8>) {
@@ -65,6 +88,9 @@ impl InFlightClaims {
                 self.forget(lsn, added);
             }
         }
+        while self.submitted.front().is_some_and(|(lsn, _)| *lsn <= upto) {
+            self.submitted.pop_front();
+        }
     }
 
     /// Forgets what the entries from `first` on added: they are the newest ones.
@@ -73,6 +99,9 @@ impl InFlightClaims {
             if let Some((lsn, added)) = self.added.pop_back() {
                 self.forget(lsn, added);
             }
+        }
+        while self.submitted.back().is_some_and(|(lsn, _)| *lsn >= first) {
+            self.submitted.pop_back();
         }
     }
 }
@@ -95,17 +124,22 @@ impl Admit for Claims {
         now: Micros,
     ) -> Result<Admitted<Vec<Outcome>>> {
         let entry = EntryBuilder::new(now, request.encoded_bytes());
-        let mut admission = Admission { view, in_flight, lsn, entry };
+        let mut admission = Admission { view, in_flight: &mut *in_flight, lsn, entry, request: &request };
         let decided = request
             .items()
             .map(|(item, bytes)| match &item.what {
-                What::Claim { id, signed } => admission.claim(*id, *signed, bytes),
-                What::Other(command) => admission.other(command, bytes),
+                What::Claim { id, signed } => admission.claim(*id, *signed, item, bytes),
+                What::Other(command) => admission.other(command, item, bytes),
             })
             .collect::<Result<Vec<Outcome>>>();
-        let Admission { in_flight, entry, .. } = admission;
+        let entry = admission.entry;
         match decided.and_then(|reply| Ok(Admitted { entry: entry.finish()?, reply })) {
-            Ok(admitted) => Ok(admitted),
+            Ok(admitted) => {
+                if admitted.entry.is_some() {
+                    in_flight.submitted.push_back((lsn, request.into_bytes()));
+                }
+                Ok(admitted)
+            }
             Err(error) => {
                 in_flight.undo_from(lsn);
                 Err(error)
@@ -123,11 +157,12 @@ impl Admit for Claims {
 }
 
 /// One submission being decided.
-struct Admission<'a, S> {
-    view: &'a S,
-    in_flight: &'a mut InFlightClaims,
+pub(super) struct Admission<'a, S> {
+    pub(super) view: &'a S,
+    pub(super) in_flight: &'a mut InFlightClaims,
     lsn: Lsn,
     entry: EntryBuilder,
+    pub(super) request: &'a Submission,
 }
 
 impl<S: KvSnapshot> Admission<'_, S> {
@@ -137,13 +172,22 @@ impl<S: KvSnapshot> Admission<'_, S> {
 
     /// Where a claim was first asserted, if it was.
     fn find(&self, id: ClaimId) -> Result<Option<Position>> {
-        if let Some(at) = self.in_flight.claims.get(&id) {
-            return Ok(Some(*at));
+        if let Some(claim) = self.in_flight.claims.get(&id) {
+            return Ok(Some(claim.position));
         }
         match self.view.get(&keys::by_id(&id.0))? {
             Some(value) => Ok(Some(keys::parse_by_id_value(&value)?.0)),
             None => Ok(None),
         }
+    }
+
+    /// The encoded command of a claim that is in flight, of this submission or of one before.
+    pub(super) fn command_in_flight(&self, id: ClaimId) -> Option<&[u8]> {
+        let claim = self.in_flight.claims.get(&id)?;
+        if claim.position.lsn == self.lsn {
+            return Some(self.request.bytes_at(claim.range.clone()));
+        }
+        self.in_flight.command(claim)
     }
 
     fn must_exist(&self, field: &'static str, id: ClaimId) -> Result<()> {
@@ -153,14 +197,14 @@ impl<S: KvSnapshot> Admission<'_, S> {
         }
     }
 
-    fn claim(&mut self, id: ClaimId, signed: bool, bytes: &[u8]) -> Result<Outcome> {
+    fn claim(&mut self, id: ClaimId, signed: bool, item: &Item, bytes: &[u8]) -> Result<Outcome> {
         if let Some(position) = self.find(id)? {
             let cosigned = if signed { self.cosign_again(id, position, bytes)? } else { 0 };
             return Ok(Outcome { id: Some(id), position, created: false, cosigned });
         }
         let position = self.here();
         self.entry.push(bytes);
-        self.in_flight.add_claim(id, position);
+        self.in_flight.add_claim(id, position, item.range.clone());
         if signed {
             // A second submission in flight must see who signed already; the view cannot say it yet.
             for (agent, command) in signatures_of(self.lsn, position, id, bytes)? {
@@ -202,10 +246,12 @@ impl<S: KvSnapshot> Admission<'_, S> {
         }
     }
 
-    fn other(&mut self, command: &Command, bytes: &[u8]) -> Result<Outcome> {
+    fn other(&mut self, command: &Command, item: &Item, bytes: &[u8]) -> Result<Outcome> {
         match command {
             // Claims have their own way; `Submission::push` never keeps one whole.
-            Command::Assert(assertion) => self.claim(assertion.id(), !assertion.signatures.is_empty(), bytes),
+            Command::Assert(assertion) => {
+                self.claim(assertion.id(), !assertion.signatures.is_empty(), item, bytes)
+            }
             Command::Vote(vote) => {
                 self.must_exist("/assertion", vote.assertion)?;
                 self.record(keys::id_agent_prefix(Family::Vote, &vote.assertion.0, &vote.agent.0), bytes)
@@ -215,7 +261,7 @@ impl<S: KvSnapshot> Admission<'_, S> {
                 if let Some(new) = supersession.new {
                     self.must_exist("/new", new)?;
                 }
-                self.supersession(&supersession.old, bytes)
+                self.supersession(supersession, bytes)
             }
             Command::Epoch(epoch) => self.record(keys::named_prefix(Family::Epoch, &epoch.name), bytes),
             Command::Source(source) => self.record(keys::named_prefix(Family::Source, &source.id), bytes),
@@ -227,6 +273,7 @@ impl<S: KvSnapshot> Admission<'_, S> {
                 }
                 self.record(keys::id_agent_prefix(Family::Cosigned, &cosign.claim.0, &cosign.agent.0), bytes)
             }
+            Command::Agent(agent) => self.record(keys::agent_prefix(&agent.id.0), bytes),
         }
     }
 
@@ -253,9 +300,10 @@ impl<S: KvSnapshot> Admission<'_, S> {
         Ok((newest == bytes).then_some(at))
     }
 
-    /// A supersession of which all count: it is new unless any one is the same.
-    fn supersession(&mut self, old: &ClaimId, bytes: &[u8]) -> Result<Outcome> {
-        let slot = keys::id_prefix(Family::Superseded, &old.0);
+    /// A supersession of which all count: it is new unless any one is the same. Only a new one is held to the rules: repeating
+    /// what was recorded changes nothing, whoever may do it today.
+    fn supersession(&mut self, supersession: &Supersession, bytes: &[u8]) -> Result<Outcome> {
+        let slot = keys::id_prefix(Family::Superseded, &supersession.old.0);
         let in_flight = self.in_flight.records.get(&slot).into_iter().flatten();
         let mut same = in_flight.filter(|(_, other)| other == bytes).map(|(at, _)| *at).next();
         let mut rows = self.view.scan(&KeyRange::prefix(slot.as_slice()), Direction::Forward);
@@ -266,7 +314,11 @@ impl<S: KvSnapshot> Admission<'_, S> {
         }
         match same {
             Some(position) => Ok(Outcome { id: None, position, created: false, cosigned: 0 }),
-            None => Ok(self.journal(slot, bytes)),
+            None => {
+                self.check_authority(supersession)?;
+                self.check_no_cycle(supersession)?;
+                Ok(self.journal(slot, bytes))
+            }
         }
     }
 

@@ -91,6 +91,7 @@ impl Derive for Claims {
                     rows.put(&keys::id_agent(Family::Cosigned, &cosign.claim.0, &cosign.agent.0, at), &value);
                     rows.put(&keys::by_agent(&cosign.agent.0, at), &cosign.claim.0);
                 }
+                CommandRef::Agent(agent) => rows.put(&keys::agent(&agent.id.0, at), &value),
             }
             Ok(())
         })
@@ -110,6 +111,7 @@ impl Derive for Claims {
                 Family::Vote | Family::Cosigned => keys::parse_id_agent(family, key)?.1,
                 Family::Superseded => keys::parse_superseded(key)?,
                 Family::Epoch | Family::Source => keys::parse_named(family, key)?.1,
+                Family::Agent => keys::parse_agent(key)?.1,
                 Family::ById | Family::ByPredicate | Family::BySource | Family::ByAgent | Family::Derived => {
                     continue;
                 }

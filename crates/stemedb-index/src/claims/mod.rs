@@ -8,16 +8,24 @@
 //! ```
 
 mod admission;
+mod authority;
+mod chain;
 mod derivation;
 mod entry;
+mod impact;
+mod lineage;
 mod reader;
 mod submission;
 
 pub use admission::InFlightClaims;
+pub use authority::CHAIN_MAX;
+pub use chain::{Chain, ChainEnd, History, Remark, Remarked};
 pub use entry::{Entry, MAX_ENTRY_BYTES};
+pub use impact::{IMPACT_MAX, Impact};
+pub use lineage::{LINEAGE_MAX, Lineage};
 pub use reader::{ClaimReader, QuestionKey, QuestionScan, StoredClaim};
 pub use submission::{Outcome, Submission};
 
-/// The product's derivation: claims, votes, supersessions, epochs, sources, cosignatures.
+/// The product's derivation: claims, votes, supersessions, epochs, sources, cosignatures, agents.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Claims;

@@ -1,13 +1,17 @@
 //! Reading claims: a question is one short scan.
 
 use stemedb_core::{
-    Assertion, ClaimId, Command, CommandRef, Cosign, Epoch, Nano, Source, SourceClass, Supersession, Vote,
+    Agent, AgentId, Assertion, ClaimId, Command, CommandRef, Cosign, Epoch, Source, SourceClass,
+    Supersession, Vote,
     lens::{Candidate, LiveVote, SetAside},
 };
 use stemedb_env::{Lsn, Micros};
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
 
-use super::derivation::{parse_entry_value, parse_stamped};
+use super::{
+    derivation::{parse_entry_value, parse_stamped},
+    lineage::Lineages,
+};
 use crate::{
     Error, Result,
     keys::{self, Family, Position},
@@ -111,7 +115,8 @@ impl<S: KvSnapshot> ClaimReader<S> {
     /// All candidates of a question, newest first, each with its votes, cosigners, class and, if it has been set
     /// aside, why. `epoch` names the epoch that is asked about; `None` = whatever has not been superseded.
     ///
-    /// Cost: one range scan, plus three filtered probes a claim and one a source.
+    /// Cost: one range scan, plus three filtered probes a claim, one a source and one an author; for a claim that derives from
+    /// others two lookups and a probe for each of those.
     pub fn candidates(&self, subject: &str, predicate: &str, epoch: Option<&str>) -> Result<Vec<Candidate>> {
         let mut rows =
             self.snapshot.scan(&KeyRange::prefix(keys::claim_prefix(subject, predicate)), Direction::Forward);
@@ -213,6 +218,23 @@ impl<S: KvSnapshot> ClaimReader<S> {
         Ok(None)
     }
 
+    /// The newest record of an agent.
+    pub fn agent(&self, id: AgentId) -> Result<Option<(Position, Agent)>> {
+        let range = KeyRange::prefix(keys::agent_prefix(&id.0));
+        let mut rows = self.snapshot.scan(&range, Direction::Forward);
+        while rows.advance()? {
+            let (_, at) = keys::parse_agent(rows.key())?;
+            if at.lsn > self.as_of {
+                continue;
+            }
+            return match decode(Family::Agent, rows.value())? {
+                Command::Agent(agent) => Ok(Some((at, agent))),
+                _ => Err(Error::BadValue { family: Family::Agent }),
+            };
+        }
+        Ok(None)
+    }
+
     /// Every epoch record, by name, newest first.
     pub fn epochs(&self) -> Result<Vec<(Position, Epoch)>> {
         let mut found = Vec::new();
@@ -261,13 +283,20 @@ struct Context<'a, S> {
     reader: &'a ClaimReader<S>,
     epoch: Option<String>,
     classes: Vec<(String, SourceClass)>,
+    lineages: Lineages<'a, S>,
     /// Names of epochs that some record supersedes; read when the first claim with an epoch turns up.
     superseded_epochs: Option<Vec<String>>,
 }
 
 impl<'a, S: KvSnapshot> Context<'a, S> {
     fn new(reader: &'a ClaimReader<S>, epoch: Option<&str>) -> Context<'a, S> {
-        Context { reader, epoch: epoch.map(str::to_owned), classes: Vec::new(), superseded_epochs: None }
+        Context {
+            reader,
+            epoch: epoch.map(str::to_owned),
+            classes: Vec::new(),
+            lineages: Lineages::new(reader),
+            superseded_epochs: None,
+        }
     }
 
     fn candidate(&mut self, position: Position, id: ClaimId, value: &[u8]) -> Result<Candidate> {
@@ -288,6 +317,7 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
             self.reader.cosignatures(id)?.into_iter().map(|(_, cosign)| cosign.agent).collect();
         cosigners.dedup();
         let set_aside = self.set_aside(id, &assertion)?;
+        let lineage = self.lineages.of(assertion.author, &assertion.parents)?;
         Ok(Candidate {
             id,
             lsn: position.lsn.0,
@@ -295,7 +325,9 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
             recorded_at: stemedb_core::Micros(recorded_at.0),
             assertion,
             class,
-            trust: Nano::HALF,
+            trust: lineage.trust,
+            tainted: lineage.tainted,
+            lineage_cut: lineage.cut,
             cosigners,
             votes,
             set_aside,

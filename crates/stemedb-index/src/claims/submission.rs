@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use stemedb_core::{ClaimId, Command, ModelError};
+use stemedb_core::{AuthorityPolicy, ClaimId, Command, ModelError};
 
 use crate::keys::Position;
 
@@ -13,6 +13,7 @@ use crate::keys::Position;
 pub struct Submission {
     bytes: Vec<u8>,
     items: Vec<Item>,
+    authority: AuthorityPolicy,
 }
 
 /// One command of a submission.
@@ -42,6 +43,13 @@ impl Submission {
         let mut submission = Submission::new();
         submission.push(command)?;
         Ok(submission)
+    }
+
+    /// The same commands, whose supersessions are held to this policy instead of the default one.
+    #[must_use]
+    pub fn under(mut self, authority: AuthorityPolicy) -> Submission {
+        self.authority = authority;
+        self
     }
 
     /// Adds a command after validating it; returns the claim's id if it is one.
@@ -76,6 +84,20 @@ impl Submission {
     /// Encoded size.
     pub fn encoded_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    pub(super) fn authority(&self) -> AuthorityPolicy {
+        self.authority
+    }
+
+    /// The encoded commands.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The encoded command of a range that [`Submission::items`] gave.
+    pub(super) fn bytes_at(&self, range: Range<usize>) -> &[u8] {
+        self.bytes.get(range).unwrap_or_default()
     }
 
     pub(super) fn items(&self) -> impl Iterator<Item = (&Item, &[u8])> {

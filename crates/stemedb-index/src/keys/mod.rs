@@ -18,6 +18,7 @@
 //! | `0a` | source | id `00` ~lsn ~ordinal | recorded_at, command bytes |
 //! | `0b` | cosigned | claim id, agent, ~lsn ~ordinal | recorded_at, command bytes |
 //! | `0c` | entry | lsn | recorded_at, count |
+//! | `0d` | agent | agent, ~lsn ~ordinal | recorded_at, command bytes |
 //!
 //! The value of a family that holds a command holds its exact bytes, so that a journal entry can be rebuilt from the
 //! view (`invert`).
@@ -25,6 +26,7 @@
 mod position;
 
 pub use position::Position;
+use stemedb_core::ClaimId;
 use stemedb_env::Lsn;
 
 use crate::{Error, Result};
@@ -57,11 +59,13 @@ pub enum Family {
     Cosigned = 0x0b,
     /// Journal entries: when, and how many commands.
     Entry = 0x0c,
+    /// Agent records.
+    Agent = 0x0d,
 }
 
 impl Family {
     /// Every family, in key order.
-    pub const ALL: [Family; 12] = [
+    pub const ALL: [Family; 13] = [
         Family::Claim,
         Family::ById,
         Family::ByPredicate,
@@ -74,6 +78,7 @@ impl Family {
         Family::Source,
         Family::Cosigned,
         Family::Entry,
+        Family::Agent,
     ];
 
     /// The family of a key.
@@ -97,6 +102,7 @@ impl Family {
             Family::Source => "source",
             Family::Cosigned => "cosigned",
             Family::Entry => "entry",
+            Family::Agent => "agent",
         }
     }
 }
@@ -113,7 +119,7 @@ pub fn filtered_prefix_bytes(key: &[u8]) -> usize {
     match Family::of(key) {
         Some(Family::Claim) => through_nul(1).and_then(through_nul).unwrap_or(0),
         Some(Family::Epoch | Family::Source) => through_nul(1).unwrap_or(0),
-        Some(Family::Vote | Family::Superseded | Family::Cosigned | Family::Derived)
+        Some(Family::Vote | Family::Superseded | Family::Cosigned | Family::Derived | Family::Agent)
             if key.len() > ID_BYTES =>
         {
             1 + ID_BYTES
@@ -191,6 +197,13 @@ pub fn by_id(id: &[u8; 32]) -> Vec<u8> {
     let mut key = start(Family::ById, ID_BYTES);
     key.extend_from_slice(id);
     key
+}
+
+/// The id in a key of [`by_id`].
+pub fn parse_by_id(key: &[u8]) -> Result<ClaimId> {
+    let bad = || Error::BadKey { family: Family::ById };
+    let id = key.strip_prefix(&[Family::ById as u8]).ok_or_else(bad)?;
+    id.try_into().map(ClaimId).map_err(|_| bad())
 }
 
 /// Value of [`by_id`].
@@ -277,6 +290,37 @@ pub fn derived(parent: &[u8; 32], child: &[u8; 32]) -> Vec<u8> {
     let mut key = id_prefix(Family::Derived, parent);
     key.extend_from_slice(child);
     key
+}
+
+/// Parent and child in a key of [`derived`].
+pub fn parse_derived(key: &[u8]) -> Result<(&[u8; 32], &[u8; 32])> {
+    let bad = || Error::BadKey { family: Family::Derived };
+    let rest = key.strip_prefix(&[Family::Derived as u8]).ok_or_else(bad)?;
+    let (parent, child) = rest.split_first_chunk::<ID_BYTES>().ok_or_else(bad)?;
+    Ok((parent, child.try_into().map_err(|_| bad())?))
+}
+
+/// All records of an agent, newest first.
+pub fn agent_prefix(agent: &[u8; 32]) -> Vec<u8> {
+    let mut key = start(Family::Agent, ID_BYTES + Position::BYTES);
+    key.extend_from_slice(agent);
+    key
+}
+
+/// One record of an agent.
+pub fn agent(agent: &[u8; 32], position: Position) -> Vec<u8> {
+    let mut key = agent_prefix(agent);
+    key.extend_from_slice(&position.newest_first());
+    key
+}
+
+/// The agent and position in a key of [`agent`].
+pub fn parse_agent(key: &[u8]) -> Result<([u8; 32], Position)> {
+    let bad = || Error::BadKey { family: Family::Agent };
+    let rest = key.strip_prefix(&[Family::Agent as u8]).ok_or_else(bad)?;
+    let (agent, position) = rest.split_first_chunk::<ID_BYTES>().ok_or_else(bad)?;
+    let position = position.try_into().map_err(|_| bad())?;
+    Ok((*agent, Position::from_newest_first(position)))
 }
 
 /// All keys of a family that hang on one claim: votes, supersessions, cosignatures, derived claims.
@@ -403,13 +447,19 @@ mod tests {
             prop_assert_eq!(filtered_prefix_bytes(&source), named_prefix(Family::Source, &n).len());
             let place = by_id_value(at, &n, &m);
             prop_assert_eq!(parse_by_id_value(&place).unwrap(), (at, n.as_str(), m.as_str()));
+            let record = super::agent(&agent, at);
+            prop_assert_eq!(parse_agent(&record).unwrap(), (agent, at));
+            prop_assert_eq!(filtered_prefix_bytes(&record), agent_prefix(&agent).len());
+            prop_assert_eq!(parse_by_id(&by_id(&id)).unwrap(), ClaimId(id));
+            let derivation = derived(&id, &agent);
+            prop_assert_eq!(parse_derived(&derivation).unwrap(), (&id, &agent));
             let posting = by_predicate(&n, &m, at);
             prop_assert_eq!(parse_by_predicate(&posting).unwrap(), (n.as_str(), m.as_str(), at));
         }
 
         #[test]
         fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
-            for tag in 0..=13u8 {
+            for tag in 0..=14u8 {
                 let mut key = vec![tag];
                 key.extend_from_slice(&bytes);
                 prop_assert!(filtered_prefix_bytes(&key) <= key.len());
@@ -419,6 +469,9 @@ mod tests {
                 let _ = parse_id_agent(Family::Vote, &key);
                 let _ = parse_named(Family::Source, &key);
                 let _ = parse_by_id_value(&key);
+                let _ = parse_by_id(&key);
+                let _ = parse_agent(&key);
+                let _ = parse_derived(&key);
             }
         }
     }
@@ -429,7 +482,7 @@ mod tests {
             assert_eq!(Family::of(&family_prefix(family)), Some(family));
         }
         assert_eq!(Family::of(&[0]), None);
-        assert_eq!(Family::of(&[0x0d]), None);
+        assert_eq!(Family::of(&[0x0e]), None);
         assert_eq!(Family::of(&[]), None);
     }
 }

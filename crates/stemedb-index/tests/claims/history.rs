@@ -1,11 +1,11 @@
 //! A random history of submissions, told to a store (through admission and derivation) and to the oracle.
 
 use stemedb_core::{
-    AgentId, Assertion, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano, Object, Signature,
-    SignatureBytes, Source, SourceClass, Supersession, SupersessionKind, Vote,
+    Agent, AgentId, Assertion, AuthorityPolicy, ClaimId, Command, Cosign, Epoch, Lifecycle, Micros, Nano,
+    Object, Signature, SignatureBytes, Source, SourceClass, Supersession, SupersessionKind, Vote,
 };
 use stemedb_env::{Lsn, Random, random::SeededRandom};
-use stemedb_index::{Admit, Claims, Derive, Outcome, Result, Submission, claims::InFlightClaims};
+use stemedb_index::{Admit, Claims, Derive, Error, Outcome, Result, Submission, claims::InFlightClaims};
 use stemedb_lsm::{KvStore, WriteBatch};
 use stemedb_oracle as oracle;
 
@@ -34,6 +34,15 @@ impl<S: KvStore> Ledger<S> {
             self.unapplied.push((lsn, entry));
         }
         Ok(admitted.reply)
+    }
+
+    /// Gives up what was admitted and not applied: its LSNs will be given to others.
+    pub fn abandon(&mut self) {
+        if let Some((first, _)) = self.unapplied.first() {
+            Claims.abandon(&mut self.in_flight, *first);
+            self.entries.truncate(usize::try_from(first.0).unwrap() - 1);
+            self.unapplied.clear();
+        }
     }
 
     pub fn apply(&mut self) {
@@ -142,23 +151,29 @@ fn assertion(dice: &Dice, now: i64, known: &[ClaimId]) -> Assertion {
     claim
 }
 
+fn by_somebody(dice: &Dice, mut supersession: Supersession) -> Supersession {
+    supersession.agent = dice.one_in(2).then(|| agent(dice));
+    supersession
+}
+
 pub fn command(dice: &Dice, now: i64, known: &[ClaimId]) -> Command {
     if known.is_empty() {
         return Command::Assert(assertion(dice, now, known));
     }
-    match dice.below(20) {
+    match dice.below(22) {
         0..=9 => Command::Assert(assertion(dice, now, known)),
         10..=13 => {
             let weight = Nano(dice.pick(&[-1_000_000_000, -400_000_000, 300_000_000, 1_000_000_000]));
             Command::Vote(Vote::new(dice.pick(known), agent(dice), weight))
         }
-        14 => Command::Supersede(Supersession::retract(dice.pick(known))),
+        14 => Command::Supersede(by_somebody(dice, Supersession::retract(dice.pick(known)))),
         15 => {
             let (old, new) = (dice.pick(known), dice.pick(known));
             if old == new {
                 return Command::Supersede(Supersession::retract(old));
             }
-            Command::Supersede(Supersession::replace(old, new, SupersessionKind::Corrects))
+            let replace = Supersession::replace(old, new, SupersessionKind::Corrects);
+            Command::Supersede(by_somebody(dice, replace))
         }
         16 => {
             let mut epoch = Epoch::new(dice.pick(&EPOCHS));
@@ -168,6 +183,13 @@ pub fn command(dice: &Dice, now: i64, known: &[ClaimId]) -> Command {
         17 | 18 => {
             let class = SourceClass::new(u8::try_from(dice.below(6)).unwrap()).unwrap();
             Command::Source(Source::new(dice.pick(&SOURCES), class))
+        }
+        19 | 20 => {
+            let mut record = Agent::new(agent(dice));
+            record.class = SourceClass::new(u8::try_from(dice.below(7)).unwrap()).ok();
+            record.trust =
+                [None, Some(Nano(0)), Some(Nano(300_000_000)), Some(Nano::ONE)][dice.below(4) as usize];
+            Command::Agent(record)
         }
         _ => {
             let signature = signature(agent(dice));
@@ -203,6 +225,7 @@ pub fn tell(world: &mut oracle::World, command: &Command, outcome: &Outcome, rec
                 valid_to_us: claim.valid_to.map(|time| time.0),
                 observed_at_us: claim.observed_at.map(|time| time.0),
                 signers: claim.signatures.iter().map(|signature| signature.agent.to_string()).collect(),
+                parents: claim.parents.iter().map(ToString::to_string).collect(),
             });
         }
         Command::Vote(vote) => world.vote(oracle::Vote {
@@ -238,6 +261,12 @@ pub fn tell(world: &mut oracle::World, command: &Command, outcome: &Outcome, rec
             claim: cosign.claim.to_string(),
             agent: cosign.agent.to_string(),
         }),
+        Command::Agent(agent) => world.agent(oracle::Agent {
+            lsn,
+            ordinal,
+            id: agent.id.to_string(),
+            trust_nano: agent.trust.map(|trust| trust.0),
+        }),
     }
 }
 
@@ -261,6 +290,9 @@ pub struct History<S> {
     pub known: Vec<ClaimId>,
     /// Recorded time by LSN, from 1.
     pub recorded: Vec<i64>,
+    authority: AuthorityPolicy,
+    /// Submissions that superseded what they may not.
+    pub refused: usize,
 }
 
 impl<S: KvStore> History<S> {
@@ -271,6 +303,8 @@ impl<S: KvStore> History<S> {
             dice: Dice::new(seed),
             known: Vec::new(),
             recorded: Vec::new(),
+            authority: if seed % 2 == 0 { AuthorityPolicy::Off } else { AuthorityPolicy::Enforce },
+            refused: 0,
         };
         for _ in 0..submissions {
             history.step();
@@ -283,12 +317,20 @@ impl<S: KvStore> History<S> {
         let now = now + i64::try_from(self.dice.below(3)).unwrap() * DAY_US;
         let commands: Vec<Command> =
             (0..=self.dice.below(4)).map(|_| command(&self.dice, now, &self.known)).collect();
-        let mut submission = Submission::new();
+        let mut submission = Submission::new().under(self.authority);
         for command in &commands {
             submission.push(command).unwrap();
         }
         let before = self.ledger.entries.len();
-        let outcomes = self.ledger.commit(submission, now).unwrap();
+        let outcomes = match self.ledger.commit(submission, now) {
+            Ok(outcomes) => outcomes,
+            Err(Error::AuthorityTooLow { .. } | Error::SupersessionCycle { .. }) => {
+                assert_eq!(self.ledger.entries.len(), before);
+                self.refused += 1;
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
         if self.ledger.entries.len() > before {
             self.recorded.push(now);
         }

@@ -41,6 +41,12 @@ fn assert_same(answer: &Answer, candidates: &[Candidate], expected: &oracle::Ans
     ours.sort();
     theirs.sort();
     assert_eq!(ours, theirs, "set aside: {context}");
+    let mut ours: Vec<_> =
+        candidates.iter().filter_map(|c| c.tainted.map(|by| (c.id.to_string(), by.to_string()))).collect();
+    let mut theirs = expected.tainted.clone();
+    ours.sort();
+    theirs.sort();
+    assert_eq!(ours, theirs, "tainted: {context}");
     if answer.lens == Lens::Layered {
         let ours: Vec<_> = answer.layers.iter().map(|l| (l.class.number(), value(&l.value).key())).collect();
         let theirs: Vec<_> = expected.layers.iter().map(|(class, v, ..)| (*class, v.key())).collect();
@@ -79,11 +85,20 @@ fn compare<S: KvStore>(history: &History<S>, questions: usize) -> usize {
 
 #[test]
 fn every_lens_at_any_moment_answers_like_the_oracle() {
-    let mut answered = 0;
+    let (mut answered, mut refused, mut tainted) = (0, 0, 0);
     for seed in 0..60 {
-        answered += compare(&History::random(MemStore::new(), seed, 40), 60);
+        let history = History::random(MemStore::new(), seed, 40);
+        answered += compare(&history, 60);
+        refused += history.refused;
+        let reader = ClaimReader::new(history.ledger.store.snapshot());
+        let mut scan = reader.questions_from("");
+        while let Some((_, candidates)) = scan.next_question().unwrap() {
+            tainted += candidates.iter().filter(|candidate| candidate.tainted.is_some()).count();
+        }
     }
     assert!(answered > 10_000, "only {answered} questions had an answer");
+    assert!(refused > 20, "only {refused} submissions had too little authority or closed a circle");
+    assert!(tainted > 50, "only {tainted} claims derived from a retracted one");
 }
 
 fn tree() -> LsmStore {
@@ -151,7 +166,7 @@ fn every_entry_can_be_rebuilt_from_its_rows() {
         // Without the row that holds a command, the entry must not come back shorter.
         let held = rows
             .iter()
-            .position(|(key, _)| matches!(key[0], 0x01 | 0x06 | 0x07 | 0x09 | 0x0a | 0x0b))
+            .position(|(key, _)| matches!(key[0], 0x01 | 0x06 | 0x07 | 0x09 | 0x0a | 0x0b | 0x0d))
             .unwrap();
         rows.remove(held);
         assert_eq!(Claims.invert(lsn, &rows).unwrap(), None);

@@ -4,6 +4,7 @@
 mod decay;
 mod equality;
 mod lenses;
+mod lineage;
 mod set_aside;
 mod support;
 

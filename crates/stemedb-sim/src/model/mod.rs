@@ -1,13 +1,15 @@
 //! What must be: every entry so far, what a submission adds to them, and the oracle over all of it.
 //!
 //! The admission rules are written here once more, over plain maps and without a view: a claim is new if its id is; a vote, source,
-//! epoch or cosignature is new unless the newest of its kind says the same; a supersession is new unless any says the same.
+//! epoch, agent or cosignature is new unless the newest of its kind says the same; a supersession is new unless any says the same,
+//! and then it must be allowed.
 
+mod rules;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stemedb_core::{AgentId, ClaimId, Command, Cosign, Signature};
+use stemedb_core::{AgentId, AuthorityPolicy, ClaimId, Command, Cosign, Signature, SourceClass};
 use stemedb_env::{Lsn, Micros};
 use stemedb_hybrid::StateRoot;
 use stemedb_index::{Claims, Derive, Outcome, Position};
@@ -34,12 +36,16 @@ enum Slot {
     Epoch(String),
     Source(String),
     Cosigned(ClaimId, AgentId),
+    Agent(AgentId),
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     position: Position,
     signers: BTreeSet<AgentId>,
+    class: Option<SourceClass>,
+    source: String,
+    author: Option<AgentId>,
 }
 
 /// What a submission will do.
@@ -78,6 +84,8 @@ pub struct Model {
     pub entries: Vec<Expected>,
     /// The oracle, told every command of every entry.
     pub world: World,
+    /// What supersessions are held to.
+    pub authority: AuthorityPolicy,
     claims: BTreeMap<ClaimId, Known>,
     /// Ids in the order in which they were first asserted.
     pub ids: Vec<ClaimId>,
@@ -87,6 +95,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// Nothing yet, of a database with this policy.
+    pub fn under(authority: AuthorityPolicy) -> Model {
+        Model { authority, ..Model::default() }
+    }
+
     /// The last LSN.
     pub fn last_lsn(&self) -> Lsn {
         Lsn(self.entries.len() as u64)
@@ -97,7 +110,8 @@ impl Model {
         self.entries.last().map_or(Micros(i64::MIN), |entry| entry.recorded_at)
     }
 
-    /// What a submission will do now; `None` if it must be refused because it names a claim that does not exist.
+    /// What a submission will do now; `None` if it must be refused: it names a claim that does not exist, or supersedes what it
+    /// may not.
     pub fn predict(&self, submission: &[Command]) -> Option<Prediction> {
         let mut draft = Prediction::default();
         for command in submission {
@@ -115,7 +129,9 @@ impl Model {
                     let position = self.here(draft);
                     let signers = claim.signatures.iter().map(|signature| signature.agent).collect();
                     draft.new.push(command.clone());
-                    draft.claims.insert(id, Known { position, signers });
+                    let (class, author) = (claim.source_class, claim.author);
+                    let source = claim.source.clone();
+                    draft.claims.insert(id, Known { position, signers, class, source, author });
                     return Some(Outcome { id: Some(id), position, created: true, cosigned: 0 });
                 };
                 let mut cosigned = 0;
@@ -141,6 +157,7 @@ impl Model {
                 let same = self.slot(draft, &slot).find(|(_, other)| *other == bytes).map(|(at, _)| *at);
                 Some(match same {
                     Some(position) => Outcome { id: None, position, created: false, cosigned: 0 },
+                    None if !self.allows(draft, supersession) => return None,
                     None => self.add(draft, slot, command),
                 })
             }
@@ -153,6 +170,7 @@ impl Model {
                 }
                 Some(self.newest(draft, Slot::Cosigned(cosign.claim, cosign.agent), command))
             }
+            Command::Agent(agent) => Some(self.newest(draft, Slot::Agent(agent.id), command)),
         }
     }
 

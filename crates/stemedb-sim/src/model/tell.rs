@@ -28,6 +28,7 @@ pub(super) fn tell(world: &mut oracle::World, command: &Command, at: Position, r
                 valid_to_us: claim.valid_to.map(|time| time.0),
                 observed_at_us: claim.observed_at.map(|time| time.0),
                 signers: claim.signatures.iter().map(|signature| signature.agent.to_string()).collect(),
+                parents: claim.parents.iter().map(ToString::to_string).collect(),
             });
         }
         Command::Vote(vote) => world.vote(oracle::Vote {
@@ -62,6 +63,12 @@ pub(super) fn tell(world: &mut oracle::World, command: &Command, at: Position, r
             ordinal,
             claim: cosign.claim.to_string(),
             agent: cosign.agent.to_string(),
+        }),
+        Command::Agent(agent) => world.agent(oracle::Agent {
+            lsn,
+            ordinal,
+            id: agent.id.to_string(),
+            trust_nano: agent.trust.map(|trust| trust.0),
         }),
     }
 }

@@ -50,6 +50,9 @@ pub struct CandidateView {
     pub object: Box<RawValue>,
     pub source: String,
     pub source_class: u8,
+    pub tainted_by: Option<String>,
+    #[serde(default)]
+    pub lineage_cut: bool,
 }
 
 #[derive(Debug, Deserialize)]

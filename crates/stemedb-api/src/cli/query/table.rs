@@ -32,6 +32,7 @@ pub fn print_table(out: &mut impl Write, answer: &AnswerView) -> io::Result<()> 
         writeln!(out)?;
         print_set_aside(out, answer)?;
     }
+    print_tainted(out, answer)?;
     if let Some(explain) = &answer.explain {
         writeln!(out)?;
         super::explain::print(out, answer, explain)?;
@@ -48,6 +49,25 @@ pub fn print_table(out: &mut impl Write, answer: &AnswerView) -> io::Result<()> 
     }
     writeln!(out, "{}", paint(FAINT, &fit(&foot, COLUMNS)))?;
     writeln!(out, "{}", paint(FAINT, "[n] is the class of a source: 0 the most trusted, 5 the least"))
+}
+
+/// Claims that take part although something they derive from is retracted, or may be.
+fn print_tainted(out: &mut impl Write, answer: &AnswerView) -> io::Result<()> {
+    let marked = |claim: &&CandidateView| claim.tainted_by.is_some() || claim.lineage_cut;
+    let mut marked = answer.candidates.iter().filter(marked).peekable();
+    if marked.peek().is_some() {
+        writeln!(out)?;
+        writeln!(out, "{}", paint(WARN, "  tainted"))?;
+    }
+    for claim in marked {
+        let why = match &claim.tainted_by {
+            Some(by) => format!("derives from {}, which is retracted", short_id(by)),
+            None => "derives from more claims than were looked at".to_owned(),
+        };
+        let line = format!("  {}  {}: {why}", fit(&plain(&claim.object), VALUE_CELLS_MAX), source(claim));
+        writeln!(out, "{}", fit(&line, COLUMNS))?;
+    }
+    Ok(())
 }
 
 /// An instant without its fraction of a second.

@@ -11,7 +11,9 @@ mod stop;
 use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::Router;
-use stemedb_api::{Code, Database, DatabaseOptions, RouterOptions, http::Backups, router_with_backups};
+use stemedb_api::{
+    Code, Database, DatabaseOptions, RouterOptions, core::AuthorityPolicy, http::Backups, router_with_backups,
+};
 use stemedb_env::Env;
 use stemedb_hybrid::{FallbackMode, OpenDamaged};
 use tokio::net::TcpListener;
@@ -34,6 +36,9 @@ pub struct ServeArgs {
     /// How long requests may take to finish after the first signal
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_seconds: u64,
+    /// Whether a claim is protected from supersessions by a lower class than its own: enforce or off
+    #[arg(long, value_name = "POLICY", env = "STEMEDB_SUPERSESSION_AUTHORITY", default_value_t = AuthorityPolicy::Enforce)]
+    supersession_authority: AuthorityPolicy,
     /// Memory for the view: rows not yet in tables, indexes, cached blocks [default: 320]
     #[arg(long, value_name = "MIB")]
     memory_mib: Option<u64>,
@@ -85,6 +90,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
 fn open(args: &ServeArgs) -> Result<Database, Failure> {
     let (dir, env) = (&args.data_dir, Env::real());
     let mut options = DatabaseOptions::default();
+    options.supersession_authority = args.supersession_authority;
     if let Some(mib) = args.memory_mib {
         options = options.with_memory_budget(mib.saturating_mul(1 << 20));
     }
