@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! submit ─ policy, rules, encoding ─▶ engine.commit ─▶ durable and readable ─▶ Outcome
-//! query  ─ snapshot ─ as of ─ candidates ─ lens ─▶ Resolved
+//! query  ─ snapshot ─ as of ─ candidates ─ lens ─▶ Resolved      (each from the caches, if they have it)
 //! import ─ lines ─ records ─▶ batches ─(second thread)─▶ engine.commit ─▶ verdicts
 //! ```
 //!
@@ -37,7 +37,7 @@ use stemedb_hybrid::{
     Checkpoint, ClaimEngine, Events, Health, OpenReport, RedbStore, ScrubReport, Stats, Verified,
     ViewSnapshot,
 };
-use stemedb_index::{ClaimReader, Claims, Outcome, StoredClaim, Submission};
+use stemedb_index::{CacheStats, ClaimCache, ClaimReader, Claims, Outcome, StoredClaim, Submission};
 use stemedb_lsm::{KvStore, LsmStore};
 
 use crate::errors::{Error, FieldError, Result, of_signature};
@@ -56,6 +56,7 @@ struct Inner {
     engine: ClaimEngine,
     env: Env,
     signatures: SignaturePolicy,
+    cache: Option<Arc<ClaimCache>>,
     /// The last readable entry when the database was opened.
     opened_at: Lsn,
     /// Claims that were new since.
@@ -68,9 +69,10 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Engine`] where something is there already, or the system refuses.
-    pub fn create(dir: impl AsRef<Path>, options: DatabaseOptions) -> Result<Database> {
+    pub fn create(dir: impl AsRef<Path>, mut options: DatabaseOptions) -> Result<Database> {
+        let cache = options.caches();
         let engine = ClaimEngine::create(&options.env, dir.as_ref(), Claims, &options.engine)?;
-        Ok(Database::over(engine, options, None))
+        Ok(Database::over(engine, options, cache, None))
     }
 
     /// Opens the database in a folder. Never creates one: an emptied or unmounted disk must not look like a new
@@ -80,15 +82,21 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Engine`] where there is no database, another process has it open, or it is damaged.
-    pub fn open(dir: impl AsRef<Path>, options: DatabaseOptions) -> Result<Database> {
+    pub fn open(dir: impl AsRef<Path>, mut options: DatabaseOptions) -> Result<Database> {
+        let cache = options.caches();
         let (engine, report) = ClaimEngine::open(&options.env, dir.as_ref(), Claims, &options.engine)?;
-        Ok(Database::over(engine, options, Some(report)))
+        Ok(Database::over(engine, options, cache, Some(report)))
     }
 
-    fn over(engine: ClaimEngine, options: DatabaseOptions, report: Option<OpenReport>) -> Database {
+    fn over(
+        engine: ClaimEngine,
+        options: DatabaseOptions,
+        cache: Option<Arc<ClaimCache>>,
+        report: Option<OpenReport>,
+    ) -> Database {
         let opened_at = engine.published_lsn();
         let DatabaseOptions { signatures, env, .. } = options;
-        let inner = Inner { engine, env, signatures, opened_at, created: AtomicU64::new(0), report };
+        let inner = Inner { engine, env, signatures, cache, opened_at, created: AtomicU64::new(0), report };
         Database { inner: Arc::new(inner) }
     }
 
@@ -191,7 +199,8 @@ impl Database {
 
     /// Answers a question.
     ///
-    /// Cost: one short range scan, a few filtered probes a claim, and O(n log n) in the number of claims.
+    /// Cost: one short range scan, a few filtered probes a claim, and O(n log n) in the number of claims. A lookup if the same was
+    /// asked before and nothing has changed: see [`DatabaseOptions::cache_bytes`].
     ///
     /// # Errors
     /// [`Error::Invalid`] for a moment that lies in the future; [`Error::Engine`] where the store fails.
@@ -213,7 +222,7 @@ impl Database {
     /// [`Error::Invalid`] for a moment that lies in the future.
     pub fn reader(&self, as_of: Option<AsOf>) -> Result<ClaimReader<Snapshot>> {
         let snapshot = self.inner.engine.snapshot()?;
-        Ok(match as_of {
+        let reader = match as_of {
             None => ClaimReader::new(snapshot),
             Some(AsOf::Lsn(lsn)) => ClaimReader::as_of(snapshot, lsn)?,
             Some(AsOf::Time(time)) => {
@@ -221,7 +230,8 @@ impl Database {
                 let lsn = newest.lsn_at(stemedb_env::Micros(time.0))?;
                 ClaimReader::as_of(newest.snapshot().clone(), lsn)?
             }
-        })
+        };
+        Ok(reader.with_cache(self.inner.cache.clone()))
     }
 
     /// The last entry that is readable: everything acknowledged is at or before it.
@@ -247,6 +257,15 @@ impl Database {
     /// Counters of the engine and its parts.
     pub fn stats(&self) -> Stats {
         self.inner.engine.stats()
+    }
+
+    /// Counters of the caches of questions; `None` without them.
+    pub fn cache_stats(&self) -> Option<CacheStats> {
+        self.inner.cache.as_ref().map(|cache| cache.stats())
+    }
+
+    fn caches(&self) -> Option<&ClaimCache> {
+        self.inner.cache.as_deref()
     }
 
     /// How well the parts are.
