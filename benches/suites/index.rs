@@ -5,6 +5,7 @@
 use std::{hint::black_box, time::Duration};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use stemedb_api::{Database, DatabaseOptions, Query};
 use stemedb_benches::{contested_question, sample, scaled, scratch, sources, submission};
 use stemedb_core::{
     Assertion, ClaimId, Object,
@@ -72,6 +73,45 @@ fn questions(criterion: &mut Criterion) {
         let params = LensParams { evaluated_at: stemedb_core::Micros(NOW.0), decay: true };
         group.bench_function(lens.name(), |bencher| {
             bencher.iter(|| black_box(resolve(lens, &candidates, params)));
+        });
+    }
+    group.finish();
+}
+
+/// The whole way of a question, from the facade to the answer: from the tree, and from the caches.
+fn whole_questions(criterion: &mut Criterion) {
+    let (subject, predicate, _) = contested_question();
+    let dir = scratch();
+    let database = |name: &str, cache_bytes: u64| {
+        let options = DatabaseOptions { cache_bytes, ..DatabaseOptions::default() };
+        let database = Database::create(dir.path().join(name), options).unwrap();
+        let commands: Vec<_> = sources().into_iter().chain(sample()).collect();
+        commands.chunks(1_000).for_each(|chunk| drop(database.submit(chunk).unwrap()));
+        database.flush().unwrap();
+        database.compact().unwrap();
+        database
+    };
+    let (cold, hot) = (database("cold", 0), database("hot", 64 << 20));
+    let mut group = criterion.benchmark_group("question_8");
+    group.throughput(Throughput::Elements(1));
+    for lens in Lens::ALL {
+        let query = Query::new(&*subject, &*predicate, lens);
+        for (name, database) in [("cold", &cold), ("hot", &hot)] {
+            assert_eq!(database.query(query.clone()).unwrap().candidates.len(), 8);
+            group.bench_function(BenchmarkId::new(lens.name(), name), |bencher| {
+                bencher.iter(|| black_box(database.query(query.clone()).unwrap()));
+            });
+        }
+    }
+    // Every age is another with another clock, so nothing but the candidates can be kept.
+    let fading = Query { decay: true, ..Query::new(&*subject, &*predicate, Lens::Consensus) };
+    group.bench_function(BenchmarkId::new("consensus_with_decay", "hot"), |bencher| {
+        bencher.iter(|| black_box(hot.query(fading.clone()).unwrap()));
+    });
+    let unknown = Query::new(&*subject, "nothing", Lens::Consensus);
+    for (name, database) in [("cold", &cold), ("hot", &hot)] {
+        group.bench_function(BenchmarkId::new("of_nothing", name), |bencher| {
+            bencher.iter(|| black_box(database.query(unknown.clone()).unwrap()));
         });
     }
     group.finish();
@@ -183,5 +223,5 @@ fn impact(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, questions, writing, impact);
+criterion_group!(benches, questions, whole_questions, writing, impact);
 criterion_main!(benches);

@@ -45,7 +45,7 @@ pub use errors::{Code, Error, FieldError, Invalid, Result};
 pub use http::{RouterOptions, router, router_with_backups};
 pub use stemedb_core as core;
 pub use stemedb_hybrid as hybrid;
-pub use stemedb_index::{Outcome, Position};
+pub use stemedb_index::{CacheCounts, CacheStats, CandidateSet, Outcome, Position};
 
 /// The crate's README, whose example is compiled.
 #[cfg(doctest)]

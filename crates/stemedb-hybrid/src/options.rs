@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+use stemedb_index::Observers;
 use stemedb_lsm::LsmOptions;
 use stemedb_wal::{CommitOptions, JournalOptions, Retention};
 
@@ -86,6 +87,8 @@ pub struct HybridOptions {
     pub sidecars: bool,
     /// The background reading of every file.
     pub scrub: ScrubOptions,
+    /// Who is told of every entry before it can be read. Each belongs to one engine.
+    pub observers: Observers,
 }
 
 impl Default for HybridOptions {
@@ -102,6 +105,7 @@ impl Default for HybridOptions {
             replay_at_open_bytes: 256 << 20,
             sidecars: true,
             scrub: ScrubOptions::default(),
+            observers: Observers::default(),
         }
     }
 }

@@ -142,6 +142,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             parts.journal.durable_lsn(),
             options.fallback == FallbackMode::Standby,
             parts.events.clone(),
+            options.observers.clone(),
         ));
         let releaser = Arc::new(Releaser { task: std::sync::OnceLock::new() });
         let job = ReleaseJob {

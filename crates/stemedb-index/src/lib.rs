@@ -7,15 +7,18 @@
 //! - [`keys`]: the key codec, the one place where keys are made and taken apart.
 //! - [`mod@derive`]: the contract between the engine and what it stores ([`Derive`], [`Admit`]).
 //! - [`claims`]: the product's implementation of that contract, and the reader that turns a question into candidates.
+//! - [`cache`]: candidates, tallies and answers in memory, never stale.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod cache;
 pub mod claims;
 pub mod derive;
 pub mod error;
 pub mod keys;
 
+pub use cache::{CacheCounts, CacheStats, CandidateSet, ClaimCache};
 pub use claims::{ClaimReader, Claims, Outcome, QuestionKey, StoredClaim, Submission};
-pub use derive::{Admit, Admitted, Derive, KeyValues, ViewRow};
+pub use derive::{Admit, Admitted, AppliedRows, Derive, KeyValues, Observers, ViewRow};
 pub use error::{EntryProblem, Error, Result};
 pub use keys::{Family, Position};
 

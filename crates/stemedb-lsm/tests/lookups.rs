@@ -109,3 +109,46 @@ fn many_lookups_at_once_read_each_block_once_and_answer_as_single_ones() {
         assert_eq!(store.get(key).unwrap(), *value);
     }
 }
+
+#[test]
+fn a_prefix_that_has_rows_is_never_denied_and_an_absent_one_hardly_ever_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = create(&Env::real(), &folder.path().join("kv"), options());
+    let (mut lsn, mut earlier) = (0, Vec::new());
+    // Every prefix has one row, written in another order than they sort; every third is in several places.
+    let prefix = |n: u64| format!("claim/s{:05}/", n * 7919 % 9_973);
+    for n in 0..6_000_u64 {
+        let mut batch = WriteBatch::new();
+        batch.put(format!("{}p", prefix(n)).as_bytes(), &[7; 100]);
+        if n % 3 == 0 {
+            batch.put(format!("{}q{n}", prefix(n / 2)).as_bytes(), b"again");
+        }
+        lsn += 1;
+        store.apply(&batch, Lsn(lsn)).unwrap();
+        store.publish(Lsn(lsn));
+        if n % 1_000 == 999 {
+            earlier.push((n, store.snapshot()));
+        }
+        if n == 3_000 {
+            store.compact().unwrap();
+        }
+    }
+    let tables = store.stats().sst_file_count;
+    assert!(tables >= 2 && store.stats().memtable_bytes > 0, "{tables}");
+    let snapshot = store.snapshot();
+    for n in 0..6_000 {
+        assert!(snapshot.may_have(prefix(n).as_bytes()).unwrap(), "{n}");
+    }
+    for (last, snapshot) in &earlier {
+        (0..=*last).for_each(|n| assert!(snapshot.may_have(prefix(n).as_bytes()).unwrap(), "{n} of {last}"));
+    }
+    let before = store.stats();
+    let allowed = (6_000..9_900).filter(|n| snapshot.may_have(prefix(*n).as_bytes()).unwrap()).count();
+    assert!(allowed < 3_900 * 5 / 100, "{allowed} of 3,900 absent prefixes");
+    let after = store.stats();
+    assert_eq!((after.cache_hits, after.block_reads), (before.cache_hits, before.block_reads), "no block");
+    // Of what no filter knows nothing can be said.
+    for unknown in [&b""[..], b"claim/", b"claim/s00001", b"claim/s00001/p"] {
+        assert!(snapshot.may_have(unknown).unwrap());
+    }
+}

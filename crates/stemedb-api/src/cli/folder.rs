@@ -9,7 +9,12 @@ use super::failure::Failure;
 
 /// Opens an existing database.
 pub fn open(dir: &Path) -> Result<Database, Failure> {
-    open_with(dir, DatabaseOptions::default())
+    open_with(dir, once())
+}
+
+/// Options of a program that asks once and ends: nothing is worth keeping.
+fn once() -> DatabaseOptions {
+    DatabaseOptions { cache_bytes: 0, ..DatabaseOptions::default() }
 }
 
 /// Opens an existing database with other options.
@@ -19,7 +24,7 @@ pub fn open_with(dir: &Path, options: DatabaseOptions) -> Result<Database, Failu
 
 /// Creates a database.
 pub fn create(dir: &Path) -> Result<Database, Failure> {
-    create_with(dir, DatabaseOptions::default())
+    create_with(dir, once())
 }
 
 /// Creates a database with other options.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! submit ─ policy, rules, encoding ─▶ engine.commit ─▶ durable and readable ─▶ Outcome
-//! query  ─ snapshot ─ as of ─ candidates ─ lens ─▶ Resolved
+//! query  ─ snapshot ─ as of ─ candidates ─ lens ─▶ Resolved      (each from the caches, if they have it)
 //! import ─ lines ─ records ─▶ batches ─(second thread)─▶ engine.commit ─▶ verdicts
 //! ```
 //!
@@ -39,7 +39,7 @@ use stemedb_hybrid::{
     Checkpoint, ClaimEngine, Events, Health, OpenReport, RedbStore, ScrubReport, Stats, Verified,
     ViewSnapshot,
 };
-use stemedb_index::{ClaimReader, Claims, Outcome, StoredClaim, Submission};
+use stemedb_index::{CacheStats, ClaimCache, ClaimReader, Claims, Outcome, StoredClaim, Submission};
 use stemedb_lsm::{KvStore, LsmStore};
 
 use crate::errors::{Error, FieldError, Result, of_signature};
@@ -59,6 +59,7 @@ struct Inner {
     env: Env,
     signatures: SignaturePolicy,
     authority: AuthorityPolicy,
+    cache: Option<Arc<ClaimCache>>,
     /// The last readable entry when the database was opened.
     opened_at: Lsn,
     /// Claims that were new since.
@@ -71,9 +72,10 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Engine`] where something is there already, or the system refuses.
-    pub fn create(dir: impl AsRef<Path>, options: DatabaseOptions) -> Result<Database> {
+    pub fn create(dir: impl AsRef<Path>, mut options: DatabaseOptions) -> Result<Database> {
+        let cache = options.caches();
         let engine = ClaimEngine::create(&options.env, dir.as_ref(), Claims, &options.engine)?;
-        Ok(Database::over(engine, options, None))
+        Ok(Database::over(engine, options, cache, None))
     }
 
     /// Opens the database in a folder. Never creates one: an emptied or unmounted disk must not look like a new
@@ -83,16 +85,22 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Engine`] where there is no database, another process has it open, or it is damaged.
-    pub fn open(dir: impl AsRef<Path>, options: DatabaseOptions) -> Result<Database> {
+    pub fn open(dir: impl AsRef<Path>, mut options: DatabaseOptions) -> Result<Database> {
+        let cache = options.caches();
         let (engine, report) = ClaimEngine::open(&options.env, dir.as_ref(), Claims, &options.engine)?;
-        Ok(Database::over(engine, options, Some(report)))
+        Ok(Database::over(engine, options, cache, Some(report)))
     }
 
-    fn over(engine: ClaimEngine, options: DatabaseOptions, report: Option<OpenReport>) -> Database {
+    fn over(
+        engine: ClaimEngine,
+        options: DatabaseOptions,
+        cache: Option<Arc<ClaimCache>>,
+        report: Option<OpenReport>,
+    ) -> Database {
         let opened_at = engine.published_lsn();
         let DatabaseOptions { signatures, supersession_authority: authority, env, .. } = options;
         let created = AtomicU64::new(0);
-        let inner = Inner { engine, env, signatures, authority, opened_at, created, report };
+        let inner = Inner { engine, env, signatures, authority, cache, opened_at, created, report };
         Database { inner: Arc::new(inner) }
     }
 
@@ -203,7 +211,8 @@ impl Database {
 
     /// Answers a question.
     ///
-    /// Cost: one short range scan, a few filtered probes a claim, and O(n log n) in the number of claims.
+    /// Cost: one short range scan, a few filtered probes a claim, and O(n log n) in the number of claims. A lookup if the same was
+    /// asked before and nothing has changed: see [`DatabaseOptions::cache_bytes`].
     ///
     /// # Errors
     /// [`Error::Invalid`] for a moment that lies in the future; [`Error::Engine`] where the store fails.
@@ -225,7 +234,7 @@ impl Database {
     /// [`Error::Invalid`] for a moment that lies in the future.
     pub fn reader(&self, as_of: Option<AsOf>) -> Result<ClaimReader<Snapshot>> {
         let snapshot = self.inner.engine.snapshot()?;
-        Ok(match as_of {
+        let reader = match as_of {
             None => ClaimReader::new(snapshot),
             Some(AsOf::Lsn(lsn)) => ClaimReader::as_of(snapshot, lsn)?,
             Some(AsOf::Time(time)) => {
@@ -233,7 +242,8 @@ impl Database {
                 let lsn = newest.lsn_at(stemedb_env::Micros(time.0))?;
                 ClaimReader::as_of(newest.snapshot().clone(), lsn)?
             }
-        })
+        };
+        Ok(reader.with_cache(self.inner.cache.clone()))
     }
 
     /// The last entry that is readable: everything acknowledged is at or before it.
@@ -264,6 +274,15 @@ impl Database {
     /// Counters of the engine and its parts.
     pub fn stats(&self) -> Stats {
         self.inner.engine.stats()
+    }
+
+    /// Counters of the caches of questions; `None` without them.
+    pub fn cache_stats(&self) -> Option<CacheStats> {
+        self.inner.cache.as_ref().map(|cache| cache.stats())
+    }
+
+    fn caches(&self) -> Option<&ClaimCache> {
+        self.inner.cache.as_deref()
     }
 
     /// How well the parts are.

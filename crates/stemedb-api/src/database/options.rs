@@ -1,8 +1,11 @@
 //! What an owner may choose.
 
+use std::sync::Arc;
+
 use stemedb_core::{AuthorityPolicy, SignaturePolicy};
 use stemedb_env::Env;
 use stemedb_hybrid::HybridOptions;
+use stemedb_index::ClaimCache;
 
 /// Options of a [`Database`](super::Database). None of them is stored.
 #[derive(Clone, Debug)]
@@ -13,6 +16,9 @@ pub struct DatabaseOptions {
     pub supersession_authority: AuthorityPolicy,
     /// Sizes of the engine's parts.
     pub engine: HybridOptions,
+    /// What questions that were asked before may hold in memory: their candidates, tallies and answers, all together. 0 = nothing
+    /// is kept. Comes on top of the view's memory.
+    pub cache_bytes: u64,
     /// Files, clock, randomness and background tasks.
     pub env: Env,
 }
@@ -23,12 +29,21 @@ impl Default for DatabaseOptions {
             signatures: SignaturePolicy::default(),
             supersession_authority: AuthorityPolicy::default(),
             engine: HybridOptions::default(),
+            cache_bytes: 64 << 20,
             env: Env::real(),
         }
     }
 }
 
 impl DatabaseOptions {
+    /// The caches of these options, as an observer of the engine that will be opened with them.
+    pub(super) fn caches(&mut self) -> Option<Arc<ClaimCache>> {
+        let seed = self.env.random.next_u64();
+        let cache = (self.cache_bytes > 0).then(|| Arc::new(ClaimCache::new(self.cache_bytes, seed)))?;
+        self.engine.observers.add(Arc::<ClaimCache>::clone(&cache));
+        Some(cache)
+    }
+
     /// What the view may hold in memory, all together: see [`stemedb_lsm::LsmOptions::memory_bytes`]. Opening fails if it is
     /// too small to work with.
     ///

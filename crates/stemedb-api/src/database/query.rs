@@ -1,7 +1,10 @@
 //! Questions and their answers.
 
-use stemedb_core::{Answer, Candidate, ClaimId, Lens, LensParams, Micros, SetAside, resolve};
+use std::sync::Arc;
+
+use stemedb_core::{Answer, ClaimId, Lens, LensParams, Micros, SetAside, resolve};
 use stemedb_env::Lsn;
+use stemedb_index::CandidateSet;
 
 use super::{AsOf, Database};
 use crate::errors::Result;
@@ -48,7 +51,7 @@ pub struct Resolved {
     /// The answer. Its indices point into `candidates`.
     pub answer: Answer,
     /// Every claim about the question, newest LSN first, those set aside included.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Arc<CandidateSet>,
     /// For each claim that is superseded: the claim that took its place last.
     pub successors: Vec<(ClaimId, ClaimId)>,
     /// The LSN whose knowledge answered.
@@ -60,15 +63,17 @@ pub struct Resolved {
 pub(super) fn answer(database: &Database, query: Query) -> Result<Resolved> {
     let reader = database.reader(query.as_of)?;
     let evaluated_at = query.evaluated_at.unwrap_or_else(|| Micros(database.env().clock.wall().0));
-    let candidates = reader.candidates(&query.subject, &query.predicate, query.epoch.as_deref())?;
-    let answer = resolve(query.lens, &candidates, LensParams { evaluated_at, decay: query.decay });
-    let mut successors = Vec::new();
-    for (index, reason) in &answer.set_aside {
-        if let (SetAside::Superseded, Some(candidate)) = (reason, candidates.get(*index)) {
-            let supersessions = reader.supersessions(candidate.id)?;
-            let newest = supersessions.iter().rev().find_map(|(_, supersession)| supersession.new);
-            successors.extend(newest.map(|new| (candidate.id, new)));
-        }
-    }
+    let candidates = reader.question(&query.subject, &query.predicate, query.epoch.as_deref())?;
+    let params = LensParams { evaluated_at, decay: query.decay };
+    let answer = match database.caches() {
+        Some(cache) => cache.answer(query.lens, &candidates, &params),
+        None => resolve(query.lens, &candidates, params),
+    };
+    let superseded = answer.set_aside.iter().filter(|(_, reason)| *reason == SetAside::Superseded);
+    let successor = |index: usize| {
+        let id = candidates.get(index)?.id;
+        Some((id, candidates.successor(id)?))
+    };
+    let successors = superseded.filter_map(|(index, _)| successor(*index)).collect();
     Ok(Resolved { query, answer, candidates, successors, lsn: reader.lsn(), evaluated_at })
 }

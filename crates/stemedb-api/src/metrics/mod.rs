@@ -3,6 +3,7 @@
 //! What happens in requests is counted here as it happens; what the engine counts is read when metrics are asked for.
 //! No global registry: two routers in one process count apart.
 
+mod caches;
 mod census;
 mod exposition;
 
@@ -320,6 +321,9 @@ impl Metrics {
             "Reads answered by the fallback view",
             stats.fallback_reads,
         );
+        if let Some(stats) = database.cache_stats() {
+            caches::write(out, &stats);
+        }
         scrub(out, &stats.scrub);
         out.gauge("stemedb_durable_lsn", "Last durable entry", stats.durable.0 as f64);
         out.gauge("stemedb_published_lsn", "Last readable entry", stats.published.0 as f64);

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used, clippy::expect_used)]
 
 mod backups;
+mod caching;
 mod concurrency;
 mod documents;
 mod facade;

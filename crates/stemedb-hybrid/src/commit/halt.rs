@@ -250,7 +250,7 @@ impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Halt<J, P, F, D> {
         }
         let before = match behind {
             0 | 1 => Ok(()),
-            _ => catch_up(&*self.journal, &*self.derive, &fallback.store, lsn.prev()),
+            _ => catch_up(&*self.journal, &*self.derive, &self.views.announcer, &fallback.store, lsn.prev()),
         };
         Some(before.and_then(|()| Ok(self.views.advance_fallback(turn, &fallback, lsn, rows)?)))
     }

@@ -100,7 +100,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
             Some(FailureClass::Transient | FailureClass::Full) | None => {}
         }
         let Some(turn) = views.try_turn() else { return Step::After(TURN_LATER) };
-        match catch_up(&**journal, &**derive, &primary.store, journal.durable_lsn()) {
+        match catch_up(&**journal, &**derive, &views.announcer, &primary.store, journal.durable_lsn()) {
             Ok(()) => {
                 views.serve_primary(&turn, &primary, health_of(&primary.store));
                 drop(turn);
@@ -296,14 +296,14 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
     fn try_filling(&mut self, budget: Budget) -> Result<Step> {
         let Work::Fill { view, filler } = &mut self.work else { return Ok(Step::Again) };
         let Shared { views, journal, derive, halt, .. } = &*self.shared;
-        let filled = filler.step(journal, &**derive, &view.store, budget.bytes)?;
+        let filled = filler.step(journal, &**derive, &views.announcer, &view.store, budget.bytes)?;
         let end = journal.durable_lsn();
         views.set_rebuilding(Some(RebuildProgress { done: filler.progress().done, end }));
         if filled == Filled::More {
             return Ok(Step::Again);
         }
         let Some(turn) = views.try_turn() else { return Ok(Step::After(TURN_LATER)) };
-        catch_up(&**journal, &**derive, &view.store, journal.durable_lsn())?;
+        catch_up(&**journal, &**derive, &views.announcer, &view.store, journal.durable_lsn())?;
         views.serve_primary(&turn, view, health_of(&view.store));
         drop(turn);
         let text = format!("rebuild complete: the primary view shows entry {}", view.store.published_lsn());

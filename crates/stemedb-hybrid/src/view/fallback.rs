@@ -94,7 +94,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> FallbackKeeper<P, F, D> {
         let Shared { journal, views, derive, halt, .. } = &*self.shared;
         let Some(filling) = views.filling.try_lock() else { return Ok(Step::After(FOLLOW_EVERY)) };
         let filler = self.filler.get_or_insert_with(|| Filler::in_steps(&view.store));
-        let filled = filler.step(journal, &**derive, &view.store, budget.bytes)?;
+        let filled = filler.step(journal, &**derive, &views.announcer, &view.store, budget.bytes)?;
         let was_behind = view.health().progress().is_some();
         if filled == Filled::More {
             if was_behind {
@@ -108,7 +108,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> FallbackKeeper<P, F, D> {
             let Some(_filling) = views.filling.try_lock() else { return Ok(Step::After(FOLLOW_EVERY)) };
             // Nobody but who has the turn makes it writable.
             if !views.primary().is_writable() {
-                catch_up(&**journal, &**derive, &view.store, journal.durable_lsn())?;
+                catch_up(&**journal, &**derive, &views.announcer, &view.store, journal.durable_lsn())?;
                 views.show_in_fallback(&turn, view);
             }
         }

@@ -5,7 +5,7 @@ use stemedb_index::Derive;
 use stemedb_lsm::WriteBatch;
 use stemedb_wal::{Journal, JournalReader, SegmentedJournal, SegmentedReader};
 
-use super::ViewStore;
+use super::{Announcer, ViewStore};
 use crate::{Error, RebuildProgress, Result};
 
 /// So many entries behind the journal a view is near enough to take the turn for the rest; in a short journal a quarter of it.
@@ -60,6 +60,7 @@ impl<S: ViewStore> Filler<S> {
         &mut self,
         journal: &SegmentedJournal,
         derive: &D,
+        announcer: &Announcer,
         store: &S,
         bytes: u64,
     ) -> Result<Filled> {
@@ -78,7 +79,7 @@ impl<S: ViewStore> Filler<S> {
                 }
                 self.end = durable;
             }
-            taken += self.take(journal, derive, store)?;
+            taken += self.take(journal, derive, announcer, store)?;
         }
         if self.shows_each_step {
             self.finish(store)?;
@@ -87,7 +88,13 @@ impl<S: ViewStore> Filler<S> {
     }
 
     /// Takes the next entry; returns its bytes.
-    fn take<D: Derive>(&mut self, journal: &SegmentedJournal, derive: &D, store: &S) -> Result<u64> {
+    fn take<D: Derive>(
+        &mut self,
+        journal: &SegmentedJournal,
+        derive: &D,
+        announcer: &Announcer,
+        store: &S,
+    ) -> Result<u64> {
         let next = self.done.next();
         let reader = match &mut self.reader {
             Some(reader) => reader,
@@ -100,6 +107,7 @@ impl<S: ViewStore> Filler<S> {
         }
         self.rows.clear();
         derive.derive(entry.lsn, &entry.bytes, &mut self.rows)?;
+        announcer.announce(entry.lsn, &self.rows);
         store.fill(self.fill.get_or_insert_default(), &self.rows, entry.lsn)?;
         self.done = entry.lsn;
         Ok(entry.bytes.len() as u64 + 1)
@@ -126,13 +134,14 @@ fn read_from<J: Journal>(journal: &J, from: Lsn) -> Result<J::Reader> {
 pub(crate) fn catch_up<J: Journal, S: ViewStore, D: Derive>(
     journal: &J,
     derive: &D,
+    announcer: &Announcer,
     store: &S,
     upto: Lsn,
 ) -> Result<()> {
     if store.published_lsn() >= upto {
         return Ok(());
     }
-    let applied = apply_up_to(journal, derive, store, upto);
+    let applied = apply_up_to(journal, derive, announcer, store, upto);
     if applied.is_err() {
         store.abandon()?;
     }
@@ -148,6 +157,7 @@ pub(crate) fn catch_up<J: Journal, S: ViewStore, D: Derive>(
 fn apply_up_to<J: Journal, S: ViewStore, D: Derive>(
     journal: &J,
     derive: &D,
+    announcer: &Announcer,
     store: &S,
     upto: Lsn,
 ) -> Result<()> {
@@ -163,6 +173,7 @@ fn apply_up_to<J: Journal, S: ViewStore, D: Derive>(
         }
         rows.clear();
         derive.derive(entry.lsn, &entry.bytes, &mut rows)?;
+        announcer.announce(entry.lsn, &rows);
         store.apply(&rows, entry.lsn)?;
         reached = entry.lsn;
         if reached.0 - shown.0 >= SHOW_EVERY || reached == upto {

@@ -1,5 +1,6 @@
 //! Derived views: where rows live, how far each view has come, and which one answers. See `docs/design/views.md`.
 
+mod announce;
 mod circuit;
 mod fallback;
 mod fill;
@@ -14,6 +15,7 @@ use std::{
     },
 };
 
+pub(crate) use announce::Announcer;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 pub(crate) use circuit::{Backoff, FailureClass};
 pub(crate) use fallback::{FallbackKeeper, fallback_dir};
@@ -25,6 +27,7 @@ use stemedb_env::{
     Lsn,
     planted::{Bug, planted},
 };
+use stemedb_index::Observers;
 use stemedb_lsm::{Value, WriteBatch};
 
 use crate::{Error, EventKind, Events, RebuildProgress, Result, ViewHealth};
@@ -132,6 +135,8 @@ pub(crate) struct Views<P, F> {
     /// The last entry that some view shows: what every read must show.
     published: AtomicU64,
     turn: Mutex<()>,
+    /// Tells of every entry before a view is given it.
+    pub announcer: Announcer,
     /// Held by whoever gives entries to the fallback view; taken after the turn, and never waited for.
     pub filling: Mutex<()>,
     /// How far the primary, or what will take its place, has been derived again.
@@ -157,6 +162,7 @@ impl<P: ViewStore, F: ViewStore> Views<P, F> {
         published: Lsn,
         fallback_holds_journal: bool,
         events: Events,
+        observers: Observers,
     ) -> Views<P, F> {
         let rebuilding = primary.health().progress();
         Views {
@@ -164,6 +170,7 @@ impl<P: ViewStore, F: ViewStore> Views<P, F> {
             fallback: ArcSwapOption::empty(),
             published: AtomicU64::new(published.0),
             turn: Mutex::default(),
+            announcer: Announcer::new(observers, published),
             filling: Mutex::default(),
             rebuilding: Mutex::new(rebuilding),
             fallback_reads: AtomicU64::new(0),
@@ -227,6 +234,7 @@ impl<P: ViewStore, F: ViewStore> Views<P, F> {
         if !primary.is_writable() {
             return Err(failed(primary.health().to_string()));
         }
+        self.announcer.announce(lsn, rows);
         match primary.take(lsn, rows, OFFERS) {
             Ok(()) => {
                 self.show(turn, lsn);
@@ -252,6 +260,7 @@ impl<P: ViewStore, F: ViewStore> Views<P, F> {
         lsn: Lsn,
         rows: &WriteBatch,
     ) -> stemedb_lsm::Result<()> {
+        self.announcer.announce(lsn, rows);
         fallback.take(lsn, rows, 1)?;
         self.show_in_fallback(turn, fallback);
         Ok(())

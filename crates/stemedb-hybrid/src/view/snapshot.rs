@@ -36,6 +36,13 @@ impl<P: KvSnapshot, F: KvSnapshot> KvSnapshot for ViewSnapshot<P, F> {
         }
     }
 
+    fn may_have(&self, prefix: &[u8]) -> Result<bool> {
+        match self {
+            ViewSnapshot::Primary(snapshot) => snapshot.may_have(prefix),
+            ViewSnapshot::Fallback(snapshot) => snapshot.may_have(prefix),
+        }
+    }
+
     fn row_sum(&self, hash: &RowHash<'_>) -> Result<Option<RowSum>> {
         match self {
             ViewSnapshot::Primary(snapshot) => snapshot.row_sum(hash),

@@ -46,11 +46,19 @@ pub(super) struct Lineages<'a, S> {
     reader: &'a ClaimReader<S>,
     trusts: BTreeMap<AgentId, Nano>,
     ancestors: BTreeMap<ClaimId, Ancestor>,
+    /// What the last lineage was made from.
+    walked: Vec<ClaimId>,
 }
 
 impl<'a, S: KvSnapshot> Lineages<'a, S> {
     pub fn new(reader: &'a ClaimReader<S>) -> Lineages<'a, S> {
-        Lineages { reader, trusts: BTreeMap::new(), ancestors: BTreeMap::new() }
+        Lineages { reader, trusts: BTreeMap::new(), ancestors: BTreeMap::new(), walked: Vec::new() }
+    }
+
+    /// The claims behind the last one that were looked at, whether they are in the database or not: nothing else but records about
+    /// agents could have made its lineage another one.
+    pub fn walked(&self) -> &[ClaimId] {
+        &self.walked
     }
 
     /// The lineage of a claim with this author and these parents (ascending).
@@ -62,6 +70,7 @@ impl<'a, S: KvSnapshot> Lineages<'a, S> {
             self.ancestors.clear();
             self.trusts.clear();
         }
+        self.walked.clear();
         let trust = self.trust_in(author)?;
         let mut lineage = Lineage { trust, tainted: None, ancestors: 0, cut: false };
         if !parents.is_empty() {
@@ -81,6 +90,7 @@ impl<'a, S: KvSnapshot> Lineages<'a, S> {
                     return Ok(());
                 }
                 lineage.ancestors += 1;
+                self.walked.push(id);
                 let ancestor = self.ancestor(id)?;
                 lineage.trust = lineage.trust.min(ancestor.trust);
                 if ancestor.retracted {

@@ -16,6 +16,7 @@ mod impact;
 mod lineage;
 mod reader;
 mod submission;
+mod tally;
 
 pub use admission::InFlightClaims;
 pub use authority::CHAIN_MAX;

@@ -1,9 +1,11 @@
 //! Reading claims: a question is one short scan.
 
+use std::sync::Arc;
+
 use stemedb_core::{
-    Agent, AgentId, Assertion, ClaimId, Command, CommandRef, Cosign, Epoch, Source, SourceClass,
-    Supersession, Vote,
-    lens::{Candidate, LiveVote, SetAside},
+    Agent, AgentId, Assertion, AssertionRef, ClaimId, Command, CommandRef, Cosign, Epoch, Source,
+    SourceClass, Supersession, Vote,
+    lens::{Candidate, SetAside},
 };
 use stemedb_env::{Lsn, Micros};
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
@@ -13,7 +15,8 @@ use super::{
     lineage::Lineages,
 };
 use crate::{
-    Error, Result,
+    CandidateSet, ClaimCache, Error, Result,
+    cache::{Gathering, QuestionName, Tally},
     keys::{self, Family, Position},
 };
 
@@ -46,13 +49,14 @@ pub struct QuestionKey {
 pub struct ClaimReader<S> {
     snapshot: S,
     as_of: Lsn,
+    cache: Option<Arc<ClaimCache>>,
 }
 
 impl<S: KvSnapshot> ClaimReader<S> {
     /// Reads what the snapshot shows.
     pub fn new(snapshot: S) -> ClaimReader<S> {
         let as_of = snapshot.lsn();
-        ClaimReader { snapshot, as_of }
+        ClaimReader { snapshot, as_of, cache: None }
     }
 
     /// Reads what was known at an LSN that the snapshot has reached.
@@ -61,7 +65,13 @@ impl<S: KvSnapshot> ClaimReader<S> {
         if lsn > newest {
             return Err(Error::NotReached { wanted: lsn, newest });
         }
-        Ok(ClaimReader { snapshot, as_of: lsn })
+        Ok(ClaimReader { snapshot, as_of: lsn, cache: None })
+    }
+
+    /// With the caches of the engine that the snapshot is of: [`ClaimReader::question`] asks and fills them.
+    #[must_use]
+    pub fn with_cache(self, cache: Option<Arc<ClaimCache>>) -> ClaimReader<S> {
+        ClaimReader { cache, ..self }
     }
 
     /// The LSN that answers are as of.
@@ -115,20 +125,41 @@ impl<S: KvSnapshot> ClaimReader<S> {
     /// All candidates of a question, newest first, each with its votes, cosigners, class and, if it has been set
     /// aside, why. `epoch` names the epoch that is asked about; `None` = whatever has not been superseded.
     ///
-    /// Cost: one range scan, plus three filtered probes a claim, one a source and one an author; for a claim that derives from
-    /// others two lookups and a probe for each of those.
+    /// Never from a cache. Cost: one range scan, plus three filtered probes a claim, one scan a source and one an author; for a
+    /// claim that derives from others two lookups and a probe for each of those.
     pub fn candidates(&self, subject: &str, predicate: &str, epoch: Option<&str>) -> Result<Vec<Candidate>> {
-        let mut rows =
-            self.snapshot.scan(&KeyRange::prefix(keys::claim_prefix(subject, predicate)), Direction::Forward);
+        let question = QuestionName::new(keys::claim_prefix(subject, predicate), epoch);
+        Ok(self.gather(&question, epoch, None)?.into_candidates())
+    }
+
+    /// As [`ClaimReader::candidates`], shared, and from the cache if that has them as of this moment.
+    ///
+    /// Cost: one lookup if they are there.
+    pub fn question(&self, subject: &str, predicate: &str, epoch: Option<&str>) -> Result<Arc<CandidateSet>> {
+        let question = QuestionName::new(keys::claim_prefix(subject, predicate), epoch);
+        let cache = self.cache.as_deref();
+        if let Some(set) = cache.and_then(|cache| cache.set(&question, self.as_of)) {
+            return Ok(set);
+        }
+        Ok(self.gather(&question, epoch, cache)?.finish(&question))
+    }
+
+    fn gather<'a>(
+        &self,
+        question: &QuestionName,
+        epoch: Option<&str>,
+        cache: Option<&'a ClaimCache>,
+    ) -> Result<Gathering<'a>> {
+        let mut rows = self.snapshot.scan(&KeyRange::prefix(question.prefix()), Direction::Forward);
         let mut context = Context::new(self, epoch);
-        let mut candidates = Vec::new();
+        let mut gathering = Gathering::new(cache, self.as_of);
         while rows.advance()? {
-            let key = keys::parse_claim(rows.key())?;
-            if key.position.lsn <= self.as_of {
-                candidates.push(context.candidate(key.position, ClaimId(key.id), rows.value())?);
+            let (position, id) = keys::parse_claim_after(question.prefix().len(), rows.key())?;
+            if position.lsn <= self.as_of {
+                context.gather(position, ClaimId(id), rows.value(), &mut gathering)?;
             }
         }
-        Ok(candidates)
+        Ok(gathering)
     }
 
     /// Every question from `subject` on that has a claim, in key order, with its candidates.
@@ -266,14 +297,18 @@ impl<S: KvSnapshot> ClaimReader<S> {
     }
 }
 
-fn decode(family: Family, value: &[u8]) -> Result<Command> {
+pub(super) fn decode(family: Family, value: &[u8]) -> Result<Command> {
     let (_, command) = parse_stamped(family, value)?;
     Command::decode_exact(command).map_err(|_| Error::BadValue { family })
 }
 
 fn decode_assertion(command: &[u8]) -> Result<Assertion> {
+    assertion_in(command).map(|claim| claim.to_assertion())
+}
+
+fn assertion_in(command: &[u8]) -> Result<AssertionRef<'_>> {
     match CommandRef::decode(&mut &*command) {
-        Ok(CommandRef::Assert(claim)) => Ok(claim.to_assertion()),
+        Ok(CommandRef::Assert(claim)) => Ok(claim),
         _ => Err(Error::BadValue { family: Family::Claim }),
     }
 }
@@ -300,30 +335,53 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
     }
 
     fn candidate(&mut self, position: Position, id: ClaimId, value: &[u8]) -> Result<Candidate> {
+        let tally = self.reader.tally(id, None)?;
+        self.candidate_of(position, id, value, tally)
+    }
+
+    /// Adds the candidate of a claim's row.
+    fn gather(
+        &mut self,
+        position: Position,
+        id: ClaimId,
+        value: &[u8],
+        gathering: &mut Gathering<'_>,
+    ) -> Result<()> {
+        let tally = self.reader.tally(id, gathering.cache)?;
+        let successor = tally.successor;
+        let candidate = self.candidate_of(position, id, value, tally)?;
+        gathering.push(candidate, successor, self.lineages.walked());
+        Ok(())
+    }
+
+    fn candidate_of(
+        &mut self,
+        position: Position,
+        id: ClaimId,
+        value: &[u8],
+        tally: Tally,
+    ) -> Result<Candidate> {
         let (recorded_at, command) = parse_stamped(Family::Claim, value)?;
-        let assertion = decode_assertion(command)?;
-        let class = match assertion.source_class {
+        let claim = assertion_in(command)?;
+        let class = match claim.source_class {
             Some(class) => class,
-            None => self.class_of(&assertion.source)?,
+            None => self.class_of(claim.source)?,
         };
-        let mut votes: Vec<LiveVote> = Vec::new();
-        for (_, vote) in self.reader.votes(id)? {
-            // Each agent's newest comes first: the others are history.
-            if votes.last().is_none_or(|last| last.agent != vote.agent) {
-                votes.push(LiveVote { agent: vote.agent, weight: vote.weight });
-            }
-        }
-        let mut cosigners: Vec<_> =
-            self.reader.cosignatures(id)?.into_iter().map(|(_, cosign)| cosign.agent).collect();
-        cosigners.dedup();
-        let set_aside = self.set_aside(id, &assertion)?;
-        let lineage = self.lineages.of(assertion.author, &assertion.parents)?;
+        let Tally { votes, cosigners, set_aside, successor: _ } = tally;
+        let set_aside = match set_aside {
+            Some(reason) => Some(reason),
+            None => self.out_of_epoch(claim.epoch)?,
+        };
+        let lineage = match (claim.author, claim.parents().len()) {
+            (author, 0) => self.lineages.of(author, &[])?,
+            (author, _) => self.lineages.of(author, &claim.parents().collect::<Vec<_>>())?,
+        };
         Ok(Candidate {
             id,
             lsn: position.lsn.0,
             ordinal: position.ordinal,
             recorded_at: stemedb_core::Micros(recorded_at.0),
-            assertion,
+            assertion: claim.to_assertion(),
             class,
             trust: lineage.trust,
             tainted: lineage.tainted,
@@ -343,15 +401,8 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
         Ok(class)
     }
 
-    fn set_aside(&mut self, id: ClaimId, assertion: &Assertion) -> Result<Option<SetAside>> {
-        let supersessions = self.reader.supersessions(id)?;
-        if supersessions.iter().any(|(_, supersession)| supersession.new.is_none()) {
-            return Ok(Some(SetAside::Retracted));
-        }
-        if !supersessions.is_empty() {
-            return Ok(Some(SetAside::Superseded));
-        }
-        let Some(claimed) = assertion.epoch.as_deref() else { return Ok(None) };
+    fn out_of_epoch(&mut self, epoch: Option<&str>) -> Result<Option<SetAside>> {
+        let Some(claimed) = epoch else { return Ok(None) };
         let out = match &self.epoch {
             Some(asked) => claimed != asked,
             None => self.is_superseded_epoch(claimed)?,

@@ -5,8 +5,10 @@
 //! [`crate::Claims`] is the product's implementation, [`KeyValues`] the plainest one: rows in, rows out.
 
 mod identity;
+mod observe;
 
 pub use identity::KeyValues;
+pub use observe::{AppliedRows, Observers};
 use stemedb_env::{Lsn, Micros};
 use stemedb_lsm::{KvSnapshot, WriteBatch};
 

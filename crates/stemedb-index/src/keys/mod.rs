@@ -186,6 +186,14 @@ pub fn parse_claim(key: &[u8]) -> Result<ClaimKey<'_>> {
     Ok(ClaimKey { subject, predicate, position: Position::from_newest_first(position), id })
 }
 
+/// What a claim key says behind the prefix of its question, which is so many bytes long.
+pub fn parse_claim_after(prefix_bytes: usize, key: &[u8]) -> Result<(Position, [u8; 32])> {
+    let bad = || Error::BadKey { family: Family::Claim };
+    let rest = key.get(prefix_bytes..).ok_or_else(bad)?;
+    let (position, id) = rest.split_first_chunk::<{ Position::BYTES }>().ok_or_else(bad)?;
+    Ok((Position::from_newest_first(position), id.try_into().map_err(|_| bad())?))
+}
+
 fn split_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let end = bytes.iter().position(|b| *b == NUL)?;
     let text = std::str::from_utf8(bytes.get(..end)?).ok()?;
@@ -327,6 +335,13 @@ pub fn parse_agent(key: &[u8]) -> Result<([u8; 32], Position)> {
 pub fn id_prefix(family: Family, id: &[u8; 32]) -> Vec<u8> {
     let mut key = start(family, 2 * ID_BYTES + Position::BYTES);
     key.extend_from_slice(id);
+    key
+}
+
+/// As [`id_prefix`], without an allocation.
+pub fn id_prefix_bytes(family: Family, id: &[u8; 32]) -> [u8; 1 + ID_BYTES] {
+    let mut key = [family as u8; 1 + ID_BYTES];
+    key[1..].copy_from_slice(id);
     key
 }
 

@@ -15,7 +15,7 @@ fn close(a: f64, b: f64) -> bool {
 }
 
 /// Compares two answers; the engine's names claims by index, the oracle's by id.
-fn assert_same(answer: &Answer, candidates: &[Candidate], expected: &oracle::Answer, context: &str) {
+pub fn assert_same(answer: &Answer, candidates: &[Candidate], expected: &oracle::Answer, context: &str) {
     let keys = |values: &[oracle::Value]| values.iter().map(oracle::Value::key).collect::<Vec<_>>();
     assert_eq!(
         keys(&answer.value.iter().map(value).collect::<Vec<_>>()),
@@ -101,7 +101,7 @@ fn every_lens_at_any_moment_answers_like_the_oracle() {
     assert!(tainted > 50, "only {tainted} claims derived from a retracted one");
 }
 
-fn tree() -> LsmStore {
+pub fn tree() -> LsmStore {
     let (env, _) = Env::sim(7);
     let options = LsmOptions { prefix_extractor: Some(Claims::filtered_prefix_bytes), ..LsmOptions::tiny() };
     LsmStore::create(env, std::path::Path::new("/kv"), stemedb_env::frame::DatabaseId([1; 16]), options)

@@ -149,6 +149,10 @@ impl<S: SortedRows> Merge<S> {
         for at in 0..count {
             self.step(at)?;
         }
+        if count <= 1 {
+            // Nothing plays against it.
+            return Ok(());
+        }
         // Winners of every match, from the leaves to the root; what remains in a node is its loser.
         let leaves = 0..u32::try_from(count).unwrap_or(u32::MAX);
         let mut winners: Vec<u32> = std::iter::repeat_n(0, count).chain(leaves).collect();
@@ -174,7 +178,7 @@ impl<S: SortedRows> Merge<S> {
             self.start()?;
             return Ok(self.is_valid());
         }
-        let Some(winner) = self.nodes.first().copied() else { return Ok(false) };
+        let winner = self.nodes.first().copied().unwrap_or_default();
         self.step(winner as usize)?;
         let mut winner = winner;
         let mut node = (winner as usize + self.players.len()) / 2;

@@ -220,6 +220,13 @@ pub trait KvSnapshot: Clone + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// False if certainly no key starts with `prefix`. Worth asking for a whole prefix of those that the store keeps filters over,
+    /// before a scan; of any other the answer is true. Cost: a few loads a run, nothing is allocated; the filters are read at
+    /// the first use of a table. Errors: as of a scan.
+    fn may_have(&self, _prefix: &[u8]) -> Result<bool> {
+        Ok(true)
+    }
+
     /// The values of several keys, in the order asked.
     fn multi_get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>> {
         keys.iter().map(|key| self.get(key)).collect()

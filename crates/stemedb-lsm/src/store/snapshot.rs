@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Direction, KeyRange, KvSnapshot, LsmIter, Result, RowHash, RowSum, Value,
     iter::{Merge, Source},
-    memtable::MemCursor,
+    memtable::{MemCursor, Memtable},
     ranges::{Cover, Fragments},
     sum::row_sum,
     table::{Bounds, Found, RunCursor, Table, filter::filter_hash},
@@ -142,6 +142,30 @@ impl KvSnapshot for LsmSnapshot {
         multi_get(&self.inner.state, keys, self.inner.lsn)
     }
 
+    fn may_have(&self, prefix: &[u8]) -> Result<bool> {
+        let SnapshotInner { state, core, lsn } = &*self.inner;
+        let declared = core.options.prefix_extractor.map_or(0, |extract| extract(prefix));
+        if declared == 0 || declared != prefix.len() {
+            return Ok(true);
+        }
+        let hash = filter_hash(prefix);
+        if state.memtables().any(|memtable| !memtable.is_empty() && memtable.may_contain(hash)) {
+            return Ok(true);
+        }
+        for run in state.version.runs() {
+            for table in run.from(prefix).iter().take_while(|table| table.may_reach(prefix)) {
+                if table.meta.min_lsn > *lsn {
+                    continue;
+                }
+                if table.may_contain_prefix(hash)? {
+                    return Ok(true);
+                }
+                table.count_filtered();
+            }
+        }
+        Ok(false)
+    }
+
     fn row_sum(&self, hash: &RowHash<'_>) -> Result<Option<RowSum>> {
         row_sum(&self.inner.core, &self.inner.state, self.inner.lsn, hash)
     }
@@ -154,11 +178,26 @@ impl KvSnapshot for LsmSnapshot {
             Err(error) => (None, Some(error)),
         };
         let mut sources = Vec::new();
-        for memtable in state.memtables().filter(|memtable| !memtable.is_empty()) {
+        // What a filter rules out needs no cursor.
+        let prefix = bounds.prefix_hash();
+        let may_have = |memtable: &&Arc<Memtable>| {
+            !memtable.is_empty() && prefix.is_none_or(|hash| memtable.may_contain(hash))
+        };
+        for memtable in state.memtables().filter(may_have) {
             let cursor = MemCursor::new(memtable, Arc::clone(&bounds), direction, *lsn);
             sources.push(Source::Mem(cursor));
         }
-        for run in state.version.runs().filter(|run| !bounds.tables(run).is_empty()) {
+        for run in state.version.runs() {
+            let within = run.get(bounds.tables(run)).unwrap_or_default();
+            match (within, prefix) {
+                ([], _) => continue,
+                // A table that cannot be opened says so when its rows are asked for.
+                ([only], Some(hash)) if matches!(only.may_contain_prefix(hash), Ok(false)) => {
+                    only.count_filtered();
+                    continue;
+                }
+                _ => {}
+            }
             let cursor = RunCursor::new(run.clone(), Arc::clone(&bounds), direction, true);
             let cursor = cursor.healing(*lsn).beneath(cover.as_ref());
             sources.push(Source::Run(Box::new(cursor)));

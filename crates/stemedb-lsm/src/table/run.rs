@@ -27,13 +27,17 @@ impl Run {
 
     /// The table that may hold `key`.
     pub(crate) fn find(&self, key: &[u8]) -> Option<&Arc<Table>> {
+        self.from(key).first().filter(|table| table.meta.smallest.as_slice() <= key)
+    }
+
+    /// The tables that have keys at or behind `key`.
+    pub(crate) fn from(&self, key: &[u8]) -> &[Arc<Table>] {
         let Shared { tables, heads } = &*self.shared;
         let prefix_bytes = heads.prefix().len();
         let suffix = |at: usize| {
             tables.get(at).and_then(|table| table.meta.largest.get(prefix_bytes..)).unwrap_or_default()
         };
-        let at = heads.lower_bound(key, suffix);
-        tables.get(at).filter(|table| table.meta.smallest.as_slice() <= key)
+        tables.get(heads.lower_bound(key, suffix)..).unwrap_or_default()
     }
 }
 

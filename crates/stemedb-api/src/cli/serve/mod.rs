@@ -42,6 +42,9 @@ pub struct ServeArgs {
     /// Memory for the view: rows not yet in tables, indexes, cached blocks [default: 320]
     #[arg(long, value_name = "MIB")]
     memory_mib: Option<u64>,
+    /// Memory for questions that were asked before: their claims and answers (0: nothing is kept)
+    #[arg(long, value_name = "MIB", env = "STEMEDB_CACHE_MIB", default_value_t = 64)]
+    cache_mib: u64,
     /// Where `POST /v1/admin/backup` and `backup create --url` put backups: a folder, or s3://bucket/prefix
     #[arg(long, value_name = "TARGET")]
     backup_to: Option<String>,
@@ -94,6 +97,7 @@ fn open(args: &ServeArgs) -> Result<Database, Failure> {
     if let Some(mib) = args.memory_mib {
         options = options.with_memory_budget(mib.saturating_mul(1 << 20));
     }
+    options.cache_bytes = args.cache_mib.saturating_mul(1 << 20);
     options.engine.fallback = args.fallback;
     options.engine.fallback_dir.clone_from(&args.fallback_dir);
     if args.read_only_if_damaged {

@@ -374,6 +374,12 @@ impl Table {
         .map_err(|error| self.noted(error))
     }
 
+    /// True if its first key lies before the prefix's last one. Of a table whose last key lies behind the prefix's first one: then
+    /// it may have keys with the prefix.
+    pub(crate) fn may_reach(&self, prefix: &[u8]) -> bool {
+        self.meta.smallest.as_slice() <= prefix || self.meta.smallest.starts_with(prefix)
+    }
+
     /// False if the filters rule out every key with this declared prefix: those that are longer, and the one that is nothing
     /// but the prefix.
     pub(crate) fn may_contain_prefix(&self, hash: u64) -> Result<bool> {

@@ -1,0 +1,94 @@
+//! What other records say about a claim.
+
+use stemedb_core::{
+    AgentId, ClaimId, Command,
+    lens::{LiveVote, SetAside},
+};
+use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
+
+use super::{ClaimReader, reader::decode};
+use crate::{
+    ClaimCache, Error, Result,
+    cache::Tally,
+    keys::{self, Family},
+};
+
+impl<S: KvSnapshot> ClaimReader<S> {
+    /// What other records say about a claim, from the cache if that has it. Cost for a claim about which none does: three filters.
+    pub(super) fn tally(&self, id: ClaimId, cache: Option<&ClaimCache>) -> Result<Tally> {
+        let may_have = |family| self.snapshot().may_have(&keys::id_prefix_bytes(family, &id.0));
+        let (votes, cosigned) = (may_have(Family::Vote)?, may_have(Family::Cosigned)?);
+        let superseded = may_have(Family::Superseded)?;
+        if !(votes || cosigned || superseded) {
+            return Ok(Tally::default());
+        }
+        if let Some(tally) = cache.and_then(|cache| cache.tally(&id, self.lsn())) {
+            return Ok(tally);
+        }
+        let mut tally = Tally::default();
+        if votes {
+            tally.votes = self.live_votes(id)?;
+        }
+        if cosigned {
+            tally.cosigners = self.cosigners(id)?;
+        }
+        if superseded {
+            let supersessions = self.supersessions(id)?;
+            if supersessions.iter().any(|(_, supersession)| supersession.new.is_none()) {
+                tally.set_aside = Some(SetAside::Retracted);
+            } else if !supersessions.is_empty() {
+                tally.set_aside = Some(SetAside::Superseded);
+                tally.successor = supersessions.iter().rev().find_map(|(_, supersession)| supersession.new);
+            }
+        }
+        if let Some(cache) = cache
+            && tally != Tally::default()
+        {
+            cache.keep_tally(&id, self.lsn(), &tally);
+        }
+        Ok(tally)
+    }
+
+    /// The vote of each agent that counts, by agent.
+    fn live_votes(&self, id: ClaimId) -> Result<Vec<LiveVote>> {
+        let mut votes: Vec<LiveVote> = Vec::new();
+        self.each_by_agent(Family::Vote, id, |agent, value| {
+            match decode(Family::Vote, value)? {
+                Command::Vote(vote) => votes.push(LiveVote { agent, weight: vote.weight }),
+                _ => return Err(Error::BadValue { family: Family::Vote }),
+            }
+            Ok(())
+        })?;
+        Ok(votes)
+    }
+
+    /// Who signed a claim after it was asserted, by agent.
+    fn cosigners(&self, id: ClaimId) -> Result<Vec<AgentId>> {
+        let mut agents = Vec::new();
+        self.each_by_agent(Family::Cosigned, id, |agent, _| {
+            agents.push(agent);
+            Ok(())
+        })?;
+        Ok(agents)
+    }
+
+    /// Visits each agent's newest record of a family that hangs on a claim. The older ones are history: they are not decoded.
+    fn each_by_agent(
+        &self,
+        family: Family,
+        id: ClaimId,
+        mut visit: impl FnMut(AgentId, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let range = KeyRange::prefix(keys::id_prefix_bytes(family, &id.0));
+        let mut rows = self.snapshot().scan(&range, Direction::Forward);
+        let mut last = None;
+        while rows.advance()? {
+            let (agent, at) = keys::parse_id_agent(family, rows.key())?;
+            if at.lsn <= self.lsn() && last != Some(agent) {
+                last = Some(agent);
+                visit(AgentId(agent), rows.value())?;
+            }
+        }
+        Ok(())
+    }
+}
