@@ -6,6 +6,10 @@
 //! | `serve` | a database | answers HTTP until told to stop |
 //! | `import` | a database, an absent folder, or a server | claims from JSONL |
 //! | `query` | a database or a server | one question, as a table or JSON |
+//! | `verify-receipt` | a receipt, perhaps a database | whether an answer was given and holds |
+//! | `server-key` | a database or a server | whose receipts these are |
+//! | `diff` | a database or a server | which answers changed between two moments |
+//! | `feed` | a database or a server | what was recorded from a position on |
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
@@ -21,7 +25,9 @@ mod backup;
 mod client;
 mod compact;
 mod demo;
+mod diff;
 mod failure;
+mod feed;
 mod folder;
 mod import;
 mod init;
@@ -31,6 +37,7 @@ mod process;
 mod progress;
 mod query;
 mod rebuild;
+mod receipt;
 mod salvage;
 mod serve;
 mod stats;
@@ -75,6 +82,10 @@ enum Command {
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
     Query(query::QueryArgs),
+    Diff(diff::DiffArgs),
+    Feed(feed::FeedArgs),
+    VerifyReceipt(receipt::VerifyReceiptArgs),
+    ServerKey(receipt::ServerKeyArgs),
     Demo(demo::DemoArgs),
     Rebuild(rebuild::RebuildArgs),
     Salvage(salvage::SalvageArgs),
@@ -127,6 +138,10 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Feed(args) => feed::run(&args),
+        Command::VerifyReceipt(args) => receipt::verify(&args),
+        Command::ServerKey(args) => receipt::server_key(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Rebuild(args) => rebuild::run(&args),
         Command::Salvage(args) => salvage::run(&args),

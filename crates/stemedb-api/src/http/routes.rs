@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
-use super::{App, backups, events, health, import, openapi, read, schemas, storage, write};
+use super::{App, backups, diff, events, feed, health, import, openapi, read, schemas, storage, write};
 
 /// One route.
 pub(super) struct Route {
@@ -36,10 +36,13 @@ pub(super) fn table() -> Vec<Route> {
         get_route("/v1/skeptic", get(read::skeptic), schemas::skeptic()),
         get_route("/v1/layered", get(read::layered), schemas::layered()),
         get_route("/v1/assertions/{id}", get(read::assertion), schemas::assertion()),
+        get_route("/v1/diff", get(diff::diff), schemas::diff()),
+        get_route("/v1/feed", get(feed::feed), schemas::feed()),
         post_route("/v1/admin/backup", post(backups::backup), schemas::admin_backup()),
         get_route("/v1/admin/backup/status", get(backups::status), schemas::admin_backup_status()),
         post_route("/v1/admin/wal/archive", post(backups::archive), schemas::admin_archive()),
         get_route("/v1/admin/storage/events", get(events::events), schemas::events()),
+        get_route("/v1/admin/server-key", get(read::server_key), schemas::server_key()),
         get_route("/v1/health", get(health::health), schemas::health()),
         get_route("/v1/admin/storage/scrub", get(storage::scrub), schemas::scrub()),
         post_route("/v1/admin/storage/scrub", post(storage::begin_scrub), schemas::begin_scrub()),

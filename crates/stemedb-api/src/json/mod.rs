@@ -12,16 +12,22 @@
 //! Numbers keep their text in both directions: what was claimed as `373.150` is answered as `373.150`.
 
 mod answer;
+mod change;
 mod claim;
+mod difference;
 mod members;
 mod object;
+mod receipt;
 mod records;
 mod values;
 
 pub use answer::{AnswerJson, LayeredJson, SkepticJson};
+pub use change::ChangeJson;
 pub use claim::ClaimJson;
+pub use difference::DifferenceJson;
 pub use members::Member;
 pub use object::{ObjectJson, parse_object};
+pub use receipt::{ReceiptJson, ServerKeyJson};
 pub use records::{
     ASSERT_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS, assertion, cosign, epoch,
     import_line, source, supersession, vote,

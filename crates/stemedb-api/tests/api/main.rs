@@ -5,11 +5,14 @@
 
 mod backups;
 mod concurrency;
+mod differences;
 mod documents;
 mod facade;
+mod feed;
 mod full;
 mod import;
 mod oracle;
+mod receipts;
 mod refusals;
 mod routes;
 mod storage;

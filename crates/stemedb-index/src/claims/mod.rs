@@ -10,11 +10,14 @@
 mod admission;
 mod derivation;
 mod entry;
+mod guard;
 mod reader;
 mod submission;
+mod touched;
 
 pub use admission::InFlightClaims;
 pub use entry::{Entry, MAX_ENTRY_BYTES};
+pub use guard::{KnownGuard, Used};
 pub use reader::{ClaimReader, QuestionKey, QuestionScan, StoredClaim};
 pub use submission::{Outcome, Submission};
 

@@ -3,4 +3,5 @@
 
 mod admission;
 mod history;
+mod known;
 mod questions;
