@@ -37,15 +37,16 @@ pub mod metrics;
 pub(crate) mod store_helpers;
 
 pub use database::{
-    AsOf, Database, DatabaseOptions, ImportFailed, ImportOptions, ImportReport, ImportSink, OnError, Query,
-    Resolved, Snapshot,
+    AnswerDifference, Arrived, AsOf, Database, DatabaseOptions, Difference, DifferenceQuery, Feed, FeedEntry,
+    ImportFailed, ImportOptions, ImportReport, ImportSink, OnError, Query, QuestionDifference, ReceiptCheck,
+    ReceiptError, Resolved, RootCheck, ServerKeyError, Snapshot, check_document, read_receipt,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 #[cfg(feature = "server")]
 pub use http::{RouterOptions, router, router_with_backups};
 pub use stemedb_core as core;
 pub use stemedb_hybrid as hybrid;
-pub use stemedb_index::{CacheCounts, CacheStats, CandidateSet, Outcome, Position};
+pub use stemedb_index::{CacheCounts, CacheStats, CandidateSet, Outcome, Position, QuestionKey};
 
 /// The crate's README, whose example is compiled.
 #[cfg(doctest)]

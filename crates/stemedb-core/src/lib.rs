@@ -13,6 +13,7 @@
 //! - [`canonical`]: the one encoding of a record, which ids and signatures cover.
 //! - [`identity`]: ids of claims and agents, signatures.
 //! - [`lens`]: from candidates to an answer.
+//! - [`receipt`]: one answer as a signed document.
 //! - [`command`]: what can be said to the database, and its bytes in the journal.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -22,6 +23,7 @@ pub mod identity;
 pub mod lens;
 pub mod model;
 pub mod object;
+pub mod receipt;
 
 pub use canonical::{AssertionRef, CodecError};
 pub use command::{Command, CommandRef};
@@ -35,6 +37,7 @@ pub use model::{
     Supersession, SupersessionKind, Vote,
 };
 pub use object::{Decimal, Object, ObjectRef, Value, ValueKey};
+pub use receipt::{Receipt, SignedReceipt};
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

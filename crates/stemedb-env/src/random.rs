@@ -9,6 +9,16 @@ pub trait Random: Send + Sync + fmt::Debug {
     /// Fills the whole buffer.
     fn fill(&self, buffer: &mut [u8]);
 
+    /// Fills the whole buffer with bytes that nobody can guess: for keys. As good as [`Random::fill`] unless said otherwise,
+    /// which is right for simulations only.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    fn fill_secret(&self, buffer: &mut [u8]) -> std::io::Result<()> {
+        self.fill(buffer);
+        Ok(())
+    }
+
     /// Eight random bytes as a number.
     fn next_u64(&self) -> u64 {
         let mut bytes = [0; 8];
@@ -20,7 +30,7 @@ pub trait Random: Send + Sync + fmt::Debug {
 /// Randomness of the operating system.
 ///
 /// It draws from the keys of the standard library's hasher, which the system seeds once per thread, and spreads
-/// them with BLAKE3. Good for ids that must not collide; not meant for secret keys.
+/// them with BLAKE3. Good for ids that must not collide; secrets come from the kernel's generator.
 #[derive(Debug)]
 pub struct OsRandom;
 
@@ -37,6 +47,18 @@ impl Random for OsRandom {
             hasher.update(&now.as_nanos().to_le_bytes());
         }
         hasher.finalize_xof().fill(buffer);
+    }
+
+    fn fill_secret(&self, buffer: &mut [u8]) -> std::io::Result<()> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty()) {
+                Ok(count) => filled += count,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -64,6 +64,11 @@ impl Layout {
         self.dir.join("RESERVE")
     }
 
+    /// The server's own key: a secret, part of no backup. See `docs/formats/receipt.md`.
+    pub fn server_key(&self) -> PathBuf {
+        self.dir.join("keys").join("server.key")
+    }
+
     /// Where a backup puts its checkpoint together. Of no use to anybody else, and removed by the next open.
     pub fn staging(&self) -> PathBuf {
         self.dir.join("backup.staging")

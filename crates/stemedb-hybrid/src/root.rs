@@ -50,6 +50,32 @@ impl StateRoot {
         self.lsn
     }
 
+    /// The root of everything that a snapshot shows. Cost: as of [`crate::HybridStore::state_root`].
+    pub fn of_snapshot<D: Derive, S: KvSnapshot>(snapshot: &S) -> Result<StateRoot> {
+        of_view::<D, S>(snapshot)
+    }
+
+    /// The root of what a snapshot showed after an earlier entry: of the rows that entries up to `lsn` have written. `None` if
+    /// that cannot be told, because keys of the derivation may be written again or the snapshot has not come so far.
+    ///
+    /// Cost: a full scan, unless nothing was written since.
+    pub fn of_past<D: Derive, S: KvSnapshot>(snapshot: &S, lsn: Lsn) -> Result<Option<StateRoot>> {
+        if lsn == snapshot.lsn() {
+            return of_view::<D, S>(snapshot).map(Some);
+        }
+        if !D::WRITE_ONCE || lsn > snapshot.lsn() {
+            return Ok(None);
+        }
+        let mut root = StateRoot { lsn, ..StateRoot::empty() };
+        let mut rows = snapshot.scan(&KeyRange::all(), Direction::Forward);
+        while rows.advance()? {
+            if rows.lsn() <= lsn {
+                root.add(rows.key(), rows.value());
+            }
+        }
+        Ok(Some(root))
+    }
+
     /// The root in 32 bytes.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();

@@ -1,7 +1,7 @@
 //! Errors of the index.
 
 use stemedb_core::identity::AuthorityTooLow;
-use stemedb_env::Lsn;
+use stemedb_env::{Lsn, Micros};
 
 use crate::keys::Family;
 
@@ -74,6 +74,16 @@ pub enum Error {
         bytes: usize,
         /// The limit.
         limit_bytes: usize,
+    },
+    /// A row of an entry that may be used says that it was recorded after the bound of the read.
+    #[error("a row of entry {lsn} was recorded at {} us, after the bound of {} us", recorded_at.0, bound.0)]
+    LookAhead {
+        /// The entry.
+        lsn: Lsn,
+        /// What the row says.
+        recorded_at: Micros,
+        /// The latest time that may be used.
+        bound: Micros,
     },
     /// A moment that is not in this database's past.
     #[error("LSN {wanted} has not been reached (newest is {newest})")]

@@ -8,6 +8,10 @@
 //! | `query` | a database or a server | one question, as a table or JSON |
 //! | `history`, `impact` | a database or a server | what was said about a claim, and what derives from it |
 //! | `agent` | a database or a server | says or records what is known about an agent |
+//! | `verify-receipt` | a receipt, perhaps a database | whether an answer was given and holds |
+//! | `server-key` | a database or a server | whose receipts these are |
+//! | `diff` | a database or a server | which answers changed between two moments |
+//! | `feed` | a database or a server | what was recorded from a position on |
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
@@ -25,7 +29,9 @@ mod backup;
 mod client;
 mod compact;
 mod demo;
+mod diff;
 mod failure;
+mod feed;
 mod folder;
 mod import;
 mod init;
@@ -35,6 +41,7 @@ mod process;
 mod progress;
 mod query;
 mod rebuild;
+mod receipt;
 mod salvage;
 mod serve;
 mod stats;
@@ -82,6 +89,10 @@ enum Command {
     History(about::HistoryArgs),
     Impact(about::ImpactArgs),
     Agent(agent::AgentArgs),
+    Diff(diff::DiffArgs),
+    Feed(feed::FeedArgs),
+    VerifyReceipt(receipt::VerifyReceiptArgs),
+    ServerKey(receipt::ServerKeyArgs),
     Demo(demo::DemoArgs),
     Rebuild(rebuild::RebuildArgs),
     Salvage(salvage::SalvageArgs),
@@ -137,6 +148,10 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::History(args) => about::history(&args),
         Command::Impact(args) => about::impact(&args),
         Command::Agent(args) => agent::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Feed(args) => feed::run(&args),
+        Command::VerifyReceipt(args) => receipt::verify(&args),
+        Command::ServerKey(args) => receipt::server_key(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Rebuild(args) => rebuild::run(&args),
         Command::Salvage(args) => salvage::run(&args),

@@ -22,7 +22,15 @@ impl AsOf {
     /// # Errors
     /// [`Code::InvalidParameter`], for the parameter `as_of`.
     pub fn parse(text: &str) -> Result<AsOf, FieldError> {
-        let refuse = |detail: &str| FieldError::in_parameter("as_of", Code::InvalidParameter, detail);
+        AsOf::parse_parameter("as_of", text)
+    }
+
+    /// [`AsOf::parse`] for a parameter of another name.
+    ///
+    /// # Errors
+    /// [`Code::InvalidParameter`], for that parameter.
+    pub fn parse_parameter(name: &'static str, text: &str) -> Result<AsOf, FieldError> {
+        let refuse = |detail: &str| FieldError::in_parameter(name, Code::InvalidParameter, detail);
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             let lsn = text.parse().map_err(|_| refuse("is larger than any LSN"))?;
             return Ok(AsOf::Lsn(Lsn(lsn)));

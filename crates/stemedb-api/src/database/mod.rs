@@ -11,28 +11,36 @@
 
 mod agents;
 mod as_of;
+mod difference;
+mod feed;
 mod import;
 mod lines;
 mod options;
 mod query;
+mod receipt;
+mod server_key;
 
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 pub use agents::AgentKnown;
 pub use as_of::AsOf;
+pub use difference::{AnswerDifference, Arrived, Difference, DifferenceQuery, QuestionDifference};
+pub use feed::{Feed, FeedEntry};
 pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError};
 pub use lines::{LINE_MAX_BYTES, Line, Lines};
 pub use options::DatabaseOptions;
 pub use query::{Query, Resolved};
+pub use receipt::{ReceiptCheck, ReceiptError, RootCheck, check_document, read_receipt};
+pub use server_key::ServerKeyError;
 use stemedb_core::{
-    Agent, Assertion, AuthorityPolicy, ClaimId, Command, Cosign, Epoch, SignatureError, SignaturePolicy,
-    Source, Supersession, Vote, identity::verify_claim,
+    Agent, AgentKey, Assertion, AuthorityPolicy, ClaimId, Command, Cosign, Epoch, SignatureError,
+    SignaturePolicy, Source, Supersession, Vote, identity::verify_claim,
 };
 use stemedb_env::{Env, Lsn};
 use stemedb_hybrid::{
@@ -42,7 +50,7 @@ use stemedb_hybrid::{
 use stemedb_index::{CacheStats, ClaimCache, ClaimReader, Claims, Outcome, StoredClaim, Submission};
 use stemedb_lsm::{KvStore, LsmStore};
 
-use crate::errors::{Error, FieldError, Result, of_signature};
+use crate::errors::{Code, Error, FieldError, Result, of_signature};
 
 /// A consistent view of a database, as it was when the view was taken.
 pub type Snapshot = ViewSnapshot<<LsmStore as KvStore>::Snapshot, <RedbStore as KvStore>::Snapshot>;
@@ -65,6 +73,10 @@ struct Inner {
     /// Claims that were new since.
     created: AtomicU64,
     report: Option<OpenReport>,
+    /// What receipts are signed with, once it was needed.
+    server_key: OnceLock<AgentKey>,
+    /// Held by whoever reads or makes it.
+    server_key_turn: parking_lot::Mutex<()>,
 }
 
 impl Database {
@@ -75,7 +87,9 @@ impl Database {
     pub fn create(dir: impl AsRef<Path>, mut options: DatabaseOptions) -> Result<Database> {
         let cache = options.caches();
         let engine = ClaimEngine::create(&options.env, dir.as_ref(), Claims, &options.engine)?;
-        Ok(Database::over(engine, options, cache, None))
+        let database = Database::over(engine, options, cache, None);
+        database.server_key()?;
+        Ok(database)
     }
 
     /// Opens the database in a folder. Never creates one: an emptied or unmounted disk must not look like a new
@@ -99,8 +113,18 @@ impl Database {
     ) -> Database {
         let opened_at = engine.published_lsn();
         let DatabaseOptions { signatures, supersession_authority: authority, env, .. } = options;
-        let created = AtomicU64::new(0);
-        let inner = Inner { engine, env, signatures, authority, cache, opened_at, created, report };
+        let inner = Inner {
+            engine,
+            env,
+            signatures,
+            authority,
+            cache,
+            opened_at,
+            created: AtomicU64::new(0),
+            report,
+            server_key: OnceLock::new(),
+            server_key_turn: parking_lot::Mutex::new(()),
+        };
         Database { inner: Arc::new(inner) }
     }
 
@@ -239,11 +263,23 @@ impl Database {
             Some(AsOf::Lsn(lsn)) => ClaimReader::as_of(snapshot, lsn)?,
             Some(AsOf::Time(time)) => {
                 let newest = ClaimReader::new(snapshot);
-                let lsn = newest.lsn_at(stemedb_env::Micros(time.0))?;
-                ClaimReader::as_of(newest.snapshot().clone(), lsn)?
+                let time = stemedb_env::Micros(time.0);
+                let lsn = newest.lsn_at(time)?;
+                ClaimReader::as_of(newest.snapshot().clone(), lsn)?.recorded_by(time)
             }
         };
         Ok(reader.with_cache(self.inner.cache.clone()))
+    }
+
+    /// [`Database::reader`], for a moment that was given by another parameter than `as_of`.
+    fn reader_at(&self, moment: Option<AsOf>, parameter: &'static str) -> Result<ClaimReader<Snapshot>> {
+        self.reader(moment).map_err(|error| match error {
+            Error::Invalid(invalid) if invalid.code() == Code::LsnNotReached => {
+                let detail = invalid.errors().next().map(|error| error.detail.clone());
+                FieldError::in_parameter(parameter, Code::LsnNotReached, detail.unwrap_or_default()).into()
+            }
+            error => error,
+        })
     }
 
     /// The last entry that is readable: everything acknowledged is at or before it.
@@ -254,6 +290,26 @@ impl Database {
     /// The timeline of the database's LSNs.
     pub fn timeline(&self) -> u32 {
         self.inner.engine.identity().timeline
+    }
+
+    /// The key that this server signs receipts with: `keys/server.key` in the data folder. A folder that has none gets one.
+    ///
+    /// # Errors
+    /// [`Error::ServerKey`] for a file that does not hold a key; [`Error::Engine`] where the system refuses.
+    pub fn server_key(&self) -> Result<&AgentKey> {
+        let inner = &self.inner;
+        if let Some(key) = inner.server_key.get() {
+            return Ok(key);
+        }
+        let _turn = inner.server_key_turn.lock();
+        match inner.server_key.get() {
+            Some(key) => Ok(key),
+            None => {
+                let file = inner.engine.layout().server_key();
+                let key = server_key::load_or_make(&inner.env, file)?;
+                Ok(inner.server_key.get_or_init(|| key))
+            }
+        }
     }
 
     /// Which signatures the database asks for.

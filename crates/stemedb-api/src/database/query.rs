@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use stemedb_core::{Answer, ClaimId, Lens, LensParams, Micros, SetAside, resolve};
 use stemedb_env::Lsn;
-use stemedb_index::CandidateSet;
+use stemedb_index::{CandidateSet, ClaimReader, claims::Used};
 
-use super::{AsOf, Database};
-use crate::errors::Result;
+use super::{AsOf, Database, Snapshot};
+use crate::errors::{Code, FieldError, Result};
 
 /// What is said about a subject under a predicate, and through which lens to look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,11 @@ pub struct Query {
     pub epoch: Option<String>,
     /// Whether confidences fade with age.
     pub decay: bool,
-    /// The instant that validity and age are measured at; `None` = now.
+    /// The instant that validity and age are measured at; `None` = now, or the moment of `known_at`.
     pub evaluated_at: Option<Micros>,
+    /// Like `as_of`, for whom it matters that nothing later was used: the answer then says what the newest was. Not together with
+    /// `as_of`.
+    pub known_at: Option<AsOf>,
 }
 
 impl Query {
@@ -39,6 +42,7 @@ impl Query {
             epoch: None,
             decay: false,
             evaluated_at: None,
+            known_at: None,
         }
     }
 }
@@ -58,11 +62,46 @@ pub struct Resolved {
     pub lsn: Lsn,
     /// The instant that validity and age were measured at.
     pub evaluated_at: Micros,
+    /// The newest of all rows that were used; `None` if none was. Never after `lsn`.
+    pub used: Option<Used>,
+}
+
+/// A reader for one question: what it says it has used is what the question has used.
+pub(super) fn reader(database: &Database, query: &Query) -> Result<ClaimReader<Snapshot>> {
+    match (query.as_of, query.known_at) {
+        (Some(_), Some(_)) => {
+            let detail = "cannot be given together with as_of";
+            Err(FieldError::in_parameter("known_at", Code::InvalidParameter, detail).into())
+        }
+        (as_of, None) => database.reader(as_of),
+        (None, known_at) => database.reader_at(known_at, "known_at"),
+    }
 }
 
 pub(super) fn answer(database: &Database, query: Query) -> Result<Resolved> {
-    let reader = database.reader(query.as_of)?;
-    let evaluated_at = query.evaluated_at.unwrap_or_else(|| Micros(database.env().clock.wall().0));
+    let reader = reader(database, &query)?;
+    answer_from(database, &reader, query)
+}
+
+/// The instant of the evaluation: as asked, else that of what may be known, else now.
+fn evaluated_at(database: &Database, reader: &ClaimReader<Snapshot>, query: &Query) -> Result<Micros> {
+    if let Some(instant) = query.evaluated_at {
+        return Ok(instant);
+    }
+    let bound = match query.known_at {
+        Some(AsOf::Time(time)) => Some(time),
+        Some(AsOf::Lsn(lsn)) => reader.recorded_at(lsn)?.map(|at| Micros(at.0)),
+        None => None,
+    };
+    Ok(bound.unwrap_or_else(|| Micros(database.env().clock.wall().0)))
+}
+
+pub(super) fn answer_from(
+    database: &Database,
+    reader: &ClaimReader<Snapshot>,
+    query: Query,
+) -> Result<Resolved> {
+    let evaluated_at = evaluated_at(database, reader, &query)?;
     let candidates = reader.question(&query.subject, &query.predicate, query.epoch.as_deref())?;
     let params = LensParams { evaluated_at, decay: query.decay };
     let answer = match database.caches() {
@@ -75,5 +114,6 @@ pub(super) fn answer(database: &Database, query: Query) -> Result<Resolved> {
         Some((id, candidates.successor(id)?))
     };
     let successors = superseded.filter_map(|(index, _)| successor(*index)).collect();
-    Ok(Resolved { query, answer, candidates, successors, lsn: reader.lsn(), evaluated_at })
+    let used = reader.used();
+    Ok(Resolved { query, answer, candidates, successors, lsn: reader.lsn(), evaluated_at, used })
 }

@@ -87,6 +87,7 @@ codes! {
     ChainTooLong = "chain_too_long", 422, "Chain too long", "Too many claims have followed the successor to see whether they lead back to the old claim. Name the newest of them.";
     TooLarge = "too_large", 422, "Too large", "The commands of one request exceed what one journal entry may hold.";
     // The state does not allow it.
+    PositionGone = "position_gone", 410, "Position gone", "The position is of another timeline, or the journal begins after it. The detail says which; begin anew with a copy of the present state.";
     LsnNotReached = "lsn_not_reached", 409, "Not reached", "The LSN asked for lies in the future of this database.";
     NotADatabase = "not_a_database", 409, "Not a database", "The folder holds no database. Create one explicitly.";
     AlreadyExists = "already_exists", 409, "Already there", "The folder is not empty.";
@@ -96,6 +97,7 @@ codes! {
     InternalError = "internal_error", 500, "Internal error", "A defect of the server. The log has more under the request's id.";
     IoError = "io_error", 500, "Input or output failed", "The operating system refused an operation. The log says which.";
     Corruption = "corruption", 500, "Damaged data", "Bytes on disk are not what was written. Nothing is answered from them; the log names file and offset.";
+    ServerKey = "server_key", 500, "No server key", "The file with the server's key does not hold one. The log says which file and what is wrong with it.";
     Overloaded = "overloaded", 503, "Overloaded", "Too much is waiting. Nothing was applied; try again after the time given.";
     LockTimeout = "lock_timeout", 503, "Not admitted in time", "The write waited longer for its turn than it may, behind others or behind a disk that does not answer. Nothing was applied; try again after the time given.";
     Indeterminate = "indeterminate", 503, "Outcome unknown", "Writing failed in a way that leaves open whether the request is durable. Repeating it is safe.";

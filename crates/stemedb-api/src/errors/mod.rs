@@ -23,6 +23,12 @@ pub enum Error {
     /// The engine refused or failed.
     #[error(transparent)]
     Engine(stemedb_hybrid::Error),
+    /// The server's key cannot be used.
+    #[error(transparent)]
+    ServerKey(#[from] crate::database::ServerKeyError),
+    /// An answer does not fit into a receipt.
+    #[error("the answer does not fit into a receipt: {0}")]
+    Receipt(#[source] stemedb_core::CodecError),
     /// Reading the input of an import failed.
     #[error("cannot read the input: {0}")]
     Input(#[source] std::io::Error),
@@ -35,6 +41,9 @@ impl Error {
             Error::Invalid(invalid) => invalid.code(),
             Error::Engine(error) => crate::store_helpers::code_of(error),
             Error::Input(_) => Code::InvalidEncoding,
+            Error::ServerKey(_) => Code::ServerKey,
+            Error::Receipt(stemedb_core::CodecError::TooLong { .. }) => Code::TooLarge,
+            Error::Receipt(_) => Code::InternalError,
         }
     }
 }

@@ -26,7 +26,7 @@ const REMARKS: u64 = 1000;
 /// `GET /v1/assertions/{id}/history`
 pub(super) async fn history(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let mut params = Params::parse(request.uri().query(), HISTORY_PARAMETERS);
-    let as_of = params.as_of();
+    let as_of = params.moment("as_of");
     let limit = params.bounded("limit", 1..=REMARKS_MAX, REMARKS);
     let offset = params.bounded("offset", 0..=u64::MAX, 0);
     params.finish()?;
@@ -47,7 +47,7 @@ pub(super) async fn history(State(app): State<App>, request: Request) -> Result<
 /// `GET /v1/assertions/{id}/impact`
 pub(super) async fn impact(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let mut params = Params::parse(request.uri().query(), AS_OF_PARAMETERS);
-    let as_of = params.as_of();
+    let as_of = params.moment("as_of");
     params.finish()?;
     let id: ClaimId = id_in(&request, 1)?;
     let (impact, lsn) = app
@@ -64,7 +64,7 @@ pub(super) async fn impact(State(app): State<App>, request: Request) -> Result<R
 /// `GET /v1/agents/{id}`
 pub(super) async fn agent(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let mut params = Params::parse(request.uri().query(), AS_OF_PARAMETERS);
-    let as_of = params.as_of();
+    let as_of = params.moment("as_of");
     params.finish()?;
     let id: AgentId = id_in(&request, 0)?;
     let known = app.storage.run(Operation::Query, move |database| database.agent_known(id, as_of)).await?;

@@ -15,8 +15,10 @@
 mod backups;
 mod body;
 mod claims;
+mod diff;
 mod envelope;
 mod events;
+mod feed;
 mod health;
 mod import;
 mod openapi;
@@ -39,6 +41,7 @@ use std::{
 
 use axum::{Router, middleware};
 pub use backups::Backups;
+pub use feed::{Drain, Draining};
 pub use openapi::document;
 pub use problem::Problem;
 pub use routes::route_list;
@@ -58,7 +61,9 @@ pub struct RouterOptions {
     pub max_in_flight: usize,
     /// Imports handled at once.
     pub max_imports: usize,
-    /// How long the next part of a body is waited for.
+    /// Feeds read at once; each holds one open file and a few hundred kilobytes.
+    pub max_feeds: usize,
+    /// How long the next part of a body is waited for, and how long a reader of a feed may not read.
     pub body_timeout: Duration,
     /// Whether the router answers paths that it does not know. Say no where an application merges it and has a fallback
     /// of its own.
@@ -72,6 +77,7 @@ impl Default for RouterOptions {
             import_max_bytes: 4 << 30,
             max_in_flight: 512,
             max_imports: 4,
+            max_feeds: 64,
             body_timeout: Duration::from_secs(30),
             answer_unknown_paths: true,
         }
@@ -89,6 +95,8 @@ pub(crate) struct Shared {
     pub metrics: Arc<Metrics>,
     pub options: RouterOptions,
     pub imports: Arc<Semaphore>,
+    pub feeds: Arc<Semaphore>,
+    pub news: feed::News,
     pub backups: Option<Backups>,
     in_flight: AtomicUsize,
 }
@@ -135,6 +143,8 @@ pub fn router_with_backups(database: Database, options: RouterOptions, backups: 
         metrics,
         options,
         imports: Arc::new(Semaphore::new(options.max_imports)),
+        feeds: Arc::new(Semaphore::new(options.max_feeds)),
+        news: feed::News::default(),
         backups,
         in_flight: AtomicUsize::new(0),
     }));

@@ -70,6 +70,11 @@ impl Params {
         String::new()
     }
 
+    /// A text that may be absent.
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        self.take(name)
+    }
+
     /// A yes or no; absent = no.
     pub(super) fn flag(&mut self, name: &'static str) -> bool {
         self.one_of(
@@ -101,7 +106,8 @@ impl Params {
         number
     }
 
-    fn time(&mut self, name: &'static str) -> Option<Micros> {
+    /// An RFC 3339 date and time.
+    pub(super) fn time(&mut self, name: &'static str) -> Option<Micros> {
         let text = self.take(name)?;
         match instant(&text) {
             Ok(time) => Some(time),
@@ -112,10 +118,21 @@ impl Params {
         }
     }
 
-    /// The moment whose knowledge answers.
-    pub(super) fn as_of(&mut self) -> Option<AsOf> {
-        match AsOf::parse(&self.take("as_of")?) {
-            Ok(as_of) => Some(as_of),
+    /// One lens, or `all`; by default consensus.
+    pub(super) fn lenses(&mut self) -> Vec<Lens> {
+        let single = Lens::ALL.map(|lens| (lens.name(), Some(lens)));
+        let words = [&single[..], &[("all", None)]].concat();
+        match self.one_of("lens", &words) {
+            Some(None) => Lens::ALL.to_vec(),
+            Some(Some(lens)) => vec![lens],
+            None => vec![Lens::Consensus],
+        }
+    }
+
+    /// A moment of the database's past.
+    pub(super) fn moment(&mut self, name: &'static str) -> Option<AsOf> {
+        match AsOf::parse_parameter(name, &self.take(name)?) {
+            Ok(moment) => Some(moment),
             Err(error) => {
                 self.errors.push(error);
                 None
@@ -150,7 +167,8 @@ impl Params {
             None => self.one_of("lens", &lenses).unwrap_or(Lens::Consensus),
         };
         Query {
-            as_of: self.as_of(),
+            as_of: self.moment("as_of"),
+            known_at: self.moment("known_at"),
             epoch: self.take("epoch"),
             decay: self.flag("decay"),
             evaluated_at: self.time("evaluated_at"),

@@ -11,22 +11,50 @@ use super::{App, Problem, params::Params, reply};
 use crate::{
     database::{Query, Resolved},
     errors::{Code, FieldError},
-    json::{AnswerJson, ClaimJson, LayeredJson, SkepticJson},
+    json::{AnswerJson, ClaimJson, LayeredJson, ServerKeyJson, SkepticJson},
     store_helpers::Operation,
 };
 
-pub(super) const QUERY_PARAMETERS: &[&str] =
-    &["subject", "predicate", "lens", "as_of", "epoch", "decay", "evaluated_at", "explain"];
-pub(super) const ANALYSIS_PARAMETERS: &[&str] = &["subject", "predicate", "as_of", "epoch", "evaluated_at"];
+pub(super) const QUERY_PARAMETERS: &[&str] = &[
+    "subject",
+    "predicate",
+    "lens",
+    "as_of",
+    "epoch",
+    "decay",
+    "evaluated_at",
+    "explain",
+    "known_at",
+    "receipt",
+];
+pub(super) const ANALYSIS_PARAMETERS: &[&str] =
+    &["subject", "predicate", "as_of", "epoch", "evaluated_at", "known_at"];
 
 /// `GET /v1/query`
 pub(super) async fn query(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let mut params = Params::parse(request.uri().query(), QUERY_PARAMETERS);
     let query = params.question(None);
     let explain = params.flag("explain");
+    let with_receipt = params.flag("receipt");
     params.finish()?;
-    let resolved = ask(&app, query).await?;
-    reply::json(StatusCode::OK, Some(resolved.lsn), &AnswerJson::new(&resolved, explain))
+    let (resolved, receipt) = match with_receipt {
+        false => (ask(&app, query).await?, None),
+        true => {
+            let work = move |database: &crate::Database| database.query_with_receipt(query);
+            let (resolved, receipt) = app.storage.run(Operation::Query, work).await?;
+            (resolved, Some(receipt))
+        }
+    };
+    let answer = AnswerJson::new(&resolved, explain).with_receipt(receipt.as_ref());
+    reply::json(StatusCode::OK, Some(resolved.lsn), &answer)
+}
+
+/// `GET /v1/admin/server-key`
+pub(super) async fn server_key(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    Params::parse(request.uri().query(), &[]).finish()?;
+    let work = |database: &crate::Database| ServerKeyJson::of(database);
+    let key = app.storage.run(Operation::Get, work).await?;
+    reply::json(StatusCode::OK, None, &key)
 }
 
 /// `GET /v1/skeptic`

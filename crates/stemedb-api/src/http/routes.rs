@@ -3,7 +3,9 @@
 use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
-use super::{App, backups, claims, events, health, import, openapi, read, schemas, storage, write};
+use super::{
+    App, backups, claims, diff, events, feed, health, import, openapi, read, schemas, storage, write,
+};
 
 /// One route.
 pub(super) struct Route {
@@ -40,10 +42,13 @@ pub(super) fn table() -> Vec<Route> {
         get_route("/v1/assertions/{id}/history", get(claims::history), schemas::history()),
         get_route("/v1/assertions/{id}/impact", get(claims::impact), schemas::impact()),
         get_route("/v1/agents/{id}", get(claims::agent), schemas::agent_known()),
+        get_route("/v1/diff", get(diff::diff), schemas::diff()),
+        get_route("/v1/feed", get(feed::feed), schemas::feed()),
         post_route("/v1/admin/backup", post(backups::backup), schemas::admin_backup()),
         get_route("/v1/admin/backup/status", get(backups::status), schemas::admin_backup_status()),
         post_route("/v1/admin/wal/archive", post(backups::archive), schemas::admin_archive()),
         get_route("/v1/admin/storage/events", get(events::events), schemas::events()),
+        get_route("/v1/admin/server-key", get(read::server_key), schemas::server_key()),
         get_route("/v1/health", get(health::health), schemas::health()),
         get_route("/v1/admin/storage/scrub", get(storage::scrub), schemas::scrub()),
         post_route("/v1/admin/storage/scrub", post(storage::begin_scrub), schemas::begin_scrub()),

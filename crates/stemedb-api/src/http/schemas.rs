@@ -8,7 +8,7 @@ use utoipa::openapi::{
     schema::{AnyOfBuilder, ArrayBuilder, SchemaType, Type},
 };
 
-use super::{claims, events, import, read};
+use super::{claims, diff, events, feed, import, read};
 use crate::json::{
     AGENT_FIELDS, ASSERT_FIELDS, EPOCH_FIELDS, Member, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS,
 };
@@ -154,6 +154,34 @@ pub(super) fn events() -> Operation {
     operation.response("200", reply(done, "application/json", content("StorageEvents"))).build()
 }
 
+pub(super) fn diff() -> Operation {
+    let mut operation = operation("diff", "What changed between two moments, and what came that changed it");
+    for name in diff::PARAMETERS {
+        operation = operation.parameter(parameter(name, *name == "from"));
+    }
+    operation.response("200", reply("What changed", "application/json", content("Difference"))).build()
+}
+
+pub(super) fn feed() -> Operation {
+    let mut operation = operation("feed", "What changed from a position on, from the journal");
+    for name in feed::PARAMETERS {
+        operation = operation.parameter(parameter(name, false));
+    }
+    let lines = "Changes, one a line, up to now; the last line is the end record. \
+                 With Accept: text/event-stream events that go on until the client leaves";
+    let reply = ResponseBuilder::new()
+        .description(lines)
+        .content("application/x-ndjson", content("Change"))
+        .content("text/event-stream", content("Change"));
+    operation.response("200", reply.build()).build()
+}
+
+pub(super) fn server_key() -> Operation {
+    operation("server_key", "The public key that this server signs receipts with")
+        .response("200", reply("The key", "application/json", content("ServerKey")))
+        .build()
+}
+
 pub(super) fn health() -> Operation {
     simple("health", "How the server is", "application/json", Type::Object)
 }
@@ -216,9 +244,19 @@ fn parameter(name: &str, required: bool) -> Parameter {
         "decay" => "true: confidences fade with age",
         "evaluated_at" => "RFC 3339: the instant that validity and age are measured at; default now",
         "explain" => "true: adds the arithmetic",
+        "known_at" => "Like as_of; adds what the newest knowledge used was. Not together with as_of",
+        "receipt" => "true: adds a signed receipt that can be checked without this server",
         "verdicts" => "errors (default): verdicts for refused lines only; all: for every line",
-        "limit" => "At most so many; 1 to 10000, default 1000",
         "offset" => "Leaves out the first so many; default 0",
+        "from" => {
+            "Of a feed the first entry: an LSN, or timeline.LSN as Stemedb-Lsn has it; default 1, and Last-Event-ID goes before it. Of a difference the earlier moment: an LSN or an RFC 3339 time"
+        }
+        "limit" => {
+            "Of a feed at most so many entries, each whole; default 1000, of events none. Of a difference at most so many questions; default 100. Of a history at most so many remarks, 1 to 10000; default 1000"
+        }
+        "to" => "The later moment: an LSN or an RFC 3339 time; default now",
+        "after_subject" | "after_predicate" => "Only questions behind this one: next of an earlier reply",
+        "wait" => "Seconds to wait for something to say, at most 60; default 0",
         "after" => "Only events with greater numbers; default 0",
         "on_error" => "continue (default) or stop at the first refused line",
         _ => "",
@@ -229,8 +267,8 @@ fn parameter(name: &str, required: bool) -> Parameter {
         .required(if required { Required::True } else { Required::False })
         .description(Some(description))
         .schema(Some(of_type(match name {
-            "decay" | "explain" => Type::Boolean,
-            "after" | "limit" | "offset" => Type::Integer,
+            "decay" | "explain" | "receipt" => Type::Boolean,
+            "after" | "limit" | "offset" | "wait" => Type::Integer,
             _ => Type::String,
         })))
         .build()
@@ -314,6 +352,28 @@ pub(super) fn components() -> Components {
         )
         .schema("StorageEvent", described(&EVENT, &[("file", Type::String)]))
         .schema("StorageEvents", storage_events())
+        .schema(
+            "Difference",
+            described(
+                &[
+                    ("from", Type::Integer),
+                    ("to", Type::Integer),
+                    ("evaluated_at", Type::String),
+                    ("examined", Type::Integer),
+                    ("changes", Type::Array),
+                ],
+                &[("next", Type::Object)],
+            ),
+        )
+        .schema("Change", described(&CHANGE, &[("id", Type::String)]))
+        .schema(
+            "ServerKey",
+            described(
+                &[("server_key", Type::String), ("database", Type::String), ("timeline", Type::Integer)],
+                &[],
+            ),
+        )
+        .schema("Receipt", described(&RECEIPT, &[("latest_used", Type::Object)]))
         .schema("EndRecord", described(&END, &[("error", Type::Object)]))
         .schema("Problem", described(&PROBLEM, &[("errors", Type::Array)]))
         .build()
@@ -358,6 +418,31 @@ const IMPACT: [(&str, Type); 10] = [
     ("rows_read", Type::Integer),
     ("lookups", Type::Integer),
     ("as_of", Type::Integer),
+];
+
+const CHANGE: [(&str, Type); 6] = [
+    ("lsn", Type::Integer),
+    ("ordinal", Type::Integer),
+    ("of", Type::Integer),
+    ("recorded_at", Type::String),
+    ("kind", Type::String),
+    ("record", Type::Object),
+];
+
+const RECEIPT: [(&str, Type); 13] = [
+    ("receipt", Type::Integer),
+    ("id", Type::String),
+    ("server_key", Type::String),
+    ("database", Type::String),
+    ("timeline", Type::Integer),
+    ("derivation", Type::Integer),
+    ("state", Type::Object),
+    ("made_at", Type::String),
+    ("question", Type::Object),
+    ("answer", Type::Object),
+    ("claims", Type::Array),
+    ("canonical", Type::String),
+    ("signature", Type::String),
 ];
 
 const END: [(&str, Type); 7] = [
@@ -413,10 +498,11 @@ fn answer() -> Schema {
         ("cross_class_conflict", Type::Number),
         ("epoch", Type::String),
         ("explain", Type::Object),
+        ("known", Type::Object),
     ] {
         object = object.property(name, of_type(kind));
     }
-    object.into()
+    object.property("receipt", Ref::from_schema_name("Receipt")).into()
 }
 
 fn stored() -> Schema {

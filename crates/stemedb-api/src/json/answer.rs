@@ -2,11 +2,11 @@
 
 use serde::{Serialize, Serializer};
 use stemedb_core::{
-    Answer, Candidate, ClaimId, Lens, Nano,
+    Answer, Candidate, ClaimId, Lens, Micros, Nano, SignedReceipt,
     lens::{LayerAnswer, ValueSupport},
 };
 
-use super::{ObjectJson, claim::rfc3339};
+use super::{ObjectJson, ReceiptJson, claim::rfc3339};
 use crate::database::Resolved;
 
 /// The answer to `GET /v1/query`. All fractions are rounded to 10⁻⁹.
@@ -14,12 +14,19 @@ use crate::database::Resolved;
 pub struct AnswerJson<'a> {
     resolved: &'a Resolved,
     explain: bool,
+    receipt: Option<&'a SignedReceipt>,
 }
 
 impl<'a> AnswerJson<'a> {
     /// The answer in full, with the arithmetic behind it if `explain`.
     pub fn new(resolved: &'a Resolved, explain: bool) -> AnswerJson<'a> {
-        AnswerJson { resolved, explain }
+        AnswerJson { resolved, explain, receipt: None }
+    }
+
+    /// Adds the receipt.
+    #[must_use]
+    pub fn with_receipt(self, receipt: Option<&'a SignedReceipt>) -> AnswerJson<'a> {
+        AnswerJson { receipt, ..self }
     }
 }
 
@@ -48,6 +55,8 @@ impl Serialize for AnswerJson<'_> {
             epoch: query.epoch.as_deref(),
             decay: query.decay,
             explain: self.explain.then(|| explanation(answer, candidates)),
+            known: known(self.resolved),
+            receipt: self.receipt.map(ReceiptJson),
         }
         .serialize(serializer)
     }
@@ -72,6 +81,7 @@ impl Serialize for SkepticJson<'_> {
             tainted: tainted(self.0),
             lsn: self.0.lsn.0,
             evaluated_at: self.0.evaluated_at.to_string(),
+            known: known(self.0),
         }
         .serialize(serializer)
     }
@@ -98,6 +108,7 @@ impl Serialize for LayeredJson<'_> {
             tainted: tainted(self.0),
             lsn: self.0.lsn.0,
             evaluated_at: self.0.evaluated_at.to_string(),
+            known: known(self.0),
         }
         .serialize(serializer)
     }
@@ -129,6 +140,29 @@ struct Whole<'a> {
     decay: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     explain: Option<ExplainJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<KnownJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<ReceiptJson<'a>>,
+}
+
+/// That nothing later was used, for a question that asked for it.
+#[derive(Serialize)]
+struct KnownJson {
+    /// The bound.
+    known_at: String,
+    /// The newest entry of which a row was used: a claim, vote, supersession, co-signature, source or epoch.
+    latest_lsn_used: Option<u64>,
+    /// The latest time at which a row that was used had been recorded.
+    latest_recorded_at: Option<String>,
+}
+
+fn known(resolved: &Resolved) -> Option<KnownJson> {
+    Some(KnownJson {
+        known_at: resolved.query.known_at?.to_string(),
+        latest_lsn_used: resolved.used.map(|used| used.lsn.0),
+        latest_recorded_at: resolved.used.map(|used| Micros(used.recorded_at.0).to_string()),
+    })
 }
 
 #[derive(Serialize)]
@@ -145,6 +179,8 @@ struct Skeptic<'a> {
     tainted: Vec<TaintedJson>,
     lsn: u64,
     evaluated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<KnownJson>,
 }
 
 #[derive(Serialize)]
@@ -163,6 +199,8 @@ struct Layered<'a> {
     tainted: Vec<TaintedJson>,
     lsn: u64,
     evaluated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<KnownJson>,
 }
 
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
 //! One claim in JSON, as it was asserted.
 
 use serde::Serialize;
-use stemedb_core::{Micros, Nano};
+use stemedb_core::{Assertion, Micros, Nano};
 use stemedb_index::StoredClaim;
 
 use super::ObjectJson;
@@ -14,6 +14,13 @@ pub struct ClaimJson<'a> {
     lsn: u64,
     ordinal: u32,
     recorded_at: String,
+    #[serde(flatten)]
+    claim: AssertionJson<'a>,
+}
+
+/// The members of the request that records a claim.
+#[derive(Debug, Serialize)]
+pub(super) struct AssertionJson<'a> {
     subject: &'a str,
     predicate: &'a str,
     object: ObjectJson<'a>,
@@ -51,16 +58,23 @@ struct SignatureJson {
 impl<'a> ClaimJson<'a> {
     /// The JSON of a stored claim.
     pub fn new(stored: &'a StoredClaim) -> ClaimJson<'a> {
-        let claim = &stored.assertion;
-        let signature = |signature: &stemedb_core::Signature| SignatureJson {
-            agent: signature.agent.to_string(),
-            signature: signature.bytes.to_string(),
-        };
         ClaimJson {
             id: stored.id.to_string(),
             lsn: stored.position.lsn.0,
             ordinal: stored.position.ordinal,
             recorded_at: rfc3339(Micros(stored.recorded_at.0)),
+            claim: AssertionJson::new(&stored.assertion),
+        }
+    }
+}
+
+impl<'a> AssertionJson<'a> {
+    pub(super) fn new(claim: &'a Assertion) -> AssertionJson<'a> {
+        let signature = |signature: &stemedb_core::Signature| SignatureJson {
+            agent: signature.agent.to_string(),
+            signature: signature.bytes.to_string(),
+        };
+        AssertionJson {
             subject: &claim.subject,
             predicate: &claim.predicate,
             object: ObjectJson(claim.object.as_ref()),

@@ -13,21 +13,27 @@
 
 mod agent;
 mod answer;
+mod change;
 mod claim;
+mod difference;
 mod history;
 mod impact;
 mod members;
 mod object;
+mod receipt;
 mod records;
 mod values;
 
 pub use agent::AgentJson;
 pub use answer::{AnswerJson, LayeredJson, SkepticJson};
+pub use change::ChangeJson;
 pub use claim::ClaimJson;
+pub use difference::DifferenceJson;
 pub use history::HistoryJson;
 pub use impact::ImpactJson;
 pub use members::Member;
 pub use object::{ObjectJson, parse_object};
+pub use receipt::{ReceiptJson, ServerKeyJson};
 pub use records::{
     AGENT_FIELDS, ASSERT_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS, agent,
     assertion, cosign, epoch, import_line, source, supersession, vote,

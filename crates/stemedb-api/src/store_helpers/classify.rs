@@ -73,7 +73,9 @@ fn code_of_index(error: &stemedb_index::Error) -> Code {
     use stemedb_index::Error as Index;
     match error {
         Index::Store(error) => code_of_store(error),
-        Index::BadEntry { .. } | Index::BadKey { .. } | Index::BadValue { .. } => Code::Corruption,
+        Index::BadEntry { .. } | Index::BadKey { .. } | Index::BadValue { .. } | Index::LookAhead { .. } => {
+            Code::Corruption
+        }
         Index::UnknownClaim { .. } => Code::UnknownClaim,
         Index::TooLarge { .. } => Code::TooLarge,
         Index::NotReached { .. } => Code::LsnNotReached,

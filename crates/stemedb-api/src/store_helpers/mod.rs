@@ -6,5 +6,5 @@ mod access;
 mod classify;
 
 #[cfg(feature = "server")]
-pub(crate) use access::{Operation, Storage};
+pub(crate) use access::{Operation, Storage, log_failure};
 pub(crate) use classify::code_of;

@@ -6,11 +6,14 @@
 mod backups;
 mod caching;
 mod concurrency;
+mod differences;
 mod documents;
 mod facade;
+mod feed;
 mod full;
 mod import;
 mod oracle;
+mod receipts;
 mod records;
 mod refusals;
 mod routes;

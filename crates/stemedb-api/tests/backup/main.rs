@@ -7,5 +7,6 @@ mod cuts;
 mod damage;
 mod increments;
 mod points;
+mod receipts;
 mod setup;
 mod targets;

@@ -15,6 +15,7 @@ mod lost_views;
 mod program;
 mod queries;
 mod rebuilds;
+mod receipts;
 mod runbook;
 mod salvages;
 mod server;

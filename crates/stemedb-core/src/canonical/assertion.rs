@@ -295,11 +295,11 @@ impl<'a> AssertionRef<'a> {
     }
 }
 
-pub(super) fn class(reader: &mut Reader<'_>, field: &'static str) -> Result<SourceClass, CodecError> {
+pub(crate) fn class(reader: &mut Reader<'_>, field: &'static str) -> Result<SourceClass, CodecError> {
     SourceClass::new(reader.byte(field)?).map_err(|_| CodecError::OutOfRange { field })
 }
 
-fn encode_object(object: &Object, out: &mut Vec<u8>) {
+pub(crate) fn encode_object(object: &Object, out: &mut Vec<u8>) {
     let (tag, text) = match object {
         Object::Text(text) => (object_tag::TEXT, text),
         Object::Number(text) => (object_tag::NUMBER, text),
@@ -318,7 +318,7 @@ fn encode_object(object: &Object, out: &mut Vec<u8>) {
     writer::text(out, text);
 }
 
-fn decode_object<'a>(reader: &mut Reader<'a>) -> Result<ObjectRef<'a>, CodecError> {
+pub(crate) fn decode_object<'a>(reader: &mut Reader<'a>) -> Result<ObjectRef<'a>, CodecError> {
     const FIELD: &str = "/object";
     Ok(match reader.byte(FIELD)? {
         object_tag::TEXT => ObjectRef::Text(reader.text(FIELD, OBJECT_MAX_BYTES)?),

@@ -14,9 +14,10 @@
 
 mod assertion;
 mod error;
-mod reader;
+pub(crate) mod reader;
 mod records;
-mod writer;
+pub(crate) mod writer;
 
 pub use assertion::{AssertionRef, CANONICAL_VERSION};
+pub(crate) use assertion::{class, decode_object, encode_object};
 pub use error::CodecError;

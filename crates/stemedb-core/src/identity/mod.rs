@@ -13,3 +13,4 @@ pub use signature::{
     AgentKey, CLAIM_SIGNATURE_DOMAIN, SUPERSESSION_SIGNATURE_DOMAIN, SignatureError, VOTE_SIGNATURE_DOMAIN,
     sign_claim, verify_batch, verify_claim,
 };
+pub(crate) use signature::{parse_key, verify_message};

@@ -65,7 +65,7 @@ impl AgentKey {
         AgentId(self.0.verifying_key().to_bytes())
     }
 
-    fn sign(&self, message: &[u8]) -> SignatureBytes {
+    pub(crate) fn sign(&self, message: &[u8]) -> SignatureBytes {
         SignatureBytes(self.0.sign(message).to_bytes())
     }
 }
@@ -86,7 +86,7 @@ pub fn sign_claim(key: &AgentKey, claim: &ClaimId) -> Signature {
 /// # Errors
 /// [`SignatureError::NotAKey`], [`SignatureError::Invalid`].
 pub fn verify_claim(claim: &ClaimId, signature: &Signature) -> Result<(), SignatureError> {
-    verify(&parse_key(signature.agent)?, &claim_message(claim), signature)
+    verify_message(&parse_key(signature.agent)?, &claim_message(claim), signature)
 }
 
 /// Verifies many signatures on claims; keys that occur several times are unpacked once.
@@ -107,7 +107,7 @@ pub fn verify_batch(signed: &[(ClaimId, Signature)]) -> Result<(), (usize, Signa
                 keys.entry(signature.agent).or_insert(key)
             }
         };
-        verify(key, &claim_message(claim), signature).map_err(|error| (index, error))?;
+        verify_message(key, &claim_message(claim), signature).map_err(|error| (index, error))?;
     }
     Ok(())
 }
@@ -153,7 +153,7 @@ impl Vote {
     /// As [`verify_claim`], and [`SignatureError::Missing`] for a vote without one.
     pub fn verify(&self) -> Result<(), SignatureError> {
         let bytes = self.signature.ok_or(SignatureError::Missing)?;
-        verify(&parse_key(self.agent)?, &vote_message(self), &Signature { agent: self.agent, bytes })
+        verify_message(&parse_key(self.agent)?, &vote_message(self), &Signature { agent: self.agent, bytes })
     }
 }
 
@@ -172,7 +172,7 @@ impl Supersession {
     pub fn verify(&self) -> Result<(), SignatureError> {
         let bytes = self.signature.ok_or(SignatureError::Missing)?;
         let agent = self.agent.ok_or(SignatureError::MissingAgent)?;
-        verify(&parse_key(agent)?, &supersession_message(self), &Signature { agent, bytes })
+        verify_message(&parse_key(agent)?, &supersession_message(self), &Signature { agent, bytes })
     }
 }
 
@@ -196,11 +196,15 @@ fn supersession_message(supersession: &Supersession) -> Vec<u8> {
     message
 }
 
-fn parse_key(agent: AgentId) -> Result<VerifyingKey, SignatureError> {
+pub(crate) fn parse_key(agent: AgentId) -> Result<VerifyingKey, SignatureError> {
     VerifyingKey::from_bytes(&agent.0).map_err(|_| SignatureError::NotAKey { agent })
 }
 
-fn verify(key: &VerifyingKey, message: &[u8], signature: &Signature) -> Result<(), SignatureError> {
+pub(crate) fn verify_message(
+    key: &VerifyingKey,
+    message: &[u8],
+    signature: &Signature,
+) -> Result<(), SignatureError> {
     key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.bytes.0))
         .map_err(|_| SignatureError::Invalid { agent: signature.agent })
 }

@@ -110,6 +110,11 @@ pub trait Fs: Send + Sync + fmt::Debug {
         self.open(path, OpenMode::Read)
     }
 
+    /// Lets nobody but the owner read or write a file. Where files have no owners there is nothing to do.
+    fn make_private(&self, _path: &Path) -> Result<()> {
+        Ok(())
+    }
+
     /// For fault injection: what a failed [`Fs::sync_dir`] does to un-synced names. They stay visible and are lost.
     /// Returns false where that cannot be had, as on a real file system.
     fn lose_unsynced_names(&self, _dir: &Path) -> bool {
@@ -248,6 +253,15 @@ pub fn read_file(fs: &dyn Fs, path: &Path, limit_bytes: u64) -> Result<Vec<u8>> 
 
 /// Replaces a small file atomically and durably: temporary name, sync, rename, directory sync.
 pub fn write_file_atomic(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<()> {
+    replace_file(fs, path, content, false)
+}
+
+/// [`write_file_atomic`] for a secret: nobody but the owner can ever read the content.
+pub fn write_private_file_atomic(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<()> {
+    replace_file(fs, path, content, true)
+}
+
+fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], is_private: bool) -> Result<()> {
     let mut name = path.file_name().map(|name| name.to_os_string()).unwrap_or_default();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
@@ -256,6 +270,10 @@ pub fn write_file_atomic(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<()>
         fs.remove(&temporary)?;
     }
     let file = fs.open(&temporary, OpenMode::CreateNew)?;
+    if is_private {
+        // While there is nothing in it.
+        fs.make_private(&temporary)?;
+    }
     file.write_all_at(content, 0)?;
     file.sync_data()?;
     fs.rename(&temporary, path)?;

@@ -5,7 +5,7 @@ use std::{
     io::{self, IoSlice, Read, Write},
     os::{
         fd::AsRawFd,
-        unix::fs::{FileExt, OpenOptionsExt},
+        unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -124,6 +124,11 @@ impl Fs for RealFs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::io(IoOp::Metadata, path, source)),
         }
+    }
+
+    fn make_private(&self, path: &Path) -> Result<()> {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .map_err(|source| Error::io(IoOp::Metadata, path, source))
     }
 
     fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn FileLock>> {

@@ -27,7 +27,7 @@ use stemedb_core::{Answer, ClaimId, Lens, LensParams, lens::Candidate};
 use stemedb_env::Lsn;
 use stemedb_lsm::WriteBatch;
 
-use crate::derive::AppliedRows;
+use crate::{claims::Used, derive::AppliedRows};
 
 /// Part of all bytes that the board takes.
 const BOARD_PART: u64 = 32;
@@ -222,17 +222,17 @@ impl<'a> Gathering<'a> {
     }
 
     /// The set, kept if a cache is there and nothing newer.
-    pub fn finish(self, question: &QuestionName) -> Arc<CandidateSet> {
+    pub fn finish(self, question: &QuestionName, used: Option<Used>) -> Arc<CandidateSet> {
         let Gathering { cache, moment, mut candidates, successors, mut dependencies } = self;
         let key = question.bytes.as_slice();
         let Some(cache) = cache.filter(|cache| !cache.sets.has(key, |there| there.moment > moment)) else {
-            return Arc::new(CandidateSet::new(moment, candidates, successors));
+            return Arc::new(CandidateSet::new(moment, candidates, successors, used));
         };
         candidates.shrink_to_fit();
         dependencies.add(cache.board.question(question.prefix()));
         dependencies.finish();
         let number = cache.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        let set = CandidateSet::new(moment, candidates, successors);
+        let set = CandidateSet::new(moment, candidates, successors, used);
         let set = Arc::new(set.numbered(number, dependencies, key.len()));
         cache.sets.put(key.into(), Arc::clone(&set));
         set

@@ -13,6 +13,7 @@ use super::{
     map::Measured,
     sizes::{ENTRY_BYTES, of_candidates, of_pairs},
 };
+use crate::claims::Used;
 
 /// The candidates of a question as they were known at one moment. Never changes.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub struct CandidateSet {
     pub(super) moment: Lsn,
     candidates: Vec<Candidate>,
     successors: Vec<(ClaimId, ClaimId)>,
+    used: Option<Used>,
     pub(super) dependencies: Dependencies,
     bytes: usize,
 }
@@ -31,12 +33,14 @@ impl CandidateSet {
         moment: Lsn,
         candidates: Vec<Candidate>,
         successors: Vec<(ClaimId, ClaimId)>,
+        used: Option<Used>,
     ) -> CandidateSet {
         CandidateSet {
             number: 0,
             moment,
             candidates,
             successors,
+            used,
             dependencies: Dependencies::default(),
             bytes: 0,
         }
@@ -67,6 +71,11 @@ impl CandidateSet {
     /// The claim that took the place of a superseded one last, if one did.
     pub fn successor(&self, id: ClaimId) -> Option<ClaimId> {
         self.successors.iter().find(|(old, _)| *old == id).map(|(_, new)| *new)
+    }
+
+    /// The newest of what the set was made from.
+    pub fn used(&self) -> Option<Used> {
+        self.used
     }
 
     /// All of them, newest first.
@@ -107,6 +116,8 @@ pub(crate) struct Tally {
     pub set_aside: Option<SetAside>,
     /// If superseded: the claim that took its place last.
     pub successor: Option<ClaimId>,
+    /// The newest of what it was made from.
+    pub used: Option<Used>,
 }
 
 /// A tally as it was known at one moment.

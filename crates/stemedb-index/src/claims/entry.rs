@@ -85,6 +85,11 @@ impl<'a> Entry<'a> {
         Ok(Entry { lsn, recorded_at, count: u32::from_be_bytes([c0, c1, c2, c3]), commands })
     }
 
+    /// The bytes of the commands, one after the other, unchecked: for whom all of them at once are too many.
+    pub fn command_bytes(&self) -> &'a [u8] {
+        self.commands
+    }
+
     /// Visits each command with its ordinal and its exact bytes.
     pub fn for_each(&self, mut visit: impl FnMut(u32, CommandRef<'a>, &'a [u8]) -> Result<()>) -> Result<()> {
         let mut rest = self.commands;

@@ -136,6 +136,9 @@ impl<'a, S: KvSnapshot> Lineages<'a, S> {
         let value = snapshot.get(&keys::claim(subject, predicate, position, &id.0))?;
         let value = value.ok_or(Error::BadValue { family: Family::ById })?;
         let (_, mut command) = parse_stamped(Family::Claim, &value)?;
+        if !self.reader.admits(Family::Claim, position.lsn, &value)? {
+            return Ok(unknown);
+        }
         let Ok(CommandRef::Assert(claim)) = CommandRef::decode(&mut command) else {
             return Err(Error::BadValue { family: Family::Claim });
         };

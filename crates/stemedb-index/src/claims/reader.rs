@@ -12,6 +12,7 @@ use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
 
 use super::{
     derivation::{parse_entry_value, parse_stamped},
+    guard::{KnownGuard, Used},
     lineage::Lineages,
 };
 use crate::{
@@ -48,15 +49,16 @@ pub struct QuestionKey {
 #[derive(Clone, Debug)]
 pub struct ClaimReader<S> {
     snapshot: S,
-    as_of: Lsn,
+    /// Every row passes it before it is used.
+    known: KnownGuard,
     cache: Option<Arc<ClaimCache>>,
 }
 
 impl<S: KvSnapshot> ClaimReader<S> {
     /// Reads what the snapshot shows.
     pub fn new(snapshot: S) -> ClaimReader<S> {
-        let as_of = snapshot.lsn();
-        ClaimReader { snapshot, as_of, cache: None }
+        let known = KnownGuard::new(snapshot.lsn());
+        ClaimReader { snapshot, known, cache: None }
     }
 
     /// Reads what was known at an LSN that the snapshot has reached.
@@ -65,7 +67,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         if lsn > newest {
             return Err(Error::NotReached { wanted: lsn, newest });
         }
-        Ok(ClaimReader { snapshot, as_of: lsn, cache: None })
+        Ok(ClaimReader { snapshot, known: KnownGuard::new(lsn), cache: None })
     }
 
     /// With the caches of the engine that the snapshot is of: [`ClaimReader::question`] asks and fills them.
@@ -74,9 +76,33 @@ impl<S: KvSnapshot> ClaimReader<S> {
         ClaimReader { cache, ..self }
     }
 
+    /// Refuses rows that were recorded after `time`, whatever their LSN: for a reader as of the last entry recorded by then, so
+    /// that nothing depends on the search that found it.
+    #[must_use]
+    pub fn recorded_by(self, time: Micros) -> ClaimReader<S> {
+        ClaimReader { known: self.known.recorded_by(time), ..self }
+    }
+
+    /// The same reader, as if it had not read anything yet.
+    pub(super) fn unused(&self) -> ClaimReader<S> {
+        let (snapshot, known, cache) = (self.snapshot.clone(), self.known.clone(), self.cache.clone());
+        ClaimReader { snapshot, known, cache }
+    }
+
+    /// What was used counts as used by this reader.
+    pub(super) fn note_used(&self, used: Option<Used>) {
+        self.known.note(used);
+    }
+
     /// The LSN that answers are as of.
     pub fn lsn(&self) -> Lsn {
-        self.as_of
+        self.known.upto()
+    }
+
+    /// The newest of what this reader has used so far: claims, votes, supersessions, co-signatures, sources and epochs. What was
+    /// looked at and found to be too new does not count. `None` if nothing was used.
+    pub fn used(&self) -> Option<Used> {
+        self.known.used()
     }
 
     /// The underlying view.
@@ -95,7 +121,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
     /// The last LSN recorded at or before a time, by binary search: recorded times never go back along the LSNs.
     /// Cost: at most 64 lookups.
     pub fn lsn_at(&self, time: Micros) -> Result<Lsn> {
-        let (mut low, mut high) = (0, self.as_of.0);
+        let (mut low, mut high) = (0, self.lsn().0);
         // Invariant: the answer lies in low..=high.
         while low < high {
             let middle = high - (high - low) / 2;
@@ -112,13 +138,16 @@ impl<S: KvSnapshot> ClaimReader<S> {
     pub fn claim(&self, id: ClaimId) -> Result<Option<StoredClaim>> {
         let Some(place) = self.snapshot.get(&keys::by_id(&id.0))? else { return Ok(None) };
         let (position, subject, predicate) = keys::parse_by_id_value(&place)?;
-        if position.lsn > self.as_of {
+        if position.lsn > self.lsn() {
             return Ok(None);
         }
         // The posting without its claim is damage; it must never look like "not found".
         let value = self.snapshot.get(&keys::claim(subject, predicate, position, &id.0))?;
         let value = value.ok_or(Error::BadValue { family: Family::ById })?;
         let (recorded_at, command) = parse_stamped(Family::Claim, &value)?;
+        if !self.known.admits(position.lsn, recorded_at)? {
+            return Ok(None);
+        }
         Ok(Some(StoredClaim { id, position, recorded_at, assertion: decode_assertion(command)? }))
     }
 
@@ -138,10 +167,15 @@ impl<S: KvSnapshot> ClaimReader<S> {
     pub fn question(&self, subject: &str, predicate: &str, epoch: Option<&str>) -> Result<Arc<CandidateSet>> {
         let question = QuestionName::new(keys::claim_prefix(subject, predicate), epoch);
         let cache = self.cache.as_deref();
-        if let Some(set) = cache.and_then(|cache| cache.set(&question, self.as_of)) {
+        if let Some(set) = cache.and_then(|cache| cache.set(&question, self.lsn())) {
+            self.known.note(set.used());
             return Ok(set);
         }
-        Ok(self.gather(&question, epoch, cache)?.finish(&question))
+        // What a set is kept with is what it was made from, whatever this reader has read before.
+        let fresh = self.unused();
+        let gathering = fresh.gather(&question, epoch, cache)?;
+        self.known.note(fresh.used());
+        Ok(gathering.finish(&question, fresh.used()))
     }
 
     fn gather<'a>(
@@ -152,10 +186,10 @@ impl<S: KvSnapshot> ClaimReader<S> {
     ) -> Result<Gathering<'a>> {
         let mut rows = self.snapshot.scan(&KeyRange::prefix(question.prefix()), Direction::Forward);
         let mut context = Context::new(self, epoch);
-        let mut gathering = Gathering::new(cache, self.as_of);
+        let mut gathering = Gathering::new(cache, self.lsn());
         while rows.advance()? {
             let (position, id) = keys::parse_claim_after(question.prefix().len(), rows.key())?;
-            if position.lsn <= self.as_of {
+            if self.admits(Family::Claim, position.lsn, rows.value())? {
                 context.gather(position, ClaimId(id), rows.value(), &mut gathering)?;
             }
         }
@@ -187,14 +221,11 @@ impl<S: KvSnapshot> ClaimReader<S> {
         self.each_command(
             Family::Vote,
             KeyRange::prefix(keys::id_prefix(Family::Vote, &id.0)),
-            |key, command| {
-                let (_, at) = keys::parse_id_agent(Family::Vote, key)?;
-                if let Command::Vote(vote) = command
-                    && at.lsn <= self.as_of
-                {
+            |key| Ok(keys::parse_id_agent(Family::Vote, key)?.1),
+            |at, command| {
+                if let Command::Vote(vote) = command {
                     votes.push((at, vote));
                 }
-                Ok(())
             },
         )?;
         Ok(votes)
@@ -204,14 +235,10 @@ impl<S: KvSnapshot> ClaimReader<S> {
     pub fn supersessions(&self, id: ClaimId) -> Result<Vec<(Position, Supersession)>> {
         let mut found = Vec::new();
         let range = KeyRange::prefix(keys::id_prefix(Family::Superseded, &id.0));
-        self.each_command(Family::Superseded, range, |key, command| {
-            let at = keys::parse_superseded(key)?;
-            if let Command::Supersede(supersession) = command
-                && at.lsn <= self.as_of
-            {
+        self.each_command(Family::Superseded, range, keys::parse_superseded, |at, command| {
+            if let Command::Supersede(supersession) = command {
                 found.push((at, supersession));
             }
-            Ok(())
         })?;
         Ok(found)
     }
@@ -220,14 +247,11 @@ impl<S: KvSnapshot> ClaimReader<S> {
     pub fn cosignatures(&self, id: ClaimId) -> Result<Vec<(Position, Cosign)>> {
         let mut found = Vec::new();
         let range = KeyRange::prefix(keys::id_prefix(Family::Cosigned, &id.0));
-        self.each_command(Family::Cosigned, range, |key, command| {
-            let (_, at) = keys::parse_id_agent(Family::Cosigned, key)?;
-            if let Command::Cosign(cosign) = command
-                && at.lsn <= self.as_of
-            {
+        let position = |key: &[u8]| Ok(keys::parse_id_agent(Family::Cosigned, key)?.1);
+        self.each_command(Family::Cosigned, range, position, |at, command| {
+            if let Command::Cosign(cosign) = command {
                 found.push((at, cosign));
             }
-            Ok(())
         })?;
         Ok(found)
     }
@@ -238,7 +262,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
             self.snapshot.scan(&KeyRange::prefix(keys::named_prefix(Family::Source, id)), Direction::Forward);
         while rows.advance()? {
             let (_, at) = keys::parse_named(Family::Source, rows.key())?;
-            if at.lsn > self.as_of {
+            if !self.admits(Family::Source, at.lsn, rows.value())? {
                 continue;
             }
             return match decode(Family::Source, rows.value())? {
@@ -255,7 +279,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         let mut rows = self.snapshot.scan(&range, Direction::Forward);
         while rows.advance()? {
             let (_, at) = keys::parse_agent(rows.key())?;
-            if at.lsn > self.as_of {
+            if !self.admits(Family::Agent, at.lsn, rows.value())? {
                 continue;
             }
             return match decode(Family::Agent, rows.value())? {
@@ -270,30 +294,41 @@ impl<S: KvSnapshot> ClaimReader<S> {
     pub fn epochs(&self) -> Result<Vec<(Position, Epoch)>> {
         let mut found = Vec::new();
         let range = KeyRange { prefix_bytes: 0, ..KeyRange::prefix(keys::family_prefix(Family::Epoch)) };
-        self.each_command(Family::Epoch, range, |key, command| {
-            let (_, at) = keys::parse_named(Family::Epoch, key)?;
-            if let Command::Epoch(epoch) = command
-                && at.lsn <= self.as_of
-            {
+        let position = |key: &[u8]| Ok(keys::parse_named(Family::Epoch, key)?.1);
+        self.each_command(Family::Epoch, range, position, |at, command| {
+            if let Command::Epoch(epoch) = command {
                 found.push((at, epoch));
             }
-            Ok(())
         })?;
         Ok(found)
     }
 
+    /// Visits the commands of a range that may be used.
     fn each_command(
         &self,
         family: Family,
         range: KeyRange,
-        mut visit: impl FnMut(&[u8], Command) -> Result<()>,
+        position: impl Fn(&[u8]) -> Result<Position>,
+        mut visit: impl FnMut(Position, Command),
     ) -> Result<()> {
         let mut rows = self.snapshot.scan(&range, Direction::Forward);
         while rows.advance()? {
-            let command = decode(family, rows.value())?;
-            visit(rows.key(), command)?;
+            let at = position(rows.key())?;
+            if self.admits(family, at.lsn, rows.value())? {
+                visit(at, decode(family, rows.value())?);
+            }
         }
         Ok(())
+    }
+
+    /// Asks the guard about a row whose value holds a command.
+    pub(super) fn admits(&self, family: Family, lsn: Lsn, value: &[u8]) -> Result<bool> {
+        // What is too new is not even looked into.
+        if lsn > self.lsn() {
+            return Ok(false);
+        }
+        let (recorded_at, _) = parse_stamped(family, value)?;
+        self.known.admits(lsn, recorded_at)
     }
 }
 
@@ -367,7 +402,7 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
             Some(class) => class,
             None => self.class_of(claim.source)?,
         };
-        let Tally { votes, cosigners, set_aside, successor: _ } = tally;
+        let Tally { votes, cosigners, set_aside, .. } = tally;
         let set_aside = match set_aside {
             Some(reason) => Some(reason),
             None => self.out_of_epoch(claim.epoch)?,
@@ -456,7 +491,7 @@ impl<S: KvSnapshot> QuestionScan<'_, S> {
             return Ok(Stepped::End);
         }
         let key = keys::parse_claim(self.rows.key())?;
-        if key.position.lsn > self.context.reader.as_of {
+        if !self.context.reader.admits(Family::Claim, key.position.lsn, self.rows.value())? {
             return Ok(Stepped::Same);
         }
         let candidate = self.context.candidate(key.position, ClaimId(key.id), self.rows.value())?;

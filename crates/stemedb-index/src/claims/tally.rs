@@ -23,17 +23,20 @@ impl<S: KvSnapshot> ClaimReader<S> {
             return Ok(Tally::default());
         }
         if let Some(tally) = cache.and_then(|cache| cache.tally(&id, self.lsn())) {
+            self.note_used(tally.used);
             return Ok(tally);
         }
+        // A kept tally says what it was made from, whatever this reader has read before.
+        let fresh = self.unused();
         let mut tally = Tally::default();
         if votes {
-            tally.votes = self.live_votes(id)?;
+            tally.votes = fresh.live_votes(id)?;
         }
         if cosigned {
-            tally.cosigners = self.cosigners(id)?;
+            tally.cosigners = fresh.cosigners(id)?;
         }
         if superseded {
-            let supersessions = self.supersessions(id)?;
+            let supersessions = fresh.supersessions(id)?;
             if supersessions.iter().any(|(_, supersession)| supersession.new.is_none()) {
                 tally.set_aside = Some(SetAside::Retracted);
             } else if !supersessions.is_empty() {
@@ -41,6 +44,8 @@ impl<S: KvSnapshot> ClaimReader<S> {
                 tally.successor = supersessions.iter().rev().find_map(|(_, supersession)| supersession.new);
             }
         }
+        tally.used = fresh.used();
+        self.note_used(tally.used);
         if let Some(cache) = cache
             && tally != Tally::default()
         {
@@ -84,7 +89,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         let mut last = None;
         while rows.advance()? {
             let (agent, at) = keys::parse_id_agent(family, rows.key())?;
-            if at.lsn <= self.lsn() && last != Some(agent) {
+            if last != Some(agent) && self.admits(family, at.lsn, rows.value())? {
                 last = Some(agent);
                 visit(AgentId(agent), rows.value())?;
             }

@@ -279,6 +279,21 @@ pub fn by_source_value(subject: &str, predicate: &str) -> Vec<u8> {
     value
 }
 
+/// The position in a key of [`by_source`].
+pub fn parse_by_source(key: &[u8]) -> Result<Position> {
+    let bad = || Error::BadKey { family: Family::BySource };
+    let rest = key.strip_prefix(&[Family::BySource as u8]).ok_or_else(bad)?;
+    let (_, position) = split_text(rest).ok_or_else(bad)?;
+    Ok(Position::from_oldest_first(position.try_into().map_err(|_| bad())?))
+}
+
+/// Takes the value of [`by_source`] apart: subject and predicate.
+pub fn parse_by_source_value(value: &[u8]) -> Result<(&str, &str)> {
+    let bad = || Error::BadValue { family: Family::BySource };
+    let (subject, predicate) = split_text(value).ok_or_else(bad)?;
+    Ok((subject, std::str::from_utf8(predicate).map_err(|_| bad())?))
+}
+
 /// One posting: an agent did something.
 pub fn by_agent(agent: &[u8; 32], position: Position) -> Vec<u8> {
     let mut key = by_agent_prefix(agent);
@@ -468,6 +483,9 @@ mod tests {
             prop_assert_eq!(parse_by_id(&by_id(&id)).unwrap(), ClaimId(id));
             let derivation = derived(&id, &agent);
             prop_assert_eq!(parse_derived(&derivation).unwrap(), (&id, &agent));
+            prop_assert_eq!(parse_by_source(&by_source(&n, at)).unwrap(), at);
+            let said = by_source_value(&n, &m);
+            prop_assert_eq!(parse_by_source_value(&said).unwrap(), (n.as_str(), m.as_str()));
             let posting = by_predicate(&n, &m, at);
             prop_assert_eq!(parse_by_predicate(&posting).unwrap(), (n.as_str(), m.as_str(), at));
         }
@@ -480,6 +498,8 @@ mod tests {
                 prop_assert!(filtered_prefix_bytes(&key) <= key.len());
                 let _ = parse_claim(&key);
                 let _ = parse_by_predicate(&key);
+                let _ = parse_by_source(&key);
+                let _ = parse_by_source_value(&key);
                 let _ = parse_superseded(&key);
                 let _ = parse_id_agent(Family::Vote, &key);
                 let _ = parse_named(Family::Source, &key);

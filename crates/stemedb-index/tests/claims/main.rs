@@ -7,5 +7,6 @@ mod admission;
 mod authority;
 mod caching;
 mod history;
+mod known;
 mod questions;
 mod records;

@@ -1,6 +1,6 @@
 //! The parts of an answer that are shown, read from its JSON.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,6 +32,26 @@ pub struct AnswerView {
     pub epoch: Option<String>,
     pub decay: bool,
     pub explain: Option<ExplainView>,
+    pub known: Option<KnownView>,
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct KnownView {
+    pub known_at: String,
+    pub latest_lsn_used: Option<u64>,
+    pub latest_recorded_at: Option<String>,
+}
+
+impl fmt::Display for KnownView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.latest_lsn_used, &self.latest_recorded_at) {
+            (Some(lsn), Some(at)) => {
+                write!(f, "known at {}: the newest used is LSN {lsn}, recorded at {at}", self.known_at)
+            }
+            _ => write!(f, "known at {}: nothing was", self.known_at),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

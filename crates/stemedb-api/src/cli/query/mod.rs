@@ -5,9 +5,13 @@
 
 mod answer;
 mod explain;
+mod receipt;
 mod table;
 
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use stemedb_api::{AsOf, Database, Query, core::Lens, core::Micros, json::AnswerJson};
 
@@ -48,6 +52,12 @@ pub struct QueryArgs {
     /// The instant at which age and validity are measured, RFC 3339 [default: now]
     #[arg(long, value_name = "TIME")]
     evaluated_at: Option<String>,
+    /// Like --as-of, and say what the newest knowledge was that was used
+    #[arg(long, value_name = "LSN|TIME", conflicts_with = "as_of")]
+    known_at: Option<String>,
+    /// Write a signed receipt of the answer into a file that is not there yet; `verify-receipt` checks it
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
     /// Let confidences fade with the age of the claim and the class of its source
     #[arg(long, overrides_with = "no_decay")]
     decay: bool,
@@ -69,6 +79,9 @@ pub fn run(args: &QueryArgs) -> Result<(), Failure> {
         At::Folder(dir) => ask_folder(args, dir)?,
         At::Server(url) => ask_server(args, url)?,
     };
+    if let Some(file) = &args.receipt {
+        receipt::write(file, &answer)?;
+    }
     let mut out = anstream::stdout().lock();
     if args.json {
         out.write_all(&answer)?;
@@ -77,11 +90,19 @@ pub fn run(args: &QueryArgs) -> Result<(), Failure> {
     }
     let view = AnswerView::parse(&answer)?;
     print_table(&mut out, &view)?;
+    if let Some(known) = &view.known {
+        writeln!(out, "{known}")?;
+    }
+    if let Some(file) = &args.receipt {
+        writeln!(out, "receipt in {}", file.display())?;
+    }
     Ok(())
 }
 
 fn ask_folder(args: &QueryArgs, dir: &Path) -> Result<Vec<u8>, Failure> {
     let as_of = args.as_of.as_deref().map(AsOf::parse).transpose().map_err(Failure::usage)?;
+    let known_at = args.known_at.as_deref().map(|text| AsOf::parse_parameter("known_at", text)).transpose();
+    let known_at = known_at.map_err(Failure::usage)?;
     let evaluated_at = args.evaluated_at.as_deref().map(Micros::parse_rfc3339).transpose();
     let evaluated_at = evaluated_at.map_err(|problem| Failure::usage(problem).context("--evaluated-at"))?;
     let database = folder::open(dir)?;
@@ -90,9 +111,16 @@ fn ask_folder(args: &QueryArgs, dir: &Path) -> Result<Vec<u8>, Failure> {
         epoch: args.epoch.clone(),
         decay: args.decay,
         evaluated_at,
+        known_at,
         ..Query::new(args.subject.as_str(), args.predicate.as_str(), args.lens)
     };
-    let answer = ask(&database, query, args.explain)?;
+    let answer = match args.receipt {
+        None => ask(&database, query, args.explain)?,
+        Some(_) => {
+            let (resolved, receipt) = database.query_with_receipt(query)?;
+            json(&AnswerJson::new(&resolved, args.explain).with_receipt(Some(&receipt)))?
+        }
+    };
     database.close()?;
     Ok(answer)
 }
@@ -100,8 +128,11 @@ fn ask_folder(args: &QueryArgs, dir: &Path) -> Result<Vec<u8>, Failure> {
 /// Asks a database; the answer as JSON.
 pub fn ask(database: &Database, query: Query, explain: bool) -> Result<Vec<u8>, Failure> {
     let resolved = database.query(query)?;
-    serde_json::to_vec(&AnswerJson::new(&resolved, explain))
-        .map_err(|error| Failure::new(error).context("cannot write the answer as JSON"))
+    json(&AnswerJson::new(&resolved, explain))
+}
+
+fn json(answer: &AnswerJson<'_>) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(answer).map_err(|error| Failure::new(error).context("cannot write the answer as JSON"))
 }
 
 fn ask_server(args: &QueryArgs, url: &ServerUrl) -> Result<Vec<u8>, Failure> {
@@ -114,6 +145,10 @@ fn ask_server(args: &QueryArgs, url: &ServerUrl) -> Result<Vec<u8>, Failure> {
     parameters.extend(args.as_of.as_deref().map(|as_of| ("as_of", as_of)));
     parameters.extend(args.epoch.as_deref().map(|epoch| ("epoch", epoch)));
     parameters.extend(args.evaluated_at.as_deref().map(|at| ("evaluated_at", at)));
+    parameters.extend(args.known_at.as_deref().map(|bound| ("known_at", bound)));
+    if args.receipt.is_some() {
+        parameters.push(("receipt", "true"));
+    }
     if args.explain {
         parameters.push(("explain", "true"));
     }

@@ -10,9 +10,12 @@ mod stop;
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use stemedb_api::{
-    Code, Database, DatabaseOptions, RouterOptions, core::AuthorityPolicy, http::Backups, router_with_backups,
+    Code, Database, DatabaseOptions, RouterOptions,
+    core::AuthorityPolicy,
+    http::{Backups, Drain},
+    router_with_backups,
 };
 use stemedb_env::Env;
 use stemedb_hybrid::{FallbackMode, OpenDamaged};
@@ -134,6 +137,8 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
         // A dropped sender means the same.
         let _ = draining.await;
     };
+    let (feeds, feeds_end) = Drain::new();
+    let router = router.layer(Extension(feeds_end));
     let server = axum::serve(listener, router).with_graceful_shutdown(drain).into_future();
     let mut server = tokio::spawn(server);
     tokio::select! {
@@ -141,6 +146,7 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
         signal = stop.signal() => tracing::info!(signal, "stopping: no new connections, requests are finished"),
     }
     drop(begin_drain);
+    feeds.begin();
     let deadline = Duration::from_secs(args.drain_seconds);
     tokio::select! {
         ended = &mut server => finished(ended),

@@ -249,6 +249,11 @@ impl Fs for FaultFs {
     fn lose_unsynced_names(&self, dir: &Path) -> bool {
         self.shared.inner.lose_unsynced_names(dir)
     }
+
+    fn make_private(&self, path: &Path) -> Result<()> {
+        self.enter(&Call::new(IoOp::Metadata, path))?;
+        self.shared.inner.make_private(path)
+    }
 }
 
 struct FaultFile {

@@ -1,0 +1,304 @@
+//! `GET /v1/feed`: what changed from a position on, as lines of JSON or as server-sent events.
+//!
+//! ```text
+//! journal ─▶ cursor (a blocking thread, 64 KiB at a time) ─▶ channel of a few chunks ─▶ socket
+//!              └ caught up: lines end; events wait for news, without a thread
+//! ```
+//!
+//! A reader that does not read holds a few chunks and no thread, and is cut off after a while: it goes on from the last
+//! position that it has.
+
+mod cursor;
+mod news;
+mod position;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
+use http_body::Frame;
+use serde::Serialize;
+use stemedb_env::Lsn;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+
+use self::cursor::{Cursor, Filled};
+pub(super) use self::news::News;
+use super::{App, Problem, params::Params, reply};
+use crate::{
+    errors::{Code, FieldError},
+    store_helpers::Operation,
+};
+
+pub(super) const PARAMETERS: &[&str] = &["from", "limit", "wait"];
+
+/// Bytes that are read at once and sent as a chunk.
+const CHUNK_BYTES: usize = 64 << 10;
+/// Chunks that may wait for the client.
+const CHUNKS_WAITING: usize = 4;
+/// Entries of a reply that does not follow, unless said.
+const LIMIT_DEFAULT: u64 = 1_000;
+const LIMIT_MAX: u64 = 1_000_000;
+/// Longest wait for something to say.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Events that follow say at least this often that they are alive.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How changes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `application/x-ndjson`: up to now, then an end record.
+    Lines,
+    /// `text/event-stream`: goes on until the client leaves.
+    Events,
+}
+
+/// Ends feeds that follow, when a server is about to stop: they would go on for ever.
+#[derive(Debug)]
+pub struct Drain(watch::Sender<bool>);
+
+/// What a router is told of a [`Drain`]: an [`Extension`] of its requests.
+#[derive(Clone, Debug)]
+pub struct Draining(watch::Receiver<bool>);
+
+impl Drain {
+    /// The end that stops, and the one that is given to the router with `router.layer(Extension(draining))`.
+    pub fn new() -> (Drain, Draining) {
+        let (sender, receiver) = watch::channel(false);
+        (Drain(sender), Draining(receiver))
+    }
+
+    /// Ends the feeds.
+    pub fn begin(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Draining {
+    async fn begun(draining: &mut Option<Draining>) {
+        match draining {
+            // Whoever dropped the other end has stopped too.
+            Some(Draining(receiver)) => drop(receiver.wait_for(|begun| *begun).await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// `GET /v1/feed`
+pub(super) async fn feed(
+    State(app): State<App>,
+    draining: Option<Extension<Draining>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let form = form(request.headers());
+    let mut params = Params::parse(request.uri().query(), PARAMETERS);
+    let from = params.text("from");
+    let limit = params.number("limit");
+    let wait = params.number("wait").unwrap_or(0);
+    params.finish()?;
+    if limit.is_some_and(|limit| limit == 0 || limit > LIMIT_MAX) {
+        let detail = format!("must be 1 to {LIMIT_MAX}");
+        return Err(FieldError::in_parameter("limit", Code::InvalidParameter, detail).into());
+    }
+    if wait > WAIT_MAX.as_secs() {
+        let detail = format!("must be at most {} seconds", WAIT_MAX.as_secs());
+        return Err(FieldError::in_parameter("wait", Code::InvalidParameter, detail).into());
+    }
+    let timeline = app.database.timeline();
+    let from = match last_event(request.headers()) {
+        Some(position) => position::parse("Last-Event-ID", position, timeline)?.next(),
+        None => position::parse("from", from.as_deref().unwrap_or("1"), timeline)?,
+    };
+    let permit = Arc::clone(&app.feeds).try_acquire_owned();
+    let permit = permit.map_err(|_| Problem::new(Code::Overloaded, "too many feeds are being read"))?;
+
+    let limit = match form {
+        Form::Lines => limit.unwrap_or(LIMIT_DEFAULT),
+        Form::Events => limit.unwrap_or(u64::MAX),
+    };
+    // The beginning is read before the reply begins, so that a refusal has its status.
+    let begin = move |database: &crate::Database| {
+        let mut cursor = Cursor::new(database.feed(from)?, form, timeline, limit);
+        let filled = cursor.fill(CHUNK_BYTES)?;
+        Ok((cursor, filled))
+    };
+    let (cursor, filled) = app.storage.run(Operation::Get, begin).await?;
+    let (chunks, ready) = mpsc::channel(CHUNKS_WAITING);
+    let sender = Sender {
+        chunks,
+        slow_after: app.options.body_timeout,
+        wait: (wait > 0).then(|| Duration::from_secs(wait)),
+        draining: draining.map(|Extension(draining)| draining),
+        _permit: permit,
+        app,
+    };
+    tokio::spawn(sender.run(cursor, filled));
+    let media_type = match form {
+        Form::Lines => "application/x-ndjson",
+        Form::Events => "text/event-stream",
+    };
+    let mut response = reply::with_type(media_type, Body::new(Chunks(ready)));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn form(headers: &HeaderMap) -> Form {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds =
+        accepted.flat_map(|list| list.split(',')).map(|one| one.split(';').next().unwrap_or_default());
+    match kinds.any(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream")) {
+        true => Form::Events,
+        false => Form::Lines,
+    }
+}
+
+fn last_event(headers: &HeaderMap) -> Option<&str> {
+    headers.get("last-event-id")?.to_str().ok().filter(|id| !id.is_empty())
+}
+
+/// Sends what a cursor reads.
+struct Sender {
+    app: App,
+    chunks: mpsc::Sender<Bytes>,
+    slow_after: Duration,
+    /// How long lines may wait for something to say.
+    wait: Option<Duration>,
+    draining: Option<Draining>,
+    _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Serialize)]
+struct EndRecord {
+    end: bool,
+    /// Entries sent.
+    entries: u64,
+    /// Where to go on.
+    next: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<EndError>,
+}
+
+#[derive(Serialize)]
+struct EndError {
+    code: &'static str,
+    detail: String,
+}
+
+impl Sender {
+    async fn run(mut self, mut cursor: Cursor, mut filled: Filled) {
+        loop {
+            let (bytes, is_caught_up, is_over) = (filled.bytes, filled.is_caught_up, filled.is_over);
+            let said = !bytes.is_empty();
+            if said && !self.send(bytes).await {
+                return;
+            }
+            if is_over {
+                return self.end(&cursor, None).await;
+            }
+            if is_caught_up && !self.news(&cursor).await {
+                return self.end(&cursor, None).await;
+            }
+            let work = move |_: &crate::Database| {
+                let filled = cursor.fill(CHUNK_BYTES);
+                Ok((cursor, filled))
+            };
+            let read = self.app.storage.run(Operation::Get, work).await;
+            // Only a panic, which has been logged.
+            let Ok((back, read)) = read else { return };
+            cursor = back;
+            filled = match read {
+                Ok(filled) => filled,
+                Err(error) => {
+                    if error.code().status() >= 500 {
+                        crate::store_helpers::log_failure(Operation::Get, &error);
+                    }
+                    return self.end(&cursor, Some(&Problem::from_error(&error))).await;
+                }
+            };
+        }
+    }
+
+    /// False if the client has left, or does not read.
+    async fn send(&mut self, bytes: Vec<u8>) -> bool {
+        let sent = tokio::time::timeout(self.slow_after, self.chunks.send(bytes.into())).await;
+        matches!(sent, Ok(Ok(())))
+    }
+
+    /// Waits for a next entry. False if there is none and the feed ends.
+    async fn news(&mut self, cursor: &Cursor) -> bool {
+        let next = cursor.position();
+        let mut news = match cursor.form() {
+            Form::Events => self.app.news.follow(&self.app.database),
+            Form::Lines => match self.wait.take().filter(|_| cursor.entries() == 0) {
+                None => return false,
+                Some(limit) => {
+                    let mut news = self.app.news.follow(&self.app.database);
+                    return tokio::select! {
+                        arrived = news.reached(next) => arrived,
+                        () = tokio::time::sleep(limit) => false,
+                        () = self.chunks.closed() => false,
+                        () = Draining::begun(&mut self.draining) => false,
+                    };
+                }
+            },
+        };
+        loop {
+            tokio::select! {
+                arrived = news.reached(next) => return arrived,
+                () = self.chunks.closed() => return false,
+                () = Draining::begun(&mut self.draining) => return false,
+                () = tokio::time::sleep(HEARTBEAT) => {}
+            }
+            if !self.send(b":\n\n".to_vec()).await {
+                return false;
+            }
+        }
+    }
+
+    async fn end(mut self, cursor: &Cursor, problem: Option<&Problem>) {
+        let timeline = self.app.database.timeline();
+        let record = EndRecord {
+            end: true,
+            entries: cursor.entries(),
+            next: format!("{timeline}.{}", cursor.position()),
+            error: problem
+                .map(|problem| EndError { code: problem.code().name(), detail: problem.detail().to_owned() }),
+        };
+        // Plain structs always serialize.
+        let json = serde_json::to_string(&record).unwrap_or_default();
+        let text = match cursor.form() {
+            Form::Lines => format!("{json}\n"),
+            Form::Events => format!("event: end\ndata: {json}\n\n"),
+        };
+        self.send(text.into_bytes()).await;
+    }
+}
+
+/// What is sent, as a body.
+struct Chunks(mpsc::Receiver<Bytes>);
+
+impl http_body::Body for Chunks {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
+
+/// A position as replies name it.
+fn named(timeline: u32, lsn: Lsn) -> String {
+    format!("{timeline}.{lsn}")
+}
