@@ -12,6 +12,7 @@ mod derivation;
 mod entry;
 mod reader;
 mod submission;
+mod wanted;
 
 pub use admission::InFlightClaims;
 pub use entry::{Entry, MAX_ENTRY_BYTES};
