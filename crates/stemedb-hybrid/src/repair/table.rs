@@ -39,7 +39,7 @@ impl<R: JournalReader, D: Derive> DerivedWrites<'_, R, D> {
             self.batch.clear();
             let keys = self.table.smallest.as_slice()..=self.table.largest.as_slice();
             self.derive.derive_within(entry.lsn, &entry.bytes, &keys, &mut self.batch)?;
-            self.ready.extend(DerivedWrite::of_batch(&self.batch, entry.lsn));
+            DerivedWrite::each_of_batch(&self.batch, entry.lsn, |write| self.ready.push_back(write));
         }
         Ok(())
     }
