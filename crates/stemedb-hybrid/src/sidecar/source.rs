@@ -73,13 +73,18 @@ impl<D: Derive> Gather<'_, D> {
     fn take(&mut self, entry: &Entry, writes: &mut Vec<DerivedWrite>) -> Result<()> {
         self.batch.clear();
         self.derive.derive_within(entry.lsn, &entry.bytes, self.keys, &mut self.batch)?;
-        match self.asked {
-            Asked::Everything => writes.extend(DerivedWrite::of_batch(&self.batch, entry.lsn)),
-            Asked::RangeRemovals if self.batch.has_ranges() => {
-                let found = DerivedWrite::of_batch(&self.batch, entry.lsn).into_iter();
-                writes.extend(found.filter(|write| matches!(write, DerivedWrite::Range(_))));
-            }
-            Asked::RangeRemovals => {}
+        if self.batch.has_ranges() {
+            // Ranges that touch become one: which ones meet the span is known of all of them together.
+            self.batch.clear();
+            self.derive.derive(entry.lsn, &entry.bytes, &mut self.batch)?;
+            let (start, end) = (*self.keys.start(), *self.keys.end());
+            let asked_for = |write: &DerivedWrite| {
+                let kind = self.asked == Asked::Everything || matches!(write, DerivedWrite::Range(_));
+                kind && write.meets(start, end)
+            };
+            writes.extend(DerivedWrite::of_batch(&self.batch, entry.lsn).into_iter().filter(asked_for));
+        } else if self.asked == Asked::Everything {
+            writes.extend(DerivedWrite::of_batch(&self.batch, entry.lsn));
         }
         Ok(())
     }
