@@ -63,8 +63,12 @@ fn value(n: u64) -> Vec<u8> {
 
 /// One table of many blocks, each key written once, by 30 batches.
 fn big() -> (SimFs, Journal, u64) {
+    big_of(calm(), value)
+}
+
+fn big_of(options: LsmOptions, value: impl Fn(u64) -> Vec<u8>) -> (SimFs, Journal, u64) {
     let fs = SimFs::new();
-    let store = create(&machine(&fs), &dir(), calm());
+    let store = create(&machine(&fs), &dir(), options);
     let mut journal = Journal::default();
     for round in 0..30 {
         write(&store, &mut journal, |batch| {
@@ -129,6 +133,25 @@ fn where_every_row_is_still_there_nobody_is_asked() {
         assert_eq!(source.counts(), (0, 0, 0), "{harm:?}");
         assert_eq!(store.verify().unwrap(), KEYS);
     }
+}
+
+/// A file of the same name, size and identity from another history, without its index: each block that is found in it verifies, none is
+/// lost, and nothing but the sum of the rows tells that they are not this table's.
+#[test]
+fn blocks_that_verify_and_are_not_what_the_table_had_are_not_believed() {
+    let plain = || LsmOptions { compression: Compression::None, ..calm() };
+    let (fs, journal, file) = big_of(plain(), value);
+    let (others, _, other_file) = big_of(plain(), |n| value(n).to_ascii_uppercase());
+    let foreign = others.read_all(&path(other_file)).unwrap();
+    assert_eq!((other_file, foreign.len()), (file, fs.read_all(&path(file)).unwrap().len()));
+    fs.install(&path(file), &foreign).unwrap();
+    Harm::Index.does(&fs, &path(file), b"");
+    let store = open(&machine(&fs), &dir(), calm()).unwrap();
+    let source = Remembering::of(&journal);
+    source.attach(&store);
+    let snapshot = store.snapshot();
+    (0..KEYS).for_each(|n| assert_eq!(snapshot.get(&key(n)).unwrap().as_deref(), Some(&value(n)[..])));
+    assert!(source.counts().0 > 0, "all of it is derived");
 }
 
 #[test]

@@ -45,6 +45,17 @@ impl<'a> Reader<'a> {
     /// LEB128 of at most 64 bits; only the shortest form is accepted, so that every value has one encoding.
     #[inline]
     pub(crate) fn varint(&mut self, field: &'static str) -> Result<u64, CodecError> {
+        // Nearly every length and all presence bits that are in use.
+        if let Some((byte, rest)) = self.rest.split_first()
+            && *byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint(field)
+    }
+
+    fn long_varint(&mut self, field: &'static str) -> Result<u64, CodecError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte(field)?;
@@ -69,6 +80,7 @@ impl<'a> Reader<'a> {
         Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
     }
 
+    #[inline]
     pub(crate) fn count(&mut self, field: &'static str, max: usize) -> Result<usize, CodecError> {
         let len = self.varint(field)?;
         match usize::try_from(len) {

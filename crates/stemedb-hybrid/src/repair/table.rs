@@ -37,10 +37,9 @@ impl<R: JournalReader, D: Derive> DerivedWrites<'_, R, D> {
                 break;
             }
             self.batch.clear();
-            self.derive.derive(entry.lsn, &entry.bytes, &mut self.batch)?;
-            let writes = DerivedWrite::of_batch(&self.batch, entry.lsn);
-            let TableInfo { smallest, largest, .. } = self.table;
-            self.ready.extend(writes.into_iter().filter(|write| write.meets(smallest, largest)));
+            let keys = self.table.smallest.as_slice()..=self.table.largest.as_slice();
+            self.derive.derive_within(entry.lsn, &entry.bytes, &keys, &mut self.batch)?;
+            DerivedWrite::each_of_batch(&self.batch, entry.lsn, |write| self.ready.push_back(write));
         }
         Ok(())
     }

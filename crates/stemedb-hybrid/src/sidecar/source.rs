@@ -12,7 +12,7 @@ use std::{
 
 use stemedb_env::Lsn;
 use stemedb_index::Derive;
-use stemedb_lsm::{CorruptionKind, DerivedWrite, Op, RangeRemoval, WriteBatch, WriteSource};
+use stemedb_lsm::{CorruptionKind, DerivedWrite, RangeRemoval, WriteBatch, WriteSource};
 use stemedb_wal::{Entry, Journal, JournalReader, SegmentedJournal};
 
 use super::{
@@ -61,41 +61,31 @@ enum Asked {
     RangeRemovals,
 }
 
-/// Derives entries and keeps what meets a span.
+/// Derives of entries what meets a span.
 struct Gather<'a, D> {
     derive: &'a D,
     keys: &'a RangeInclusive<&'a [u8]>,
     asked: Asked,
     batch: WriteBatch,
-    few: WriteBatch,
 }
 
 impl<D: Derive> Gather<'_, D> {
     fn take(&mut self, entry: &Entry, writes: &mut Vec<DerivedWrite>) -> Result<()> {
         self.batch.clear();
-        self.derive.derive(entry.lsn, &entry.bytes, &mut self.batch)?;
+        self.derive.derive_within(entry.lsn, &entry.bytes, self.keys, &mut self.batch)?;
         if self.batch.has_ranges() {
+            // Ranges that touch become one: which ones meet the span is known of all of them together.
+            self.batch.clear();
+            self.derive.derive(entry.lsn, &entry.bytes, &mut self.batch)?;
             let (start, end) = (*self.keys.start(), *self.keys.end());
             let asked_for = |write: &DerivedWrite| {
                 let kind = self.asked == Asked::Everything || matches!(write, DerivedWrite::Range(_));
                 kind && write.meets(start, end)
             };
             writes.extend(DerivedWrite::of_batch(&self.batch, entry.lsn).into_iter().filter(asked_for));
-            return Ok(());
+        } else if self.asked == Asked::Everything {
+            writes.extend(DerivedWrite::of_batch(&self.batch, entry.lsn));
         }
-        if self.asked == Asked::RangeRemovals {
-            return Ok(());
-        }
-        // Most rows of a large entry are not wanted: they are left out before anything is allocated for them.
-        self.few.clear();
-        for op in self.batch.iter().filter(|op| self.keys.contains(&op.key())) {
-            match op {
-                Op::Put { key, value } => self.few.put(key, value),
-                Op::Delete { key } => self.few.delete(key),
-                Op::DeleteRange { start, end } => self.few.delete_range(start, end),
-            }
-        }
-        writes.extend(DerivedWrite::of_batch(&self.few, entry.lsn));
         Ok(())
     }
 }
@@ -191,8 +181,7 @@ impl<D: Derive> JournalSource<D> {
         if keys.start() > keys.end() {
             return Ok(writes);
         }
-        let (batch, few) = (WriteBatch::new(), WriteBatch::new());
-        let mut gather = Gather { derive: self.derive.as_ref(), keys, asked, batch, few };
+        let mut gather = Gather { derive: self.derive.as_ref(), keys, asked, batch: WriteBatch::new() };
         for part in self.set.plan(&self.existing(lsns)) {
             let lsns = match part {
                 Part::Sidecar(name, lsns) => {
@@ -235,7 +224,7 @@ impl<D: Derive> JournalSource<D> {
             };
             self.each_entry(&lsns, |entry| {
                 batch.clear();
-                self.derive.derive(entry.lsn, &entry.bytes, &mut batch)?;
+                self.derive.derive_within(entry.lsn, &entry.bytes, keys, &mut batch)?;
                 batch
                     .iter()
                     .map(|op| op.key())

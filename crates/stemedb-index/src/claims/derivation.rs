@@ -1,12 +1,15 @@
 //! From journal entries to rows, and back.
 
-use stemedb_core::{ClaimId, CommandRef};
+use std::{cell::Cell, ops::RangeInclusive};
+
+use stemedb_core::{AgentId, ClaimId, CommandRef, Cosign, Vote};
 use stemedb_env::{Lsn, Micros};
 use stemedb_lsm::WriteBatch;
 
 use super::{
     Claims,
     entry::{Entry, EntryBuilder},
+    wanted::{Everything, Wanted, Within},
 };
 use crate::{
     Error, Result,
@@ -39,6 +42,110 @@ pub(super) fn parse_entry_value(value: &[u8]) -> Result<(Micros, u32)> {
     Ok((Micros(i64::from_be_bytes(*stamp)), u32::from_be_bytes(count)))
 }
 
+/// Appends the rows of an entry that are wanted. Of the others nothing is built, and a claim is hashed only if a row that has
+/// its id may be wanted.
+#[inline(always)]
+fn rows_of<W: Wanted>(lsn: Lsn, entry: &[u8], wanted: &W, rows: &mut WriteBatch) -> Result<()> {
+    let entry = Entry::parse(lsn, entry)?;
+    if wanted.starts(Family::Entry, &[&lsn.0.to_be_bytes()]) {
+        let mut value = [0; 12];
+        value[..8].copy_from_slice(&entry.recorded_at.0.to_be_bytes());
+        value[8..].copy_from_slice(&entry.count.to_be_bytes());
+        wanted.put(rows, &keys::entry(lsn), || value);
+    }
+    entry.for_each(|ordinal, command, bytes| {
+        let at = Position { lsn, ordinal };
+        let value = || stamped(entry.recorded_at, bytes);
+        let by_agent = |rows: &mut WriteBatch, agent: AgentId, id: &dyn Fn() -> ClaimId| {
+            if wanted.starts(Family::ByAgent, &[&agent.0, &at.oldest_first()]) {
+                wanted.put(rows, &keys::by_agent(&agent.0, at), || id().0);
+            }
+        };
+        match command {
+            CommandRef::Assert(claim) => {
+                let (subject, predicate) = (claim.subject, claim.predicate);
+                let known = Cell::new(None);
+                let id = || {
+                    let id = known.get().unwrap_or_else(|| ClaimId::of(claim.canonical));
+                    known.set(Some(id));
+                    id
+                };
+                let question = [subject.as_bytes(), &[0], predicate.as_bytes(), &[0], &at.newest_first()];
+                if wanted.starts(Family::Claim, &question) {
+                    wanted.put(rows, &keys::claim(subject, predicate, at, &id().0), value);
+                }
+                if wanted.starts(Family::ById, &[]) && wanted.starts(Family::ById, &[&id().0]) {
+                    wanted.put(rows, &keys::by_id(&id().0), || keys::by_id_value(at, subject, predicate));
+                }
+                if wanted.starts(Family::ByPredicate, &[predicate.as_bytes(), &[0], subject.as_bytes(), &[0]])
+                {
+                    wanted.put(rows, &keys::by_predicate(predicate, subject, at), || []);
+                }
+                if wanted.starts(Family::BySource, &[claim.source.as_bytes(), &[0], &at.oldest_first()]) {
+                    let place = || keys::by_source_value(subject, predicate);
+                    wanted.put(rows, &keys::by_source(claim.source, at), place);
+                }
+                if let Some(author) = claim.author {
+                    by_agent(rows, author, &id);
+                }
+                if wanted.starts(Family::ByAgent, &[]) {
+                    for signature in claim.signatures() {
+                        if Some(signature.agent) != claim.author {
+                            by_agent(rows, signature.agent, &id);
+                        }
+                    }
+                }
+                if wanted.starts(Family::Derived, &[]) {
+                    for parent in claim.parents() {
+                        if wanted.starts(Family::Derived, &[&parent.0]) {
+                            wanted.put(rows, &keys::derived(&parent.0, &id().0), || []);
+                        }
+                    }
+                }
+            }
+            CommandRef::Vote(vote) => {
+                let Vote { assertion, agent, .. } = vote;
+                if wanted.starts(Family::Vote, &[&assertion.0, &agent.0]) {
+                    wanted.put(rows, &keys::id_agent(Family::Vote, &assertion.0, &agent.0, at), value);
+                }
+                by_agent(rows, agent, &|| assertion);
+            }
+            CommandRef::Supersede(supersession) => {
+                let old = supersession.old;
+                if wanted.starts(Family::Superseded, &[&old.0]) {
+                    wanted.put(rows, &keys::superseded(&old.0, at), value);
+                }
+                if let Some(agent) = supersession.agent {
+                    by_agent(rows, agent, &|| old);
+                }
+            }
+            CommandRef::Epoch(epoch) => {
+                if wanted.starts(Family::Epoch, &[epoch.name.as_bytes(), &[0]]) {
+                    wanted.put(rows, &keys::named(Family::Epoch, &epoch.name, at), value);
+                }
+            }
+            CommandRef::Source(source) => {
+                if wanted.starts(Family::Source, &[source.id.as_bytes(), &[0]]) {
+                    wanted.put(rows, &keys::named(Family::Source, &source.id, at), value);
+                }
+            }
+            CommandRef::Cosign(cosign) => {
+                let Cosign { claim, agent, .. } = cosign;
+                if wanted.starts(Family::Cosigned, &[&claim.0, &agent.0]) {
+                    wanted.put(rows, &keys::id_agent(Family::Cosigned, &claim.0, &agent.0, at), value);
+                }
+                by_agent(rows, agent, &|| claim);
+            }
+            CommandRef::Agent(agent) => {
+                if wanted.starts(Family::Agent, &[&agent.id.0]) {
+                    wanted.put(rows, &keys::agent(&agent.id.0, at), value);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
 impl Derive for Claims {
     const VERSION: u32 = 1;
     // The entry row counts the commands, every command's row has its ordinal, and a claim's key its hash.
@@ -47,54 +154,17 @@ impl Derive for Claims {
     const WRITE_ONCE: bool = true;
 
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()> {
-        let entry = Entry::parse(lsn, entry)?;
-        let mut value = [0; 12];
-        value[..8].copy_from_slice(&entry.recorded_at.0.to_be_bytes());
-        value[8..].copy_from_slice(&entry.count.to_be_bytes());
-        rows.put(&keys::entry(lsn), &value);
-        entry.for_each(|ordinal, command, bytes| {
-            let at = Position { lsn, ordinal };
-            let value = stamped(entry.recorded_at, bytes);
-            match command {
-                CommandRef::Assert(claim) => {
-                    let id = ClaimId::of(claim.canonical);
-                    rows.put(&keys::claim(claim.subject, claim.predicate, at, &id.0), &value);
-                    rows.put(&keys::by_id(&id.0), &keys::by_id_value(at, claim.subject, claim.predicate));
-                    rows.put(&keys::by_predicate(claim.predicate, claim.subject, at), &[]);
-                    let place = keys::by_source_value(claim.subject, claim.predicate);
-                    rows.put(&keys::by_source(claim.source, at), &place);
-                    if let Some(author) = claim.author {
-                        rows.put(&keys::by_agent(&author.0, at), &id.0);
-                    }
-                    for signature in claim.signatures() {
-                        if Some(signature.agent) != claim.author {
-                            rows.put(&keys::by_agent(&signature.agent.0, at), &id.0);
-                        }
-                    }
-                    for parent in claim.parents() {
-                        rows.put(&keys::derived(&parent.0, &id.0), &[]);
-                    }
-                }
-                CommandRef::Vote(vote) => {
-                    rows.put(&keys::id_agent(Family::Vote, &vote.assertion.0, &vote.agent.0, at), &value);
-                    rows.put(&keys::by_agent(&vote.agent.0, at), &vote.assertion.0);
-                }
-                CommandRef::Supersede(supersession) => {
-                    rows.put(&keys::superseded(&supersession.old.0, at), &value);
-                    if let Some(agent) = supersession.agent {
-                        rows.put(&keys::by_agent(&agent.0, at), &supersession.old.0);
-                    }
-                }
-                CommandRef::Epoch(epoch) => rows.put(&keys::named(Family::Epoch, &epoch.name, at), &value),
-                CommandRef::Source(source) => rows.put(&keys::named(Family::Source, &source.id, at), &value),
-                CommandRef::Cosign(cosign) => {
-                    rows.put(&keys::id_agent(Family::Cosigned, &cosign.claim.0, &cosign.agent.0, at), &value);
-                    rows.put(&keys::by_agent(&cosign.agent.0, at), &cosign.claim.0);
-                }
-                CommandRef::Agent(agent) => rows.put(&keys::agent(&agent.id.0, at), &value),
-            }
-            Ok(())
-        })
+        rows_of(lsn, entry, &Everything, rows)
+    }
+
+    fn derive_within(
+        &self,
+        lsn: Lsn,
+        entry: &[u8],
+        keys: &RangeInclusive<&[u8]>,
+        rows: &mut WriteBatch,
+    ) -> Result<()> {
+        rows_of(lsn, entry, &Within::of(keys), rows)
     }
 
     fn invert(&self, lsn: Lsn, rows: &[ViewRow]) -> Result<Option<Vec<u8>>> {

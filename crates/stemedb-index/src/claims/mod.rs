@@ -19,6 +19,7 @@ mod reader;
 mod submission;
 mod tally;
 mod touched;
+mod wanted;
 
 pub use admission::InFlightClaims;
 pub use authority::CHAIN_MAX;

@@ -1,9 +1,11 @@
 //! Rows as they are: the derivation of a plain key-value store, for benchmarks and for engines without claims.
 
+use std::ops::RangeInclusive;
+
 use stemedb_env::{Lsn, Micros};
 use stemedb_lsm::{KvSnapshot, Op, WriteBatch};
 
-use super::{Admit, Admitted, Derive, ViewRow};
+use super::{Admit, Admitted, Derive, ViewRow, within::push_if_within};
 use crate::{Error, Result, error::EntryProblem};
 
 /// Journal entries that are batches of writes: each row is its own derivation.
@@ -19,23 +21,21 @@ impl Derive for KeyValues {
     const VERSION: u32 = 1;
 
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()> {
-        let truncated = || Error::BadEntry { lsn, problem: EntryProblem::Truncated };
-        let mut rest = entry;
-        while let Some((header, tail)) = rest.split_first_chunk::<OP_HEADER_BYTES>() {
-            let [kind, k0, k1, k2, k3, v0, v1, v2, v3] = *header;
-            let key_bytes = u32::from_le_bytes([k0, k1, k2, k3]) as usize;
-            let value_bytes = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
-            let (key, tail) = tail.split_at_checked(key_bytes).ok_or_else(truncated)?;
-            let (value, tail) = tail.split_at_checked(value_bytes).ok_or_else(truncated)?;
-            match kind {
-                1 => rows.put(key, value),
-                0 => rows.delete(key),
-                2 => rows.delete_range(key, value),
-                other => return Err(Error::BadEntry { lsn, problem: EntryProblem::UnknownLayout(other) }),
-            }
-            rest = tail;
-        }
-        if rest.is_empty() { Ok(()) } else { Err(truncated()) }
+        each(lsn, entry, |op| match op {
+            Op::Put { key, value } => rows.put(key, value),
+            Op::Delete { key } => rows.delete(key),
+            Op::DeleteRange { start, end } => rows.delete_range(start, end),
+        })
+    }
+
+    fn derive_within(
+        &self,
+        lsn: Lsn,
+        entry: &[u8],
+        keys: &RangeInclusive<&[u8]>,
+        rows: &mut WriteBatch,
+    ) -> Result<()> {
+        each(lsn, entry, |op| push_if_within(&op, keys, rows))
     }
 
     fn invert(&self, _lsn: Lsn, rows: &[ViewRow]) -> Result<Option<Vec<u8>>> {
@@ -52,6 +52,27 @@ impl Derive for KeyValues {
     fn filtered_prefix_bytes(_key: &[u8]) -> usize {
         0
     }
+}
+
+/// Visits the operations of an entry, without copying.
+fn each<'a>(lsn: Lsn, entry: &'a [u8], mut visit: impl FnMut(Op<'a>)) -> Result<()> {
+    let truncated = || Error::BadEntry { lsn, problem: EntryProblem::Truncated };
+    let mut rest = entry;
+    while let Some((header, tail)) = rest.split_first_chunk::<OP_HEADER_BYTES>() {
+        let [kind, k0, k1, k2, k3, v0, v1, v2, v3] = *header;
+        let key_bytes = u32::from_le_bytes([k0, k1, k2, k3]) as usize;
+        let value_bytes = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
+        let (key, tail) = tail.split_at_checked(key_bytes).ok_or_else(truncated)?;
+        let (value, tail) = tail.split_at_checked(value_bytes).ok_or_else(truncated)?;
+        visit(match kind {
+            1 => Op::Put { key, value },
+            0 => Op::Delete { key },
+            2 => Op::DeleteRange { start: key, end: value },
+            other => return Err(Error::BadEntry { lsn, problem: EntryProblem::UnknownLayout(other) }),
+        });
+        rest = tail;
+    }
+    if rest.is_empty() { Ok(()) } else { Err(truncated()) }
 }
 
 fn encode(batch: &WriteBatch) -> Vec<u8> {

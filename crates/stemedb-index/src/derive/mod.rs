@@ -6,6 +6,9 @@
 
 mod identity;
 mod observe;
+mod within;
+
+use std::ops::RangeInclusive;
 
 pub use identity::KeyValues;
 pub use observe::{AppliedRows, Observers};
@@ -33,6 +36,25 @@ pub trait Derive: Send + Sync + 'static {
 
     /// Appends the rows of an entry. Pure: the same LSN and bytes give the same rows, for ever.
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()>;
+
+    /// Appends those operations of [`Derive::derive`] that meet a key from `keys.start()` to `keys.end()`, both included,
+    /// in the same order: puts and removals of such a key, and removals of ranges that have a key in common with the
+    /// span, uncut. Nothing if the span is empty. Fails where [`Derive::derive`] does, with the same error.
+    ///
+    /// As given it derives everything and leaves most of it out. An implementation that does less pays where a damaged
+    /// table is derived again: its rows came with many entries, and of each entry it needs a few.
+    fn derive_within(
+        &self,
+        lsn: Lsn,
+        entry: &[u8],
+        keys: &RangeInclusive<&[u8]>,
+        rows: &mut WriteBatch,
+    ) -> Result<()> {
+        let mut whole = WriteBatch::new();
+        self.derive(lsn, entry, &mut whole)?;
+        whole.iter().for_each(|op| within::push_if_within(&op, keys, rows));
+        Ok(())
+    }
 
     /// Rebuilds an entry from all of its rows, in any order; `None` when rows are missing.
     fn invert(&self, lsn: Lsn, rows: &[ViewRow]) -> Result<Option<Vec<u8>>>;

@@ -10,3 +10,4 @@ mod history;
 mod known;
 mod questions;
 mod records;
+mod within;

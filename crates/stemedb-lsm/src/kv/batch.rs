@@ -170,6 +170,7 @@ impl WriteBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DerivedWrite;
 
     #[test]
     fn a_range_takes_what_came_before_it_and_leaves_what_comes_after() {
@@ -193,5 +194,31 @@ mod tests {
         assert_eq!(ranges, Fragments::one(b"b", b"e", Lsn(7)));
         batch.clear();
         assert!(!batch.has_ranges() && batch.is_empty());
+    }
+
+    #[test]
+    fn of_a_key_the_first_row_handed_over_is_the_last_operation() {
+        let mut batch = WriteBatch::new();
+        batch.put(b"a", b"1");
+        batch.put(b"b", b"");
+        batch.delete(b"a");
+        batch.put(b"", b"2");
+        batch.put(b"b", b"3");
+        let handed_over = |batch: &WriteBatch| {
+            let mut writes = Vec::new();
+            DerivedWrite::each_of_batch(batch, Lsn(4), |write| writes.push(write));
+            writes
+        };
+        let key = |write: &DerivedWrite| match write {
+            DerivedWrite::Row(row) => row.key.clone(),
+            DerivedWrite::Range(range) => panic!("{range:?}"),
+        };
+        let mut writes = handed_over(&batch);
+        assert_eq!(writes.len(), 5);
+        writes.sort_by_key(key);
+        writes.dedup_by_key(|write| key(write));
+        assert_eq!(writes, DerivedWrite::of_batch(&batch, Lsn(4)));
+        batch.delete_range(b"b", b"c");
+        assert_eq!(handed_over(&batch), DerivedWrite::of_batch(&batch, Lsn(4)));
     }
 }

@@ -6,6 +6,7 @@ mod source;
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
+use batch::Span;
 pub use batch::{Op, WriteBatch};
 pub use mem::{MemIter, MemSnapshot, MemStore};
 pub use source::{ObservedTable, TableObserver, WriteSource};
@@ -364,6 +365,23 @@ impl DerivedWrite {
         rows.chain(ranges).collect()
     }
 
+    /// Hands over what a batch has written, for one who sorts it anyway: rows from the last operation to the first, those among
+    /// them that a later operation has written again, then ranges. So of a key the first row is what the batch has written.
+    pub fn each_of_batch(batch: &WriteBatch, lsn: Lsn, mut take: impl FnMut(DerivedWrite)) {
+        if batch.has_ranges() {
+            DerivedWrite::of_batch(batch, lsn).into_iter().for_each(take);
+            return;
+        }
+        let (bytes, spans) = batch.raw();
+        let end = |span: &Span| span.value_end.unwrap_or(span.key_end);
+        for (at, span) in spans.iter().enumerate().rev() {
+            let start = at.checked_sub(1).and_then(|before| spans.get(before)).map_or(0, end);
+            let slice = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default().to_vec();
+            let value = span.value_end.map(|end| slice(span.key_end, end));
+            take(DerivedWrite::Row(Row { key: slice(start, span.key_end), lsn, value }));
+        }
+    }
+
     /// True if it touches a key from `smallest` to `largest`.
     pub fn meets(&self, smallest: &[u8], largest: &[u8]) -> bool {
         match self {
@@ -400,7 +418,7 @@ pub trait TableRepair: KvStore {
 
     /// Replaces a table by one of the same content. First by what can be read of it and, for the rest, by what a source that is
     /// attached to the store tells; then nothing is taken from `writes`. Else by `writes`: every write that meets the table's key
-    /// range with an LSN in its LSN range, in LSN order. What other live tables or the memtable hold is left out; what remains
+    /// range with an LSN in its LSN range, in LSN order; of a row that comes twice the first counts. What other live tables or the memtable hold is left out; what remains
     /// must have the table's digest, else [`crate::Error::RepairMismatch`] and nothing changes. The old file, if any,
     /// is moved to `quarantine/`. Reads go on.
     ///

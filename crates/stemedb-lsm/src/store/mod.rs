@@ -12,6 +12,7 @@ mod check;
 mod checkpoint;
 mod closing;
 mod core;
+mod evidence;
 mod files;
 mod flush;
 mod ingest;

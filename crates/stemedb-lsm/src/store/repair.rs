@@ -20,46 +20,17 @@ use stemedb_env::Lsn;
 use super::{
     LsmStore,
     core::{Change, Core, State},
+    evidence::{Candidate, Candidates, Evidence, MOST_SHELVES},
     files::quarantine_link,
 };
 use crate::{
-    DerivedWrite, Error, RangeRemoval, Result, Row, TableInfo, TableRepair,
+    DerivedWrite, Error, RangeRemoval, Result, TableInfo, TableRepair,
     compaction::Gc,
     kv::RowDigester,
     ranges::{Cover, Fragments, successor},
     table::{Table, TableBuilder, TableMeta, TableShape, filter::filter_hash, heal::Scope},
     version::LAST_LEVEL,
 };
-
-/// A row that may have been in the table.
-pub(super) struct Candidate {
-    pub(super) row: Row,
-    digest: u128,
-    /// A newer version of the key, old enough to have superseded this one, lies elsewhere.
-    passed: bool,
-}
-
-/// What may have been in the table.
-pub(super) struct Evidence {
-    /// In table order.
-    pub(super) rows: Vec<Candidate>,
-    pub(super) ranges: Fragments,
-}
-
-impl Evidence {
-    /// True if there are writes behind these LSNs of a table.
-    pub(super) fn is_behind(&self, max_lsn: Lsn) -> bool {
-        self.rows.iter().any(|candidate| candidate.row.lsn > max_lsn)
-            || self.ranges.lsns().is_some_and(|(_, newest)| newest > max_lsn)
-    }
-
-    /// Bytes of its rows, about.
-    pub(super) fn bytes(&self) -> usize {
-        let value = |row: &Row| row.value.as_ref().map_or(0, Vec::len);
-        let rows = self.rows.iter().map(|Candidate { row, .. }| row.key.len() + value(row));
-        rows.sum::<usize>() + self.rows.len() * size_of::<Candidate>()
-    }
-}
 
 /// One way to read what compaction has forgotten.
 #[derive(Clone, Copy, Debug)]
@@ -91,11 +62,14 @@ impl Reading {
 }
 
 impl Core {
-    /// True if a memtable, or a table other than `file`, holds exactly this version.
-    fn holds_elsewhere(&self, state: &State, file: u64, key: &[u8], lsn: Lsn) -> Result<bool> {
-        if state.memtables().any(|memtable| memtable.version_at(key, lsn) == Some(lsn)) {
-            return Ok(true);
-        }
+    /// True if a memtable holds exactly this version.
+    fn memtable_holds(&self, state: &State, key: &[u8], lsn: Lsn) -> bool {
+        let mut memtables = state.memtables().filter(|memtable| memtable.min_lsn() <= lsn);
+        memtables.any(|memtable| memtable.version_at(key, lsn) == Some(lsn))
+    }
+
+    /// True if a table other than `file` holds exactly this version.
+    fn table_holds(&self, state: &State, file: u64, key: &[u8], lsn: Lsn) -> Result<bool> {
         // A table whose LSNs do not reach to this one need not be read, and may be damaged itself.
         let hash = filter_hash(key);
         for table in tables_with(state, file, key).filter(|table| table.meta.max_lsn >= lsn) {
@@ -131,12 +105,14 @@ impl Core {
         Ok(Fragments::merged(held))
     }
 
-    /// What may have been in a part of the table; `held` is what others have of removed ranges.
+    /// What may have been in a part of the table; `held` is what others have of removed ranges. `separators` cut many rows into
+    /// equal parts.
     pub(super) fn evidence(
         &self,
         state: &State,
         meta: &TableMeta,
         scope: &Scope,
+        separators: Vec<Vec<u8>>,
         held: &Fragments,
         writes: &mut dyn Iterator<Item = Result<DerivedWrite>>,
     ) -> Result<Evidence> {
@@ -144,8 +120,14 @@ impl Core {
         let upto = meta.max_lsn.max(meta.horizon);
         let behind = successor(&scope.last);
         let mut digester = RowDigester::default();
-        let mut found = Vec::new();
+        let rows = if separators.is_empty() { 0 } else { usize::try_from(meta.rows).unwrap_or(0) };
+        let mut found = Evidence::new(separators, rows);
         let mut ranges = Vec::new();
+        // Mostly there is none, and then no row needs to look for one.
+        let has_others = state
+            .version
+            .tables()
+            .any(|(_, other)| other.meta.file != meta.file && other.meta.overlaps(&scope.first, &scope.last));
         for write in writes {
             let row = match write? {
                 DerivedWrite::Row(row) => row,
@@ -158,20 +140,22 @@ impl Core {
                 }
             };
             let inside = scope.contains(&row.key, row.lsn) && (meta.min_lsn..=upto).contains(&row.lsn);
-            if !inside || self.holds_elsewhere(state, meta.file, &row.key, row.lsn)? {
+            if !inside || self.memtable_holds(state, &row.key, row.lsn) {
                 continue;
             }
-            let newest = self.version_in_tables(state, meta.file, &row.key, merged)?;
-            let newest = newest.max(Some(held.newest(&row.key, merged)));
-            found.push(Candidate {
-                digest: digester.digest(&row.key, row.lsn, row.value.as_deref()),
-                passed: newest.is_some_and(|newest| newest > row.lsn),
-                row,
-            });
+            let mut newest = Some(held.newest(&row.key, merged));
+            if has_others {
+                if self.table_holds(state, meta.file, &row.key, row.lsn)? {
+                    continue;
+                }
+                newest = newest.max(self.version_in_tables(state, meta.file, &row.key, merged)?);
+            }
+            let digest = digester.digest(&row.key, row.lsn, row.value.as_deref());
+            found.push(&row, digest, newest.is_some_and(|newest| newest > row.lsn))?;
         }
-        found.sort_by(|a, b| a.row.key.cmp(&b.row.key).then(b.row.lsn.cmp(&a.row.lsn)));
-        found.dedup_by(|b, a| a.row.key == b.row.key && a.row.lsn == b.row.lsn);
-        Ok(Evidence { rows: found, ranges: Fragments::merged(ranges).without(held) })
+        found.sort();
+        found.ranges = Fragments::merged(ranges).without(held);
+        Ok(found)
     }
 
     /// Makes a table in the place of another one, of what `fill` gives.
@@ -211,7 +195,8 @@ fn tables_with<'a>(state: &'a State, file: u64, key: &'a [u8]) -> impl Iterator<
 
 /// What one reading leaves.
 pub(super) struct Content<'a> {
-    pub(super) rows: Vec<&'a Candidate>,
+    /// Each with the shelf that knows its bytes.
+    pub(super) rows: Vec<(&'a Candidates, &'a Candidate)>,
     ranges: Fragments,
 }
 
@@ -220,24 +205,27 @@ pub(super) fn read<'a>(evidence: &'a Evidence, meta: &TableMeta, reading: Readin
     let ranges = evidence.ranges.with_lsns(upto);
     let mut cover = Cover::new(&ranges, meta.horizon);
     let mut gc = Gc::new(meta.horizon, reading.drop_tombstones);
-    let mut last: Option<&[u8]> = None;
-    let rows = evidence
-        .rows
-        .iter()
-        .filter(|candidate| candidate.row.lsn <= reading.upto)
-        .filter(|candidate| !(reading.drop_passed && candidate.passed))
-        .filter(|Candidate { row, .. }| {
-            let is_new = last.replace(&row.key) != Some(&row.key);
-            gc.keeps(is_new, row.lsn, row.value.is_none()) && cover.newest(&row.key) <= row.lsn
-        })
-        .collect();
+    // Of a key whose first rows are left out a later one is the first.
+    let mut is_new = false;
+    let mut rows = Vec::with_capacity(evidence.len());
+    for (shelf, row) in evidence.rows() {
+        is_new |= row.is_first();
+        if row.lsn > reading.upto || (reading.drop_passed && row.passed) {
+            continue;
+        }
+        let is_kept = gc.keeps(is_new, row.lsn, row.is_removal());
+        is_new = false;
+        if is_kept && (ranges.is_empty() || cover.newest(shelf.key(row)) <= row.lsn) {
+            rows.push((shelf, row));
+        }
+    }
     Content { rows, ranges: ranges.forgotten(meta.horizon, reading.drop_tombstones) }
 }
 
 impl Content<'_> {
     /// Sum of the digests of its rows.
     pub(super) fn digest(&self) -> u128 {
-        self.rows.iter().fold(0u128, |sum, candidate| sum.wrapping_add(candidate.digest))
+        self.rows.iter().fold(0u128, |sum, (_, candidate)| sum.wrapping_add(candidate.digest))
     }
 
     fn matches(&self, meta: &TableMeta) -> bool {
@@ -290,9 +278,9 @@ impl TableRepair for LsmStore {
         }
         let held = core.ranges_elsewhere(&state, meta)?;
         let scope = Scope::all(&meta.smallest, &meta.largest);
-        let evidence = core.evidence(&state, meta, &scope, &held, writes)?;
+        let evidence = core.evidence(&state, meta, &scope, table.separators(MOST_SHELVES), &held, writes)?;
         let readings = Reading::all(meta, evidence.is_behind(meta.max_lsn));
-        let mut found = evidence.rows.len();
+        let mut found = evidence.len();
         let Some(content) = readings.into_iter().find_map(|reading| {
             let content = read(&evidence, meta, reading);
             found = content.rows.len();
@@ -302,8 +290,8 @@ impl TableRepair for LsmStore {
         };
         let rows = content.rows.len();
         let rebuilt = core.rebuild(level, meta, |builder| {
-            for Candidate { row, .. } in &content.rows {
-                builder.add(&row.key, row.lsn, row.value.as_deref())?;
+            for (shelf, row) in &content.rows {
+                builder.add(shelf.key(row), row.lsn, shelf.value(row))?;
             }
             builder.set_ranges(content.ranges);
             Ok(())

@@ -10,7 +10,8 @@ use stemedb_env::Lsn;
 
 use super::{
     core::{Core, State},
-    repair::{Evidence, Reading, read},
+    evidence::Evidence,
+    repair::{Reading, read},
 };
 use crate::{
     Error, Result,
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// What is known of lost pieces is kept up to so many bytes; beyond, it is asked for twice.
-const KEPT_BYTES: usize = 8 << 20;
+const KEPT_BYTES: usize = 32 << 20;
 
 /// Where more blocks and parts are lost, all of the journal that the table covers is read once: it would be for every piece.
 const MOST_LOST: usize = 2048;
@@ -55,6 +56,16 @@ impl Core {
         state: &State,
     ) -> Result<Option<TableMeta>> {
         let meta = &table.meta;
+        if let Some(lost) = table.parts_without_file()
+            && lost > MOST_LOST
+        {
+            tracing::info!(
+                file = meta.file,
+                lost,
+                "nothing of a table is left, and it is read from the journal at once"
+            );
+            return Ok(None);
+        }
         let survey = match table.survey() {
             Ok(survey) => survey,
             Err(error) => {
@@ -151,7 +162,7 @@ impl Rescan<'_> {
         let is_empty = scope.first > scope.last;
         let writes = if is_empty { Vec::new() } else { self.table.told_writes(scope, &self.lost())? };
         let mut writes = writes.into_iter().map(Ok);
-        self.core.evidence(self.state, &self.table.meta, scope, &self.held, &mut writes)
+        self.core.evidence(self.state, &self.table.meta, scope, Vec::new(), &self.held, &mut writes)
     }
 
     /// Gives everything to the builder, in table order.
@@ -197,9 +208,8 @@ impl Rescan<'_> {
                         Some(evidence) => evidence,
                         None => self.evidence(scope)?,
                     };
-                    for candidate in read(&evidence, meta, reading).rows {
-                        let row = &candidate.row;
-                        add(builder, &row.key, row.lsn, row.value.as_deref())?;
+                    for (shelf, row) in read(&evidence, meta, reading).rows {
+                        add(builder, shelf.key(row), row.lsn, shelf.value(row))?;
                     }
                 }
             }

@@ -105,6 +105,15 @@ impl Table {
         Ok(parts)
     }
 
+    /// Keys that cut the table into at most `parts` parts of about equal size, as far as its index, or what has taken its place,
+    /// knows. Ascending; none if nothing is known.
+    pub(crate) fn separators(&self, parts: usize) -> Vec<Vec<u8>> {
+        let Ok(loaded) = self.loaded() else { return Vec::new() };
+        let index = &loaded.index;
+        let every = index.blocks().div_ceil(parts.max(1)).max(1);
+        (every..index.blocks()).step_by(every).map(|at| index.separator(at - 1)).collect()
+    }
+
     /// Every write that can tell what was in a part of the table.
     pub(crate) fn told_writes(&self, scope: &Scope, cause: &Error) -> Result<Vec<DerivedWrite>> {
         let keys = scope.first.as_slice()..=scope.last.as_slice();

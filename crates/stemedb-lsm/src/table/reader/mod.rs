@@ -208,6 +208,11 @@ impl Table {
         self.loaded().map(drop)
     }
 
+    /// Parts that it is read in, if it is known to have no file.
+    pub(crate) fn parts_without_file(&self) -> Option<usize> {
+        self.loaded.get().filter(|loaded| loaded.file.is_none()).map(|loaded| loaded.index.blocks())
+    }
+
     pub(super) fn loaded(&self) -> Result<&Loaded> {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded);
