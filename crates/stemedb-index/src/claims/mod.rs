@@ -11,11 +11,13 @@ mod admission;
 mod derivation;
 mod entry;
 mod reader;
+mod replay;
 mod submission;
 
 pub use admission::InFlightClaims;
 pub use entry::{Entry, MAX_ENTRY_BYTES};
 pub use reader::{ClaimReader, QuestionKey, QuestionScan, StoredClaim};
+pub use replay::{Recorded, Replay, Wanted};
 pub use submission::{Outcome, Submission};
 
 /// The product's derivation: claims, votes, supersessions, epochs, sources, cosignatures.

@@ -4,3 +4,4 @@
 mod admission;
 mod history;
 mod questions;
+mod replay;
