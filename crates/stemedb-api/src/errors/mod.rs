@@ -26,6 +26,9 @@ pub enum Error {
     /// Reading the input of an import failed.
     #[error("cannot read the input: {0}")]
     Input(#[source] std::io::Error),
+    /// Writing the output of an export failed.
+    #[error("cannot write the output: {0}")]
+    Output(#[source] std::io::Error),
 }
 
 impl Error {
@@ -35,6 +38,7 @@ impl Error {
             Error::Invalid(invalid) => invalid.code(),
             Error::Engine(error) => crate::store_helpers::code_of(error),
             Error::Input(_) => Code::InvalidEncoding,
+            Error::Output(_) => Code::IoError,
         }
     }
 }

@@ -13,6 +13,7 @@
 
 mod answer;
 mod claim;
+mod exported;
 mod members;
 mod object;
 mod records;
@@ -20,10 +21,11 @@ mod values;
 
 pub use answer::{AnswerJson, LayeredJson, SkepticJson};
 pub use claim::ClaimJson;
+pub use exported::{RECORD_KINDS, RecordJson, exported};
 pub use members::Member;
 pub use object::{ObjectJson, parse_object};
 pub use records::{
-    ASSERT_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS, assertion, cosign, epoch,
-    import_line, source, supersession, vote,
+    ASSERT_FIELDS, COSIGN_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS, assertion,
+    cosign, epoch, import_line, source, supersession, vote,
 };
-pub(crate) use values::instant;
+pub(crate) use values::{cells, instant};
