@@ -37,7 +37,7 @@ impl Problem {
         match error {
             Error::Invalid(invalid) => invalid.clone().into(),
             Error::Input(error) => Problem::new(error_code_of_input(error), error.to_string()),
-            Error::Engine(_) => Problem::of(error.code()),
+            Error::Engine(_) | Error::Output(_) => Problem::of(error.code()),
         }
     }
 
