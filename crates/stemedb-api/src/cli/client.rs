@@ -143,6 +143,11 @@ impl Client {
         self.send(Method::GET, path, None)?.whole()
     }
 
+    /// Sends `GET` and returns the reply's beginning; the rest is read by [`Reply::next_part`].
+    pub fn get_streaming(&mut self, path: &str) -> Result<Reply<'_>, ClientError> {
+        self.send(Method::GET, path, None)
+    }
+
     /// Sends `POST` and returns the whole reply.
     pub fn post(&mut self, path: &str, content: Content) -> Result<Bytes, ClientError> {
         self.send(Method::POST, path, Some(content))?.whole()

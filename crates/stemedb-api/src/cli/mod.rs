@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `init` | an absent or empty folder | creates a database |
 //! | `serve` | a database | answers HTTP until told to stop |
-//! | `import` | a database, an absent folder, or a server | claims from JSONL |
+//! | `import` | a database, an absent folder, or a server | records from JSON lines, CSV or RDF |
+//! | `export` | a database or a server | records as JSON lines, CSV or RDF |
 //! | `query` | a database or a server | one question, as a table or JSON |
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
@@ -21,6 +22,7 @@ mod backup;
 mod client;
 mod compact;
 mod demo;
+mod export;
 mod failure;
 mod folder;
 mod import;
@@ -74,6 +76,7 @@ enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    Export(export::ExportArgs),
     Query(query::QueryArgs),
     Demo(demo::DemoArgs),
     Rebuild(rebuild::RebuildArgs),
@@ -126,6 +129,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Rebuild(args) => rebuild::run(&args),

@@ -16,6 +16,7 @@ mod backups;
 mod body;
 mod envelope;
 mod events;
+mod export;
 mod health;
 mod import;
 mod openapi;
@@ -57,6 +58,8 @@ pub struct RouterOptions {
     pub max_in_flight: usize,
     /// Imports handled at once.
     pub max_imports: usize,
+    /// Exports handled at once.
+    pub max_exports: usize,
     /// How long the next part of a body is waited for.
     pub body_timeout: Duration,
     /// Whether the router answers paths that it does not know. Say no where an application merges it and has a fallback
@@ -71,6 +74,7 @@ impl Default for RouterOptions {
             import_max_bytes: 4 << 30,
             max_in_flight: 512,
             max_imports: 4,
+            max_exports: 2,
             body_timeout: Duration::from_secs(30),
             answer_unknown_paths: true,
         }
@@ -88,6 +92,7 @@ pub(crate) struct Shared {
     pub metrics: Arc<Metrics>,
     pub options: RouterOptions,
     pub imports: Arc<Semaphore>,
+    pub exports: Arc<Semaphore>,
     pub backups: Option<Backups>,
     in_flight: AtomicUsize,
 }
@@ -134,6 +139,7 @@ pub fn router_with_backups(database: Database, options: RouterOptions, backups: 
         metrics,
         options,
         imports: Arc::new(Semaphore::new(options.max_imports)),
+        exports: Arc::new(Semaphore::new(options.max_exports)),
         backups,
         in_flight: AtomicUsize::new(0),
     }));

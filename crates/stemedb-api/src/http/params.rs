@@ -5,6 +5,7 @@ use stemedb_core::{Lens, Micros};
 use crate::{
     database::{AsOf, Query},
     errors::{Code, FieldError, Invalid},
+    exchange::Format,
     json::instant,
 };
 
@@ -70,6 +71,32 @@ impl Params {
         String::new()
     }
 
+    /// A text that may be there, but not empty.
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        let text = self.take(name);
+        if text.as_deref() == Some("") {
+            self.refuse(name, Code::InvalidParameter, "must not be empty");
+        }
+        text
+    }
+
+    /// The format that `format` names.
+    pub(super) fn format(&mut self) -> Option<Format> {
+        self.one_of("format", &Format::ALL.map(|format| (format.name(), format)))
+    }
+
+    /// The moment that `as_of` names.
+    pub(super) fn as_of(&mut self) -> Option<AsOf> {
+        match self.take("as_of").map(|text| AsOf::parse(&text)) {
+            None => None,
+            Some(Ok(as_of)) => Some(as_of),
+            Some(Err(error)) => {
+                self.errors.push(error);
+                None
+            }
+        }
+    }
+
     /// A yes or no; absent = no.
     pub(super) fn flag(&mut self, name: &'static str) -> bool {
         self.one_of(
@@ -120,16 +147,8 @@ impl Params {
             Some(lens) => lens,
             None => self.one_of("lens", &lenses).unwrap_or(Lens::Consensus),
         };
-        let as_of = match self.take("as_of").map(|text| AsOf::parse(&text)) {
-            None => None,
-            Some(Ok(as_of)) => Some(as_of),
-            Some(Err(error)) => {
-                self.errors.push(error);
-                None
-            }
-        };
         Query {
-            as_of,
+            as_of: self.as_of(),
             epoch: self.take("epoch"),
             decay: self.flag("decay"),
             evaluated_at: self.time("evaluated_at"),

@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
-use super::{App, backups, events, health, import, openapi, read, schemas, storage, write};
+use super::{App, backups, events, export, health, import, openapi, read, schemas, storage, write};
 
 /// One route.
 pub(super) struct Route {
@@ -32,6 +32,7 @@ pub(super) fn table() -> Vec<Route> {
         post_route("/v1/epoch", post(write::epoch), schemas::epoch()),
         post_route("/v1/source", post(write::source), schemas::source()),
         post_route("/v1/import", post(import::import), schemas::import()),
+        get_route("/v1/export", get(export::export), schemas::export()),
         get_route("/v1/query", get(read::query), schemas::query()),
         get_route("/v1/skeptic", get(read::skeptic), schemas::skeptic()),
         get_route("/v1/layered", get(read::layered), schemas::layered()),

@@ -6,6 +6,7 @@
 mod backups;
 mod concurrency;
 mod documents;
+mod exchange;
 mod facade;
 mod full;
 mod import;

@@ -5,6 +5,7 @@
 mod backups;
 mod corpus;
 mod demo;
+mod exports;
 mod folders;
 mod http;
 mod imports;
