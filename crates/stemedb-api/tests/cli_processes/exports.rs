@@ -23,7 +23,7 @@ fn the_sample_goes_through_every_format_and_answers_as_before() {
     let query = |data: &str| {
         let at = ["--evaluated-at", "2026-01-01T00:00:00Z", "--json"];
         let ran =
-            run([&["query", "--data-dir", data, "cas:110-62-3", "flash_point_K"][..], &at].concat()).ok();
+            run([&["query", "--data-dir", data, "cas:71-43-2", "flash_point_K"][..], &at].concat()).ok();
         let answer: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
         (answer["value"].clone(), answer["winners"].clone(), answer["values"].clone())
     };
@@ -76,7 +76,7 @@ fn a_server_gives_and_takes_what_a_folder_does() {
             (records, expected.lines().count() as u64),
             "{format}"
         );
-        let ran = export(["--url", &url], &["--format", "jsonl", "--subject", "cas:110-62-3"]).ok();
+        let ran = export(["--url", &url], &["--format", "jsonl", "--subject", "cas:71-43-2"]).ok();
         assert!(ran.out.contains("\"predicate\":\"flash_point_K\""), "{format}");
     }
 }

@@ -13,8 +13,9 @@ const NAME: &str = "urn:stemedb:name:";
 const NANOPUB: &str = "urn:stemedb:np:";
 /// Blank nodes of one input that are told apart.
 const BLANK_NODES_MAX: usize = 1_000_000;
-/// Digits of the label that the parser invents for a node without one.
-const INVENTED_LABEL_DIGITS: usize = 32;
+/// Digits of the label that the parser invents for a node without one: those of a random 128-bit number that begins with a
+/// letter, without leading zeros. One time in 2⁶⁴ there are fewer.
+const INVENTED_LABEL_DIGITS: std::ops::RangeInclusive<usize> = 17..=32;
 
 /// The IRI of a claim.
 pub(super) fn claim(id: &ClaimId) -> NamedNode {
@@ -97,13 +98,21 @@ pub(super) fn name_of(iri: &str) -> Result<String, FieldError> {
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     name: Option<String>,
+    /// Whether the form has nodes without a label at all.
+    invents: bool,
     /// Numbers of nodes that have no label of their own, by the label that the parser invented.
     numbers: BTreeMap<u128, u64>,
 }
 
 impl Scope {
-    pub(super) fn new(name: Option<String>) -> Scope {
-        Scope { name, numbers: BTreeMap::new() }
+    /// Of N-Quads, where every node has a label.
+    pub(super) fn of_lines(name: Option<String>) -> Scope {
+        Scope { name, invents: false, numbers: BTreeMap::new() }
+    }
+
+    /// Of TriG.
+    pub(super) fn of_document(name: Option<String>) -> Scope {
+        Scope { name, invents: true, numbers: BTreeMap::new() }
     }
 
     /// The name of a blank node.
@@ -113,7 +122,9 @@ impl Scope {
             return Err(FieldError::in_body("", Code::BlankNode, detail));
         };
         let label = node.as_str();
-        let Some(invented) = invented(label) else { return Ok(format!("_:{scope}/{label}")) };
+        let Some(invented) = invented(label).filter(|_| self.invents) else {
+            return Ok(format!("_:{scope}/{label}"));
+        };
         let next = self.numbers.len() as u64 + 1;
         if self.numbers.len() >= BLANK_NODES_MAX && !self.numbers.contains_key(&invented) {
             let detail = format!("more than {BLANK_NODES_MAX} blank nodes without a label");
@@ -127,7 +138,10 @@ impl Scope {
 /// The number behind a label that the parser invented. Labels of the input that look like one are treated alike, which
 /// only changes what they are called.
 pub(super) fn invented(label: &str) -> Option<u128> {
-    if label.len() != INVENTED_LABEL_DIGITS {
+    let looks = INVENTED_LABEL_DIGITS.contains(&label.len())
+        && label.starts_with(|first: char| matches!(first, 'a'..='f'))
+        && !label.bytes().any(|byte| byte.is_ascii_uppercase());
+    if !looks {
         return None;
     }
     u128::from_str_radix(label, 16).ok()
@@ -162,13 +176,20 @@ mod tests {
 
     #[test]
     fn nodes_without_a_label_are_numbered_as_they_come() {
-        let mut scope = Scope::new(Some("f".into()));
+        let mut scope = Scope::of_document(Some("f".into()));
         let (a, b) = (BlankNode::default(), BlankNode::default());
+        for _ in 0..1000 {
+            let node = BlankNode::default();
+            assert!(invented(node.as_str()).is_some(), "{node}");
+        }
         for (node, expected) in [(&a, "_:f//1"), (&b, "_:f//2"), (&a, "_:f//1")] {
             assert_eq!(scope.name_of(node.as_ref()).as_deref(), Ok(expected));
         }
         let labelled = BlankNode::new("x1").unwrap();
         assert_eq!(scope.name_of(labelled.as_ref()).as_deref(), Ok("_:f/x1"));
         assert_eq!(Scope::default().name_of(a.as_ref()).unwrap_err().code, Code::BlankNode);
+        // Where every node has a label, one that looks invented is none.
+        let expected = format!("_:f/{}", a.as_str());
+        assert_eq!(Scope::of_lines(Some("f".into())).name_of(a.as_ref()), Ok(expected));
     }
 }

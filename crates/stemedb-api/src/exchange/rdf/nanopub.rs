@@ -214,7 +214,7 @@ fn foreign(head: &Head, graphs: &BTreeMap<String, Vec<Quad>>) -> Result<Vec<Asse
     let id = whole.id();
     let created = created(head, graphs);
     let mut claims = vec![whole];
-    let mut scope = Scope::new(Some(nanopub.clone()));
+    let mut scope = Scope::of_document(Some(nanopub.clone()));
     let mut said = BTreeSet::new();
     for quad in quads.iter().filter(|quad| quad.graph_name.as_ref() == assertion_graph(head)) {
         let subject = node(quad.subject.as_ref(), &mut scope)?;

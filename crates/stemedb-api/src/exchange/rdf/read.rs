@@ -39,14 +39,15 @@ pub(in crate::exchange) struct Statements<R> {
 
 impl<R: Read> Statements<R> {
     pub(in crate::exchange) fn new(input: R, options: &ReadOptions) -> Statements<R> {
-        let quads = match options.format {
-            Format::NQuads => Quads::nquads(input),
-            _ => Quads::trig(input),
+        let scope = options.blank_scope.clone();
+        let (quads, scope) = match options.format {
+            Format::NQuads => (Quads::nquads(input), Scope::of_lines(scope)),
+            _ => (Quads::trig(input), Scope::of_document(scope)),
         };
         Statements {
             quads,
             default_source: options.default_source.clone(),
-            scope: Scope::new(options.blank_scope.clone()),
+            scope,
             current: None,
             unfinished: BTreeMap::new(),
             unfinished_bytes: 0,
