@@ -6,6 +6,7 @@
 //! - [`Database`] is the embedding facade: synchronous, without a runtime.
 //! - [`json`] is the one JSON model of requests, import lines and answers.
 //! - [`errors`] is the one table of error codes, from which HTTP problems, import verdicts and the documentation come.
+//! - [`exchange`]: the formats of import and export.
 //! - [`backup`]: backups that are proven by restoring them, points in time, the journal's archive.
 //! - [`http`] (feature `server`, on by default) is a router that any axum application can mount.
 //! - [`metrics`] are the Prometheus names that operators rely on.
@@ -29,6 +30,7 @@
 pub mod backup;
 pub mod database;
 pub mod errors;
+pub mod exchange;
 #[cfg(feature = "server")]
 pub mod http;
 pub mod json;
@@ -42,6 +44,7 @@ pub use database::{
     ReceiptError, Resolved, RootCheck, ServerKeyError, Snapshot, check_document, read_receipt,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
+pub use exchange::{ExportOptions, ExportReport, Filter, Format, ReadOptions};
 #[cfg(feature = "server")]
 pub use http::{RouterOptions, router, router_with_backups};
 pub use stemedb_core as core;

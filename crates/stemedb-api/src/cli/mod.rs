@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `init` | an absent or empty folder | creates a database |
 //! | `serve` | a database | answers HTTP until told to stop |
-//! | `import` | a database, an absent folder, or a server | claims from JSONL |
+//! | `import` | a database, an absent folder, or a server | records from JSON lines, CSV or RDF |
+//! | `export` | a database or a server | records as JSON lines, CSV or RDF |
 //! | `query` | a database or a server | one question, as a table or JSON |
 //! | `history`, `impact` | a database or a server | what was said about a claim, and what derives from it |
 //! | `agent` | a database or a server | says or records what is known about an agent |
@@ -30,6 +31,7 @@ mod client;
 mod compact;
 mod demo;
 mod diff;
+mod export;
 mod failure;
 mod feed;
 mod folder;
@@ -85,6 +87,7 @@ enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    Export(export::ExportArgs),
     Query(query::QueryArgs),
     History(about::HistoryArgs),
     Impact(about::ImpactArgs),
@@ -144,6 +147,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Query(args) => query::run(&args),
         Command::History(args) => about::history(&args),
         Command::Impact(args) => about::impact(&args),

@@ -1,13 +1,14 @@
 //! Importing many claims: reading and committing overlap.
 //!
 //! ```text
-//! caller's thread   line ─ record ─ rules ─ signatures ─ bytes, id ─▶ batch ─┐
+//! caller's thread   format ─ record ─ rules ─ signatures ─ bytes, id ─▶ batch ─┐
 //! commit thread                                        commit (durable) ◀────┘ at most two batches in flight
 //! caller's thread   verdicts, in the order of the lines ◀─ outcomes
 //! ```
 //!
 //! Batches are committed one after the other, so that the order of the journal is the order of the lines. A batch is one
-//! journal entry: it is wholly in or wholly out. Importing again is harmless, because a claim's id is its content; that
+//! journal entry: it is wholly in or wholly out. Where a record of it is refused when its turn comes (a vote on a claim that
+//! is not there), the batch is cut into smaller ones around it. Importing again is harmless, because a claim's id is its content; that
 //! is how an interrupted import is resumed.
 
 use std::{collections::VecDeque, fmt, io::Read, ops::ControlFlow, time::Duration};
@@ -17,10 +18,10 @@ use stemedb_core::Command;
 use stemedb_env::{Budget, Job, Lsn, Step, TaskHandle};
 use stemedb_index::{Outcome, Submission};
 
-use super::{Database, Line, Lines, abandoned};
+use super::{Database, abandoned};
 use crate::{
     errors::{Code, Error, FieldError, Invalid, Result},
-    json,
+    exchange::{Format, Found, ReadOptions, Records},
 };
 
 /// Batches that may be on their way at once: one being committed, one waiting.
@@ -44,7 +45,7 @@ pub enum OnError {
 /// How to import.
 #[derive(Clone, Copy, Debug)]
 pub struct ImportOptions {
-    /// Claims after which a batch is committed.
+    /// Records after which a batch is committed.
     pub batch_claims: usize,
     /// Encoded bytes after which a batch is committed.
     pub batch_bytes: usize,
@@ -72,7 +73,7 @@ pub trait ImportSink {
         let _ = (line, why);
     }
 
-    /// The claim of a line is durable and readable.
+    /// The record of a line is durable and readable.
     fn recorded(&mut self, line: u64, outcome: &Outcome) {
         let _ = (line, outcome);
     }
@@ -92,11 +93,11 @@ impl ImportSink for () {}
 pub struct ImportReport {
     /// Lines with an acknowledged outcome, empty ones included.
     pub lines: u64,
-    /// Claims that were new.
+    /// Records that were new.
     pub created: u64,
-    /// Claims that had been recorded before.
+    /// Records that had been made before.
     pub existing: u64,
-    /// Lines that were refused.
+    /// Records that were refused.
     pub refused: u64,
     /// Everything counted is readable at this LSN.
     pub lsn: Lsn,
@@ -126,7 +127,8 @@ impl std::error::Error for ImportFailed {
 }
 
 impl Database {
-    /// Imports claims, one JSON object a line (see [`json::import_line`]); empty lines are skipped.
+    /// Imports JSON lines: records of any kind (see [`crate::json::exported`]), claims where a line does not say what it is;
+    /// empty lines are skipped.
     ///
     /// Memory: a few batches, whatever the length of the input.
     ///
@@ -138,13 +140,25 @@ impl Database {
         options: ImportOptions,
         sink: &mut dyn ImportSink,
     ) -> Result<ImportReport, ImportFailed> {
+        self.import_as(input, &ReadOptions::of(Format::Jsonl), options, sink)
+    }
+
+    /// Imports an input of any format. Memory and errors as of [`Database::import`], and [`Error::Invalid`] where the input
+    /// is not of the format, with the line in its detail.
+    pub fn import_as(
+        &self,
+        input: impl Read,
+        read: &ReadOptions,
+        options: ImportOptions,
+        sink: &mut dyn ImportSink,
+    ) -> Result<ImportReport, ImportFailed> {
         let mut import = match Import::start(self, options, sink) {
             Ok(import) => import,
             Err(error) => {
                 return Err(ImportFailed { report: ImportReport::default(), error: Box::new(error) });
             }
         };
-        match import.run(Lines::new(input)) {
+        match import.run(Records::new(input, read)) {
             Ok(()) => Ok(import.report),
             Err(error) => Err(ImportFailed { report: import.report, error: Box::new(error) }),
         }
@@ -161,10 +175,12 @@ struct Batch {
 /// What is to be said about a batch once it is committed.
 #[derive(Default)]
 struct About {
+    /// The last line before it.
+    before: u64,
     /// Lines read, of any kind.
     lines: u64,
-    /// Numbers of the lines that hold a claim; only kept when the sink wants to know.
-    claims: Vec<u64>,
+    /// Numbers of the lines of the submission's commands.
+    commands: Vec<u64>,
     refused: Vec<(u64, Invalid)>,
 }
 
@@ -185,7 +201,7 @@ struct Import<'a> {
     in_flight: VecDeque<About>,
     // Dropped before the task, so that the job ends by itself.
     batches: Sender<Submission>,
-    outcomes: Receiver<Result<Vec<Outcome>>>,
+    outcomes: Receiver<Result<Committed>>,
     committer: TaskHandle,
 }
 
@@ -197,7 +213,14 @@ impl<'a> Import<'a> {
     ) -> Result<Import<'a>> {
         let (batches, to_commit) = bounded(IN_FLIGHT_MAX);
         let (done, outcomes) = bounded(IN_FLIGHT_MAX);
-        let job = Committer { database: database.clone(), batches: to_commit, done, failed: false };
+        let job = Committer {
+            database: database.clone(),
+            batches: to_commit,
+            done,
+            stop_at_refused: options.on_error == OnError::Stop,
+            stopped: false,
+            failed: false,
+        };
         let spawned = database.env().tasks.spawn("stemedb-import", Box::new(job));
         let committer = spawned.map_err(|error| Error::Engine(error.into()))?;
         Ok(Import {
@@ -214,36 +237,31 @@ impl<'a> Import<'a> {
         })
     }
 
-    fn run<R: Read>(&mut self, mut lines: Lines<R>) -> Result<()> {
-        let ended = self.read(&mut lines);
+    fn run(&mut self, mut records: Records<'_>) -> Result<()> {
+        let ended = self.read(&mut records);
         // Whatever ended the input, the lines before it are committed.
         let flushed = self.finish();
         ended.and(flushed)
     }
 
-    fn read<R: Read>(&mut self, lines: &mut Lines<R>) -> Result<()> {
+    fn read(&mut self, records: &mut Records<'_>) -> Result<()> {
         while !self.report.stopped {
-            match lines.next_line().map_err(Error::Input)? {
+            match records.next_record()? {
                 None => break,
-                Some(line) => self.line(line)?,
+                Some(found) => self.take(found)?,
             }
         }
         Ok(())
     }
 
-    fn line(&mut self, line: Line<'_>) -> Result<()> {
-        self.line += 1;
-        self.batch.about.lines += 1;
-        let read = match line {
-            Line::Whole(line) if line.trim_ascii().is_empty() => return Ok(()),
-            Line::Whole(line) => self.push(line),
-            Line::TooLong => Err(FieldError::in_body("", Code::LineTooLong, "exceeds 1 MiB").into()),
-        };
-        match read {
-            Ok(()) if self.options.report_recorded => self.batch.about.claims.push(self.line),
-            Ok(()) => {}
+    fn take(&mut self, found: Found) -> Result<()> {
+        self.batch.about.lines += found.read.saturating_sub(self.line);
+        self.line = found.read;
+        let Some(record) = found.record else { return Ok(()) };
+        match record.and_then(|command| self.push(&command)) {
+            Ok(()) => self.batch.about.commands.push(found.line),
             Err(why) => {
-                self.batch.about.refused.push((self.line, why));
+                self.batch.about.refused.push((found.line, why));
                 self.report.stopped |= self.options.on_error == OnError::Stop;
             }
         }
@@ -253,10 +271,9 @@ impl<'a> Import<'a> {
         if full { self.send() } else { Ok(()) }
     }
 
-    fn push(&mut self, line: &[u8]) -> Result<(), Invalid> {
-        let command: Command = json::import_line(line)?;
-        self.database.check_signatures(&command)?;
-        self.batch.submission.push(&command)?;
+    fn push(&mut self, command: &Command) -> Result<(), Invalid> {
+        self.database.check_signatures(command)?;
+        self.batch.submission.push(command)?;
         Ok(())
     }
 
@@ -266,6 +283,7 @@ impl<'a> Import<'a> {
             self.settle()?;
         }
         let Batch { submission, about } = std::mem::take(&mut self.batch);
+        self.batch.about.before = self.line;
         self.batches.send(submission).map_err(|_| abandoned())?;
         self.in_flight.push_back(about);
         self.committer.wake();
@@ -282,23 +300,40 @@ impl<'a> Import<'a> {
 
     /// Waits for the oldest batch on its way and says what became of its lines.
     fn settle(&mut self) -> Result<()> {
-        let outcomes = self.wait();
+        let committed = self.wait();
         let about = self.in_flight.pop_front().unwrap_or_default();
-        let outcomes = outcomes??;
-        self.report.lines += about.lines;
-        self.report.refused += about.refused.len() as u64;
-        for outcome in &outcomes {
+        let Committed { outcomes, refused, ended } = committed??;
+        let lines = |at: usize| about.commands.get(at).copied().unwrap_or_default();
+        // Of a batch that ended early, what lies behind its end was not dealt with.
+        let last = match ended {
+            Ended::Whole => about.before + about.lines,
+            Ended::At(at) => lines(at),
+            Ended::NotBegun => about.before,
+        };
+        let late = refused.into_iter().map(|(at, why)| (lines(at), why));
+        let early = about.refused.into_iter().filter(|(line, _)| *line <= last);
+        let mut refusals: Vec<(u64, Invalid)> = early.chain(late).collect();
+        refusals.sort_by_key(|(line, _)| *line);
+        self.report.lines += last.saturating_sub(about.before);
+        self.report.refused += refusals.len() as u64;
+        self.report.stopped |= !matches!(ended, Ended::Whole);
+        for (_, outcome) in &outcomes {
             *(if outcome.created { &mut self.report.created } else { &mut self.report.existing }) += 1;
             self.report.lsn = self.report.lsn.max(outcome.position.lsn);
         }
-        let mut refused = about.refused.iter().peekable();
-        for (line, outcome) in about.claims.iter().zip(&outcomes) {
-            while let Some((refused_line, why)) = refused.next_if(|(refused_line, _)| refused_line < line) {
-                self.sink.refused(*refused_line, why);
+        let mut refusals = refusals.iter().peekable();
+        if self.options.report_recorded {
+            for (at, outcome) in &outcomes {
+                let line = lines(*at);
+                while let Some((refused_line, why)) =
+                    refusals.next_if(|(refused_line, _)| *refused_line < line)
+                {
+                    self.sink.refused(*refused_line, why);
+                }
+                self.sink.recorded(line, outcome);
             }
-            self.sink.recorded(*line, outcome);
         }
-        for (line, why) in refused {
+        for (line, why) in refusals {
             self.sink.refused(*line, why);
         }
         if self.sink.acknowledged(&self.report).is_break() {
@@ -307,7 +342,7 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    fn wait(&self) -> Result<Result<Vec<Outcome>>> {
+    fn wait(&self) -> Result<Result<Committed>> {
         loop {
             match self.outcomes.try_recv() {
                 Ok(outcomes) => return Ok(outcomes),
@@ -320,11 +355,35 @@ impl<'a> Import<'a> {
     }
 }
 
+/// What became of a batch.
+#[derive(Default)]
+struct Committed {
+    /// By the index of the command, ascending.
+    outcomes: Vec<(usize, Outcome)>,
+    /// Commands that were refused when their turn came.
+    refused: Vec<(usize, Invalid)>,
+    ended: Ended,
+}
+
+/// How far the commands of a batch were dealt with.
+#[derive(Clone, Copy, Default)]
+enum Ended {
+    #[default]
+    Whole,
+    /// The one with this index was refused, and those behind it were not tried.
+    At(usize),
+    /// A batch before it ended early.
+    NotBegun,
+}
+
 /// Commits batches in the order they come.
 struct Committer {
     database: Database,
     batches: Receiver<Submission>,
-    done: Sender<Result<Vec<Outcome>>>,
+    done: Sender<Result<Committed>>,
+    stop_at_refused: bool,
+    /// It did stop.
+    stopped: bool,
     /// After a failure nothing may follow: the lines of a lost batch would come after later ones.
     failed: bool,
 }
@@ -348,18 +407,66 @@ impl Job for Committer {
 }
 
 impl Committer {
-    fn commit(&self, submission: Submission) -> Result<Vec<Outcome>> {
-        if submission.is_empty() {
-            return Ok(Vec::new());
+    /// Commits a batch, whole if it can be. Around what is refused it is cut into halves, in their order, so that n
+    /// refusals cost about n × log2(batch) further commits.
+    fn commit(&mut self, submission: Submission) -> Result<Committed> {
+        let mut committed = Committed::default();
+        if self.stopped {
+            committed.ended = Ended::NotBegun;
+            return Ok(committed);
         }
+        // What is left to do, the first part last.
+        let mut parts = vec![(0, submission)];
+        while let Some((first, part)) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            match self.commit_part(&part) {
+                Ok(outcomes) => {
+                    committed.outcomes.extend((first..).zip(outcomes));
+                }
+                Err(error) if !is_refusal(&error) => return Err(error),
+                Err(error) if part.len() == 1 => {
+                    committed.refused.push((first, why(error)));
+                    if self.stop_at_refused {
+                        self.stopped = true;
+                        committed.ended = Ended::At(first);
+                        return Ok(committed);
+                    }
+                }
+                Err(_) => {
+                    let half = part.len() / 2;
+                    let (left, right) = part.split(half);
+                    parts.push((first + half, right));
+                    parts.push((first, left));
+                }
+            }
+        }
+        Ok(committed)
+    }
+
+    fn commit_part(&self, part: &Submission) -> Result<Vec<Outcome>> {
         let clock = &self.database.env().clock;
         let started = clock.monotonic();
         loop {
             let waited = clock.monotonic().saturating_sub(started);
-            match self.database.commit(submission.clone()) {
+            match self.database.commit(part.clone()) {
                 Err(error) if error.code() == Code::Overloaded && waited < PATIENCE => clock.sleep(PAUSE),
                 other => return other,
             }
         }
+    }
+}
+
+/// Whether nothing was applied because of what was asked for.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.code().status(), 400..500)
+}
+
+/// Why a single command was refused.
+fn why(error: Error) -> Invalid {
+    match error {
+        Error::Invalid(why) => why,
+        other => FieldError::in_body("", other.code(), other.to_string()).into(),
     }
 }

@@ -51,17 +51,23 @@ codes! {
     DuplicateParameter = "duplicate_parameter", 400, "Parameter given twice", "A query parameter is given more than once.";
     InvalidParameter = "invalid_parameter", 400, "Invalid parameter", "A path or query parameter is not of the form that the route takes.";
     InvalidEncoding = "invalid_encoding", 400, "Undecodable body", "The body is not what its Content-Encoding says, or it ends early.";
+    InvalidCsv = "invalid_csv", 400, "Not CSV", "The text is not CSV as `docs/formats/csv.md` says, or a row has not as many cells as the header.";
+    InvalidRdf = "invalid_rdf", 400, "Not RDF", "The text is not N-Quads or TriG. The detail names the line.";
     BadRequest = "bad_request", 400, "Bad request", "The request is not HTTP as this server understands it.";
     RequestTimeout = "request_timeout", 408, "Body too slow", "No part of the body arrived within the time allowed.";
     AuthorityTooLow = "authority_too_low", 403, "Class too low", "Neither the agent nor the successor has a class that may set this claim aside. Nothing was applied.";
     NotFound = "not_found", 404, "No such route", "Nothing lives at this path.";
     ClaimNotFound = "claim_not_found", 404, "No such claim", "No claim with this id was known at the moment asked for.";
     MethodNotAllowed = "method_not_allowed", 405, "Method not allowed", "The path exists, but not for this method. The Allow header lists the methods it has.";
+    NotAcceptable = "not_acceptable", 406, "Not acceptable", "The Accept header names none of the media types that the route can answer with.";
     BodyTooLarge = "body_too_large", 413, "Body too large", "The body exceeds the limit that the detail states. Of an import, the limit is on the decompressed size.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "The Content-Type is missing or not one that the route takes.";
     UnsupportedEncoding = "unsupported_encoding", 415, "Unsupported encoding", "The Content-Encoding is not one that the route takes.";
     // The request is well formed and breaks a rule.
     LineTooLong = "line_too_long", 422, "Line too long", "A line of an import exceeds 1 MiB.";
+    IdMismatch = "id_mismatch", 422, "Not the claim it says", "The id that an imported claim gives is not the hash of its content: one of both was changed.";
+    IncompleteRecord = "incomplete_record", 422, "Incomplete", "Quads of a claim, or graphs of a nanopublication, are missing. The detail says which.";
+    BlankNode = "blank_node", 422, "Blank node", "A quad has a blank node, which has no name outside of its file. Name a scope for them.";
     Empty = "empty", 422, "Empty", "A text that must not be empty is.";
     TooLong = "too_long", 422, "Too long", "A text exceeds its bound in bytes.";
     TooMany = "too_many", 422, "Too many", "A list has more members than allowed.";

@@ -32,6 +32,9 @@ pub enum Error {
     /// Reading the input of an import failed.
     #[error("cannot read the input: {0}")]
     Input(#[source] std::io::Error),
+    /// Writing the output of an export failed.
+    #[error("cannot write the output: {0}")]
+    Output(#[source] std::io::Error),
 }
 
 impl Error {
@@ -44,6 +47,7 @@ impl Error {
             Error::ServerKey(_) => Code::ServerKey,
             Error::Receipt(stemedb_core::CodecError::TooLong { .. }) => Code::TooLarge,
             Error::Receipt(_) => Code::InternalError,
+            Error::Output(_) => Code::IoError,
         }
     }
 }

@@ -72,13 +72,18 @@ impl Parts {
 /// Refuses a body that does not say that it is one of these. A browser cannot send such types to another origin without
 /// asking first, so that a web page cannot write to a database on the reader's own machine.
 pub(super) fn require_media_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
+    let essence = media_type(headers);
     if allowed.iter().any(|allowed| essence.eq_ignore_ascii_case(allowed)) {
         return Ok(());
     }
     let detail = format!("send Content-Type: {}", allowed.join(" or "));
     Err(Problem::new(Code::UnsupportedMediaType, detail))
+}
+
+/// The media type that a body says it is of, without parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> &str {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    given.split(';').next().unwrap_or_default().trim()
 }
 
 /// How a body is compressed.

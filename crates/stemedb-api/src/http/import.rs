@@ -1,4 +1,4 @@
-//! `POST /v1/import`: many claims in one request, one JSON object a line.
+//! `POST /v1/import`: many records in one request, in any format of `docs/formats/`: the media type says which, or `format`.
 //!
 //! ```text
 //! socket ─ parts ─▶ channel ─▶ blocking thread: decompress ─ lines ─ Database::import ─▶ verdicts ─▶ channel ─▶ socket
@@ -32,7 +32,7 @@ use tokio::sync::mpsc;
 
 use super::{
     App, Problem,
-    body::{Encoding, Parts, encoding, require_media_type},
+    body::{Encoding, Parts, encoding, media_type, require_media_type},
     envelope::AboutLsn,
     params::Params,
     reply,
@@ -40,12 +40,20 @@ use super::{
 use crate::{
     database::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError},
     errors::{Code, Error, Invalid},
+    exchange::{Format, ReadOptions},
     store_helpers::Operation,
 };
 
-pub(super) const PARAMETERS: &[&str] = &["verdicts", "on_error"];
-pub(super) const MEDIA_TYPES: &[&str] =
-    &["application/x-ndjson", "application/jsonl", "application/json", "application/octet-stream"];
+pub(super) const PARAMETERS: &[&str] = &["verdicts", "on_error", "format", "source", "scope"];
+pub(super) const MEDIA_TYPES: &[&str] = &[
+    "application/x-ndjson",
+    "application/jsonl",
+    "application/json",
+    "application/octet-stream",
+    "text/csv",
+    "application/n-quads",
+    "application/trig",
+];
 
 /// Parts of the body that may wait for the importing thread.
 const PARTS_WAITING: usize = 16;
@@ -109,8 +117,12 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
     let on_error = params
         .one_of("on_error", &[("continue", OnError::Continue), ("stop", OnError::Stop)])
         .unwrap_or_default();
+    let format = params.format();
+    let (default_source, blank_scope) = (params.text("source"), params.text("scope"));
     params.finish()?;
     require_media_type(&head.headers, MEDIA_TYPES)?;
+    let format = format.or_else(|| Format::of_media_type(media_type(&head.headers))).unwrap_or_default();
+    let read = ReadOptions { format, default_source, blank_scope };
     let encoding = encoding(&head.headers)?;
     let permit = std::sync::Arc::clone(&app.imports).try_acquire_owned();
     let permit = permit.map_err(|_| Problem::new(Code::Overloaded, "too many imports are running"))?;
@@ -128,7 +140,8 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
         let ended = match decompressed(encoding, BodyReader::new(received)) {
             Ok(input) => {
                 let input = Limited { input, left: limit_bytes, limit_bytes };
-                app.storage.guard(Operation::Put, |database| run(database, input, options, &mut verdicts))
+                app.storage
+                    .guard(Operation::Put, |database| run(database, input, &read, options, &mut verdicts))
             }
             Err(error) => Err(Error::Input(error)),
         };
@@ -161,10 +174,11 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
 fn run(
     database: &crate::Database,
     input: impl Read,
+    read: &ReadOptions,
     options: ImportOptions,
     verdicts: &mut Verdicts,
 ) -> Result<ImportReport, Error> {
-    match database.import(input, options, verdicts) {
+    match database.import_as(input, read, options, verdicts) {
         Ok(report) => Ok(report),
         Err(ImportFailed { report, error }) => {
             verdicts.acknowledged_before = report;

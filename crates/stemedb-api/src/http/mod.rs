@@ -18,6 +18,7 @@ mod claims;
 mod diff;
 mod envelope;
 mod events;
+mod export;
 mod feed;
 mod health;
 mod import;
@@ -61,6 +62,8 @@ pub struct RouterOptions {
     pub max_in_flight: usize,
     /// Imports handled at once.
     pub max_imports: usize,
+    /// Exports handled at once.
+    pub max_exports: usize,
     /// Feeds read at once; each holds one open file and a few hundred kilobytes.
     pub max_feeds: usize,
     /// How long the next part of a body is waited for, and how long a reader of a feed may not read.
@@ -78,6 +81,7 @@ impl Default for RouterOptions {
             max_in_flight: 512,
             max_imports: 4,
             max_feeds: 64,
+            max_exports: 2,
             body_timeout: Duration::from_secs(30),
             answer_unknown_paths: true,
         }
@@ -97,6 +101,7 @@ pub(crate) struct Shared {
     pub imports: Arc<Semaphore>,
     pub feeds: Arc<Semaphore>,
     pub news: feed::News,
+    pub exports: Arc<Semaphore>,
     pub backups: Option<Backups>,
     in_flight: AtomicUsize,
 }
@@ -145,6 +150,7 @@ pub fn router_with_backups(database: Database, options: RouterOptions, backups: 
         imports: Arc::new(Semaphore::new(options.max_imports)),
         feeds: Arc::new(Semaphore::new(options.max_feeds)),
         news: feed::News::default(),
+        exports: Arc::new(Semaphore::new(options.max_exports)),
         backups,
         in_flight: AtomicUsize::new(0),
     }));

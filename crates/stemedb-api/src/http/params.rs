@@ -5,6 +5,7 @@ use stemedb_core::{Lens, Micros};
 use crate::{
     database::{AsOf, Query},
     errors::{Code, FieldError, Invalid},
+    exchange::Format,
     json::instant,
 };
 
@@ -70,9 +71,18 @@ impl Params {
         String::new()
     }
 
-    /// A text that may be absent.
+    /// A text that may be there, but not empty.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
-        self.take(name)
+        let text = self.take(name);
+        if text.as_deref() == Some("") {
+            self.refuse(name, Code::InvalidParameter, "must not be empty");
+        }
+        text
+    }
+
+    /// The format that `format` names.
+    pub(super) fn format(&mut self) -> Option<Format> {
+        self.one_of("format", &Format::ALL.map(|format| (format.name(), format)))
     }
 
     /// A yes or no; absent = no.

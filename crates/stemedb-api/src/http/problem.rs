@@ -37,7 +37,9 @@ impl Problem {
         match error {
             Error::Invalid(invalid) => invalid.clone().into(),
             Error::Input(error) => Problem::new(error_code_of_input(error), error.to_string()),
-            Error::Engine(_) | Error::ServerKey(_) | Error::Receipt(_) => Problem::of(error.code()),
+            Error::Engine(_) | Error::ServerKey(_) | Error::Receipt(_) | Error::Output(_) => {
+                Problem::of(error.code())
+            }
         }
     }
 

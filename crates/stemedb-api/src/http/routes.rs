@@ -4,7 +4,7 @@ use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
 use super::{
-    App, backups, claims, diff, events, feed, health, import, openapi, read, schemas, storage, write,
+    App, backups, claims, diff, events, export, feed, health, import, openapi, read, schemas, storage, write,
 };
 
 /// One route.
@@ -35,6 +35,7 @@ pub(super) fn table() -> Vec<Route> {
         post_route("/v1/source", post(write::source), schemas::source()),
         post_route("/v1/agent", post(write::agent), schemas::agent()),
         post_route("/v1/import", post(import::import), schemas::import()),
+        get_route("/v1/export", get(export::export), schemas::export()),
         get_route("/v1/query", get(read::query), schemas::query()),
         get_route("/v1/skeptic", get(read::skeptic), schemas::skeptic()),
         get_route("/v1/layered", get(read::layered), schemas::layered()),

@@ -8,7 +8,7 @@ use utoipa::openapi::{
     schema::{AnyOfBuilder, ArrayBuilder, SchemaType, Type},
 };
 
-use super::{claims, diff, events, feed, import, read};
+use super::{claims, diff, events, export, feed, import, read};
 use crate::json::{
     AGENT_FIELDS, ASSERT_FIELDS, EPOCH_FIELDS, Member, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS,
 };
@@ -49,11 +49,13 @@ fn write(id: &str, summary: &str, body: &str) -> Operation {
 
 pub(super) fn import() -> Operation {
     let mut body = RequestBodyBuilder::new().required(Some(Required::True)).description(Some(
-        "One assertion a line, of which only subject, predicate, object and source must be there. \
-         Content-Encoding may be gzip or zstd.",
+        "JSON lines: one record a line, an assertion unless it says otherwise, of which only subject, predicate, object \
+         and source must be there. Also CSV, N-Quads, TriG. Content-Encoding may be gzip or zstd.",
     ));
     for media_type in import::MEDIA_TYPES {
-        body = body.content(*media_type, content("Assertion"));
+        let text = || ContentBuilder::new().schema(Some(of_type(Type::String))).build();
+        let json = media_type.contains("json") || media_type.ends_with("octet-stream");
+        body = body.content(*media_type, if json { content("Assertion") } else { text() });
     }
     let mut operation = operation("import", "Record many claims").request_body(Some(body.build()));
     for name in import::PARAMETERS {
@@ -61,6 +63,23 @@ pub(super) fn import() -> Operation {
     }
     let done = "Verdicts, one a line; the last line is the end record";
     operation.response("200", reply(done, "application/x-ndjson", content("EndRecord"))).build()
+}
+
+pub(super) fn export() -> Operation {
+    let mut operation = operation("export", "Everything that was recorded, or the claims that fit");
+    for name in export::PARAMETERS {
+        let mut parameter = parameter(name, false);
+        if *name == "source" {
+            parameter.description = Some("Claims of this source".to_owned());
+        }
+        operation = operation.parameter(parameter);
+    }
+    let mut done = ResponseBuilder::new().description("The records, in the format asked for");
+    for media_type in export::MEDIA_TYPES {
+        let text = ContentBuilder::new().schema(Some(of_type(Type::String))).build();
+        done = done.content(*media_type, text);
+    }
+    operation.response("200", done.build()).build()
 }
 
 pub(super) fn query() -> Operation {
@@ -258,6 +277,10 @@ fn parameter(name: &str, required: bool) -> Parameter {
         "after_subject" | "after_predicate" => "Only questions behind this one: next of an earlier reply",
         "wait" => "Seconds to wait for something to say, at most 60; default 0",
         "after" => "Only events with greater numbers; default 0",
+        "format" => "jsonl, csv, nquads, trig or nanopub; else what the media type says",
+        "source" => "Source of quads that are in no named graph",
+        "scope" => "Name under which blank nodes are known outside of their file",
+        "prefix" => "Claims about subjects that begin so",
         "on_error" => "continue (default) or stop at the first refused line",
         _ => "",
     };

@@ -1,12 +1,10 @@
 //! One change in JSON: a command as the journal has it.
 
-use serde::{Serialize, Serializer};
-use stemedb_core::{
-    Agent, ClaimId, Command, Cosign, Epoch, Micros, Nano, Source, SourceClass, Supersession, Vote,
-};
+use serde::Serialize;
+use stemedb_core::{Command, Micros};
 use stemedb_env::Lsn;
 
-use super::claim::{AssertionJson, rfc3339};
+use super::{claim::rfc3339, exported::BodyJson};
 
 /// A line of `GET /v1/feed`. `record` has the members of the request that records the same, so that it can be sent on.
 #[derive(Debug, Serialize)]
@@ -20,7 +18,7 @@ pub struct ChangeJson<'a> {
     /// Of a claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    record: RecordJson<'a>,
+    record: BodyJson<'a>,
 }
 
 impl<'a> ChangeJson<'a> {
@@ -47,166 +45,17 @@ impl<'a> ChangeJson<'a> {
             recorded_at: rfc3339(recorded_at),
             kind,
             id: id.map(|id| id.to_string()),
-            record: RecordJson(command),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct RecordJson<'a>(&'a Command);
-
-impl Serialize for RecordJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Command::Assert(claim) => AssertionJson::new(claim).serialize(serializer),
-            Command::Vote(vote) => VoteJson::new(vote).serialize(serializer),
-            Command::Supersede(change) => SupersessionJson::new(change).serialize(serializer),
-            Command::Epoch(epoch) => EpochJson::new(epoch).serialize(serializer),
-            Command::Source(source) => SourceJson::new(source).serialize(serializer),
-            Command::Cosign(cosign) => CosignJson::new(cosign).serialize(serializer),
-            Command::Agent(agent) => AgentRecordJson::new(agent).serialize(serializer),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct VoteJson<'a> {
-    assertion: String,
-    agent: String,
-    weight: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signature: Option<String>,
-}
-
-impl<'a> VoteJson<'a> {
-    fn new(vote: &'a Vote) -> VoteJson<'a> {
-        VoteJson {
-            assertion: vote.assertion.to_string(),
-            agent: vote.agent.to_string(),
-            weight: Nano::to_f64(vote.weight),
-            reason: vote.reason.as_deref(),
-            signature: vote.signature.map(|bytes| bytes.to_string()),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct SupersessionJson<'a> {
-    old: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new: Option<String>,
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agent: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signature: Option<String>,
-}
-
-impl<'a> SupersessionJson<'a> {
-    fn new(change: &'a Supersession) -> SupersessionJson<'a> {
-        SupersessionJson {
-            old: change.old.to_string(),
-            new: change.new.map(|id| id.to_string()),
-            kind: change.kind.name(),
-            reason: change.reason.as_deref(),
-            agent: change.agent.map(|agent| agent.to_string()),
-            signature: change.signature.map(|bytes| bytes.to_string()),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct EpochJson<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    supersedes: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<String>,
-}
-
-impl<'a> EpochJson<'a> {
-    fn new(epoch: &'a Epoch) -> EpochJson<'a> {
-        EpochJson {
-            name: &epoch.name,
-            supersedes: epoch.supersedes.as_deref(),
-            from: epoch.from.map(rfc3339),
-            to: epoch.to.map(rfc3339),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct SourceJson<'a> {
-    id: &'a str,
-    class: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uri: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_hash: Option<String>,
-}
-
-impl<'a> SourceJson<'a> {
-    fn new(source: &'a Source) -> SourceJson<'a> {
-        SourceJson {
-            id: &source.id,
-            class: source.class.number(),
-            title: source.title.as_deref(),
-            uri: source.uri.as_deref(),
-            content_hash: source.content_hash.map(|hash| ClaimId(hash).to_string()),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct AgentRecordJson<'a> {
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    class: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trust: Option<f64>,
-}
-
-impl<'a> AgentRecordJson<'a> {
-    fn new(agent: &'a Agent) -> AgentRecordJson<'a> {
-        AgentRecordJson {
-            id: agent.id.to_string(),
-            name: agent.name.as_deref(),
-            class: agent.class.map(SourceClass::number),
-            trust: agent.trust.map(Nano::to_f64),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct CosignJson {
-    claim: String,
-    agent: String,
-    signature: String,
-}
-
-impl CosignJson {
-    fn new(cosign: &Cosign) -> CosignJson {
-        CosignJson {
-            claim: cosign.claim.to_string(),
-            agent: cosign.agent.to_string(),
-            signature: cosign.signature.to_string(),
+            record: BodyJson(command),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use stemedb_core::{AgentKey, Assertion, Object, SupersessionKind};
+    use stemedb_core::{
+        Agent, AgentKey, Assertion, ClaimId, Cosign, Epoch, Nano, Object, Source, SourceClass, Supersession,
+        SupersessionKind, Vote,
+    };
 
     use super::*;
     use crate::json;

@@ -16,6 +16,7 @@ mod answer;
 mod change;
 mod claim;
 mod difference;
+mod exported;
 mod history;
 mod impact;
 mod members;
@@ -29,14 +30,14 @@ pub use answer::{AnswerJson, LayeredJson, SkepticJson};
 pub use change::ChangeJson;
 pub use claim::ClaimJson;
 pub use difference::DifferenceJson;
+pub use exported::{RECORD_KINDS, RecordJson, exported};
 pub use history::HistoryJson;
 pub use impact::ImpactJson;
 pub use members::Member;
 pub use object::{ObjectJson, parse_object};
 pub use receipt::{ReceiptJson, ServerKeyJson};
 pub use records::{
-    AGENT_FIELDS, ASSERT_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS, agent,
-    assertion, cosign, epoch, import_line, source, supersession, vote,
+    AGENT_FIELDS, ASSERT_FIELDS, COSIGN_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS,
+    agent, assertion, cosign, epoch, import_line, source, supersession, vote,
 };
-#[cfg(feature = "server")]
-pub(crate) use values::instant;
+pub(crate) use values::{cells, instant};

@@ -62,6 +62,9 @@ pub const SOURCE_FIELDS: &[Member] =
 /// Members of an agent.
 pub const AGENT_FIELDS: &[Member] = &[required("id"), optional("name"), optional("class"), optional("trust")];
 
+/// Members of a co-signature.
+pub const COSIGN_FIELDS: &[Member] = &[required("claim"), required("agent"), required("signature")];
+
 /// Reads the body of `POST /v1/assert`, by the rules of the model. Signatures are not verified here.
 ///
 /// # Errors
@@ -146,7 +149,7 @@ pub fn cosign(body: &[u8]) -> Result<Cosign, Invalid> {
 
 /// Reads a record from a whole body. What is read is used only when nothing was wrong, so that the record's first
 /// values never show.
-fn read_whole<'de, R: Record<'de>>(body: &'de [u8], mut record: R) -> Result<R, Invalid> {
+pub(super) fn read_whole<'de, R: Record<'de>>(body: &'de [u8], mut record: R) -> Result<R, Invalid> {
     let text = utf8(body)?;
     let mut findings = Findings::default();
     read(text, &mut record, &mut findings);
@@ -161,7 +164,7 @@ fn utf8(body: &[u8]) -> Result<&str, Invalid> {
     })
 }
 
-struct AssertRecord(Assertion);
+pub(super) struct AssertRecord(pub(super) Assertion);
 
 impl<'de> Record<'de> for AssertRecord {
     const MEMBERS: &'static [Member] = ASSERT_FIELDS;
@@ -204,7 +207,7 @@ fn set(slot: &mut String, text: Option<std::borrow::Cow<'_, str>>) {
     }
 }
 
-struct VoteRecord(Vote);
+pub(super) struct VoteRecord(pub(super) Vote);
 
 impl<'de> Record<'de> for VoteRecord {
     const MEMBERS: &'static [Member] = VOTE_FIELDS;
@@ -226,7 +229,7 @@ impl<'de> Record<'de> for VoteRecord {
     }
 }
 
-struct SupersedeRecord(Supersession);
+pub(super) struct SupersedeRecord(pub(super) Supersession);
 
 impl<'de> Record<'de> for SupersedeRecord {
     const MEMBERS: &'static [Member] = SUPERSEDE_FIELDS;
@@ -252,7 +255,7 @@ impl<'de> Record<'de> for SupersedeRecord {
     }
 }
 
-struct EpochRecord(Epoch);
+pub(super) struct EpochRecord(pub(super) Epoch);
 
 impl<'de> Record<'de> for EpochRecord {
     const MEMBERS: &'static [Member] = EPOCH_FIELDS;
@@ -273,7 +276,7 @@ impl<'de> Record<'de> for EpochRecord {
     }
 }
 
-struct SourceRecord(Source);
+pub(super) struct SourceRecord(pub(super) Source);
 
 impl<'de> Record<'de> for SourceRecord {
     const MEMBERS: &'static [Member] = SOURCE_FIELDS;
@@ -295,10 +298,10 @@ impl<'de> Record<'de> for SourceRecord {
     }
 }
 
-struct CosignRecord(Cosign);
+pub(super) struct CosignRecord(pub(super) Cosign);
 
 impl<'de> Record<'de> for CosignRecord {
-    const MEMBERS: &'static [Member] = &[required("claim"), required("agent"), required("signature")];
+    const MEMBERS: &'static [Member] = COSIGN_FIELDS;
 
     fn read<A: MapAccess<'de>>(
         &mut self,
@@ -315,7 +318,7 @@ impl<'de> Record<'de> for CosignRecord {
     }
 }
 
-struct AgentRecord(Agent);
+pub(super) struct AgentRecord(pub(super) Agent);
 
 impl<'de> Record<'de> for AgentRecord {
     const MEMBERS: &'static [Member] = AGENT_FIELDS;

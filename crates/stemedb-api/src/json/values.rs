@@ -9,7 +9,7 @@ use super::members::{Findings, Member, MemberValue, Record, read, required, type
 use crate::errors::{Code, FieldError};
 
 /// What a check says of a text that it refuses.
-pub(super) type Refusal = (Code, String);
+pub(crate) type Refusal = (Code, String);
 
 fn refusal(problem: Problem) -> Refusal {
     let error = FieldError::of_problem("", problem);
@@ -17,22 +17,40 @@ fn refusal(problem: Problem) -> Refusal {
 }
 
 /// A text in hexadecimal digits.
-pub(super) fn hex<T: std::str::FromStr<Err = Problem>>(text: &str) -> Result<T, Refusal> {
+pub(crate) fn hex<T: std::str::FromStr<Err = Problem>>(text: &str) -> Result<T, Refusal> {
     text.parse().map_err(refusal)
 }
 
 /// 32 bytes in hexadecimal digits, of no type of their own.
-pub(super) fn digest(text: &str) -> Result<[u8; 32], Refusal> {
+pub(crate) fn digest(text: &str) -> Result<[u8; 32], Refusal> {
     hex::<ClaimId>(text).map(|id| id.0)
 }
 
-/// An RFC 3339 date and time.
+/// An RFC 3339 date and time; outside of the years that it can write, microseconds since 1970 as [`Micros`] prints them.
 pub(crate) fn instant(text: &str) -> Result<Micros, Refusal> {
-    Micros::parse_rfc3339(text).map_err(refusal)
+    match Micros::parse_rfc3339(text) {
+        Ok(instant) => Ok(instant),
+        Err(problem) => {
+            let micros = text.strip_suffix("us").and_then(|digits| digits.parse().ok()).map(Micros);
+            // Whatever has a date has it: each instant is written in one way only.
+            micros.filter(|micros| micros.to_string() == text).ok_or_else(|| refusal(problem))
+        }
+    }
+}
+
+/// A fraction as a JSON number that is read back as the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NanoJson(pub Nano);
+
+impl serde::Serialize for NanoJson {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = RawValue::from_string(self.0.to_string());
+        number.map_err(<S::Error as serde::ser::Error>::custom)?.serialize(serializer)
+    }
 }
 
 /// One of the names of a closed list.
-pub(super) fn name<T: std::str::FromStr<Err = Problem>>(text: &str, names: &[&str]) -> Result<T, Refusal> {
+pub(crate) fn name<T: std::str::FromStr<Err = Problem>>(text: &str, names: &[&str]) -> Result<T, Refusal> {
     text.parse().map_err(|_| (Code::UnknownName, format!("is none of {}", names.join(", "))))
 }
 
@@ -143,5 +161,24 @@ impl<'de> Record<'de> for SignatureRecord {
             _ => self.signature = value.checked(hex)?,
         }
         Ok(())
+    }
+}
+
+/// The same checks of texts that stand outside of JSON: cells of a table, literals.
+pub(crate) mod cells {
+    use super::Refusal;
+    pub(crate) use super::{digest, hex, instant, name};
+    use crate::errors::Code;
+    use stemedb_core::{Nano, SourceClass};
+
+    /// A decimal.
+    pub(crate) fn fraction(text: &str) -> Result<Nano, Refusal> {
+        Nano::parse_json_number(text).map_err(super::refusal)
+    }
+
+    /// A class, 0 to 5.
+    pub(crate) fn class(text: &str) -> Result<SourceClass, Refusal> {
+        let class = text.parse::<u8>().ok().and_then(|number| SourceClass::new(number).ok());
+        class.ok_or_else(|| (Code::OutOfRange, "is not an integer from 0 to 5".to_owned()))
     }
 }

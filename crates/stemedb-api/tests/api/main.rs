@@ -8,6 +8,7 @@ mod caching;
 mod concurrency;
 mod differences;
 mod documents;
+mod exchange;
 mod facade;
 mod feed;
 mod full;

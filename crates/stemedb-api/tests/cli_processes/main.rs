@@ -6,6 +6,7 @@ mod about;
 mod backups;
 mod corpus;
 mod demo;
+mod exports;
 mod folders;
 mod http;
 mod imports;

@@ -16,6 +16,7 @@ mod guard;
 mod impact;
 mod lineage;
 mod reader;
+mod replay;
 mod submission;
 mod tally;
 mod touched;
@@ -29,6 +30,7 @@ pub use guard::{KnownGuard, Used};
 pub use impact::{IMPACT_MAX, Impact};
 pub use lineage::{LINEAGE_MAX, Lineage};
 pub use reader::{ClaimReader, QuestionKey, QuestionScan, StoredClaim};
+pub use replay::{Recorded, Replay, Wanted};
 pub use submission::{Outcome, Submission};
 
 /// The product's derivation: claims, votes, supersessions, epochs, sources, cosignatures, agents.

@@ -100,6 +100,21 @@ impl Submission {
         self.bytes.get(range).unwrap_or_default()
     }
 
+    /// The first `count` commands, and those after them, each as a submission of its own.
+    pub fn split(&self, count: usize) -> (Submission, Submission) {
+        let part = |items: &[Item]| {
+            let mut part = Submission::default();
+            for item in items {
+                let start = part.bytes.len();
+                part.bytes.extend_from_slice(self.bytes.get(item.range.clone()).unwrap_or_default());
+                part.items.push(Item { range: start..part.bytes.len(), what: item.what.clone() });
+            }
+            part
+        };
+        let (first, rest) = self.items.split_at(count.min(self.items.len()));
+        (part(first), part(rest))
+    }
+
     pub(super) fn items(&self) -> impl Iterator<Item = (&Item, &[u8])> {
         self.items.iter().map(|item| (item, self.bytes.get(item.range.clone()).unwrap_or_default()))
     }

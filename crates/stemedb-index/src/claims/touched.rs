@@ -105,20 +105,8 @@ impl<S: KvSnapshot> ClaimReader<S> {
             if rows.lsn() <= after || rows.lsn() > self.lsn() {
                 continue;
             }
+            let Some(at) = keys::command_position(rows.key())? else { continue };
             let Some(family) = Family::of(rows.key()) else { continue };
-            let at = match family {
-                Family::Claim => keys::parse_claim(rows.key())?.position,
-                Family::Vote | Family::Cosigned => keys::parse_id_agent(family, rows.key())?.1,
-                Family::Superseded => keys::parse_superseded(rows.key())?,
-                Family::Epoch | Family::Source => keys::parse_named(family, rows.key())?.1,
-                Family::Agent => keys::parse_agent(rows.key())?.1,
-                Family::ById
-                | Family::ByPredicate
-                | Family::BySource
-                | Family::ByAgent
-                | Family::Derived
-                | Family::Entry => continue,
-            };
             let (_, command) = parse_stamped(family, rows.value())?;
             visit(at, Command::decode_exact(command).map_err(|_| Error::BadValue { family })?)?;
         }

@@ -107,6 +107,35 @@ impl Family {
     }
 }
 
+/// The families whose values hold the commands themselves: each command lies in one of them, once.
+pub const COMMAND_FAMILIES: [Family; 7] = [
+    Family::Claim,
+    Family::Vote,
+    Family::Superseded,
+    Family::Epoch,
+    Family::Source,
+    Family::Cosigned,
+    Family::Agent,
+];
+
+/// Where the command of a row stands in the journal; `None` for rows that hold none.
+pub fn command_position(key: &[u8]) -> Result<Option<Position>> {
+    let Some(family) = Family::of(key) else { return Ok(None) };
+    Ok(Some(match family {
+        Family::Claim => parse_claim(key)?.position,
+        Family::Vote | Family::Cosigned => parse_id_agent(family, key)?.1,
+        Family::Superseded => parse_superseded(key)?,
+        Family::Epoch | Family::Source => parse_named(family, key)?.1,
+        Family::Agent => parse_agent(key)?.1,
+        Family::ById
+        | Family::ByPredicate
+        | Family::BySource
+        | Family::ByAgent
+        | Family::Derived
+        | Family::Entry => return Ok(None),
+    }))
+}
+
 const ID_BYTES: usize = 32;
 const NUL: u8 = 0;
 

@@ -10,4 +10,5 @@ mod history;
 mod known;
 mod questions;
 mod records;
+mod replay;
 mod within;

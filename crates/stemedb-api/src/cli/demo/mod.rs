@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use stemedb_api::{
-    Database, OnError, Query,
+    Database, OnError, Query, ReadOptions,
     core::{Command, Lens},
     json,
 };
@@ -76,7 +76,14 @@ fn load(env: &Env, database: &Database) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     tally.sources = register(database, &parse_source_list(SOURCES)?)?;
     let mut progress = Progress::start(env, "claims");
-    import_into(database, Input::of_text(CLAIMS), OnError::Stop, &mut tally, &mut progress)?;
+    import_into(
+        database,
+        Input::of_text(CLAIMS),
+        &ReadOptions::default(),
+        OnError::Stop,
+        &mut tally,
+        &mut progress,
+    )?;
     progress.finish();
     database.submit(&changes()?)?;
     Ok(tally)

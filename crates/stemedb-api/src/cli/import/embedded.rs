@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use stemedb_api::{Database, ImportFailed, ImportOptions, ImportReport, ImportSink, Invalid, OnError};
+use stemedb_api::{
+    Database, ImportFailed, ImportOptions, ImportReport, ImportSink, Invalid, OnError, ReadOptions,
+};
 
 use super::{Input, input::ReadSoFar, tally::Tally};
 use crate::cli::{failure::Failure, progress::Progress};
@@ -11,6 +13,7 @@ use crate::cli::{failure::Failure, progress::Progress};
 pub fn import_into(
     database: &Database,
     input: Input,
+    how: &ReadOptions,
     on_error: OnError,
     tally: &mut Tally,
     progress: &mut Progress,
@@ -18,7 +21,7 @@ pub fn import_into(
     let options = ImportOptions { on_error, ..ImportOptions::default() };
     let Input { text, read } = input;
     let mut sink = Sink { tally, progress, read };
-    let (report, failed) = match database.import(text, options, &mut sink) {
+    let (report, failed) = match database.import_as(text, how, options, &mut sink) {
         Ok(report) => (report, None),
         Err(ImportFailed { report, error }) => (report, Some(*error)),
     };

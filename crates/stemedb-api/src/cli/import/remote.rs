@@ -1,6 +1,7 @@
 //! Into a running server.
 //!
-//! The lines go out in chunks, one request each. The server gives a verdict per line, in their order, as they become
+//! The lines go out in chunks, one request each; what is not JSON lines becomes JSON lines here, so that every format can be
+//! resumed. The server gives a verdict per line, in their order, as they become
 //! durable. When the connection breaks or the server has no room, the chunk is sent again from behind the last line that
 //! has a verdict.
 //!
@@ -15,13 +16,15 @@ use std::{io::Read, time::Duration};
 use bytes::Bytes;
 use serde::Deserialize;
 use stemedb_api::{
-    OnError,
+    Format, OnError,
     core::Source,
     database::{LINE_MAX_BYTES, Line, Lines},
+    exchange::Records,
+    json::RecordJson,
 };
 use stemedb_env::Env;
 
-use super::{Input, tally::Tally};
+use super::{How, Input, tally::Tally};
 use crate::cli::{
     client::{Client, ClientError, Content, ServerUrl},
     failure::Failure,
@@ -40,19 +43,25 @@ pub fn import(
     env: &Env,
     url: &ServerUrl,
     input: Input,
-    sources: &[Source],
-    on_error: OnError,
+    how: &How<'_>,
     tally: &mut Tally,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
+    let on_error = how.on_error;
     let mut remote =
         Remote { env, client: Client::new(url)?, on_error, tally, quiet_since: None, pause: FIRST_PAUSE };
-    for source in sources {
+    for source in how.sources {
         remote.register(source)?;
     }
-    let mut lines = Lines::new(input.text);
-    while let Some(chunk) = Chunk::read(&mut lines, remote.tally)? {
+    let mut lines = match how.read.format {
+        Format::Jsonl => Outgoing::AsTheyAre(Lines::new(input.text)),
+        _ => Outgoing::Made(Records::new(input.text, how.read), None),
+    };
+    let mut stop = false;
+    while !stop && let Some(chunk) = lines.chunk(on_error, remote.tally)? {
+        stop = chunk.refused && on_error == OnError::Stop;
         remote.send(chunk)?;
+        remote.tally.stopped |= stop;
         progress.at(remote.tally.lines, input.read.part());
         if remote.tally.stopped {
             break;
@@ -61,14 +70,38 @@ pub fn import(
     Ok(())
 }
 
+/// What is sent.
+enum Outgoing<'a> {
+    /// The lines of the input.
+    AsTheyAre(Lines<Box<dyn Read>>),
+    /// Lines made of its records, and what ended these before the input did.
+    Made(Records<'a>, Option<stemedb_api::Error>),
+}
+
 /// Lines that are sent together.
 #[derive(Default)]
 struct Chunk {
     bytes: Vec<u8>,
     /// Where each line ends, its line feed included.
     ends: Vec<usize>,
-    /// Number of the last line before the chunk.
+    /// Number of the last line of the input before the chunk.
     before: u64,
+    /// Number of the last line of the input that is dealt with by the chunk.
+    last: u64,
+    /// Numbers of the lines in the input, where they are not one after the other.
+    numbers: Option<Vec<u64>>,
+    /// Something of the input was refused here.
+    refused: bool,
+}
+
+impl Outgoing<'_> {
+    /// The next chunk; `None` at the end.
+    fn chunk(&mut self, on_error: OnError, tally: &mut Tally) -> Result<Option<Chunk>, Failure> {
+        match self {
+            Outgoing::AsTheyAre(lines) => Chunk::read(lines, tally),
+            Outgoing::Made(records, broken) => Chunk::make(records, broken, on_error, tally),
+        }
+    }
 }
 
 impl Chunk {
@@ -91,13 +124,69 @@ impl Chunk {
             chunk.bytes.push(b'\n');
             chunk.ends.push(chunk.bytes.len());
         }
+        chunk.last = chunk.before + chunk.ends.len() as u64;
         Ok((!chunk.ends.is_empty()).then_some(chunk))
+    }
+
+    /// The next records of an input as lines; `None` at its end.
+    fn make(
+        records: &mut Records<'_>,
+        broken: &mut Option<stemedb_api::Error>,
+        on_error: OnError,
+        tally: &mut Tally,
+    ) -> Result<Option<Chunk>, Failure> {
+        let mut chunk = Chunk { before: tally.lines, last: tally.lines, ..Chunk::default() };
+        let mut numbers = Vec::new();
+        while chunk.bytes.len() < CHUNK_BYTES && !(chunk.refused && on_error == OnError::Stop) {
+            if let Some(error) = broken.take() {
+                return Err(error.into());
+            }
+            let found = match records.next_record() {
+                Ok(Some(found)) => found,
+                Ok(None) => break,
+                Err(error) if chunk.ends.is_empty() => return Err(error.into()),
+                // What came before it is sent first.
+                Err(error) => {
+                    *broken = Some(error);
+                    break;
+                }
+            };
+            chunk.last = found.read;
+            match found.record {
+                None => {}
+                Some(Ok(command)) => {
+                    let line = RecordJson { command: &command, id: None, recorded: None };
+                    serde_json::to_writer(&mut chunk.bytes, &line).map_err(Failure::new)?;
+                    chunk.bytes.push(b'\n');
+                    chunk.ends.push(chunk.bytes.len());
+                    numbers.push(found.line);
+                }
+                Some(Err(why)) => {
+                    tally.refuse(found.line, &why);
+                    tally.refused += 1;
+                    chunk.refused = true;
+                }
+            }
+        }
+        chunk.numbers = Some(numbers);
+        Ok((chunk.refused || chunk.last > chunk.before || !chunk.ends.is_empty()).then_some(chunk))
     }
 
     /// The bytes behind the first `done` lines.
     fn rest(&self, done: usize) -> Bytes {
         let from = done.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
         Bytes::copy_from_slice(self.bytes.get(from..).unwrap_or_default())
+    }
+
+    /// The number in the input of the chunk's n-th line, from 1.
+    fn number(&self, line: u64) -> u64 {
+        match &self.numbers {
+            None => self.before + line,
+            Some(numbers) => {
+                let index = usize::try_from(line).unwrap_or(usize::MAX).checked_sub(1);
+                index.and_then(|index| numbers.get(index)).copied().unwrap_or(self.before)
+            }
+        }
     }
 }
 
@@ -180,21 +269,22 @@ impl Remote<'_> {
     fn send(&mut self, chunk: Chunk) -> Result<(), Failure> {
         // Lines of the chunk that are dealt with.
         let mut done = 0;
-        loop {
+        // Of a chunk whose records were all refused here, nothing is left to send.
+        while done < chunk.ends.len() {
             let error = match self.request(&chunk, &mut done) {
                 Ok(Ended::Complete) => break,
                 Ok(Ended::Stopped) => {
-                    self.tally.lines = chunk.before + done as u64;
+                    self.tally.lines = chunk.number(done as u64);
                     self.tally.stopped = true;
                     return Ok(());
                 }
                 Ok(Ended::Again { cause }) => ClientError::Connection(cause),
                 Err(error) => error,
             };
-            self.tally.lines = chunk.before + done as u64;
+            self.tally.lines = chunk.number(done as u64);
             self.pause(error)?;
         }
-        self.tally.lines = chunk.before + chunk.ends.len() as u64;
+        self.tally.lines = chunk.last;
         self.progressed();
         Ok(())
     }
@@ -227,7 +317,7 @@ impl Remote<'_> {
                 let line_in_chunk = base + verdict.line;
                 *done =
                     (*done).max(usize::try_from(line_in_chunk).unwrap_or(usize::MAX)).min(chunk.ends.len());
-                count(self.tally, &verdict, chunk.before + line_in_chunk);
+                count(self.tally, &verdict, chunk.number(line_in_chunk));
             }
             waiting.drain(..=last);
         }
