@@ -260,7 +260,7 @@ fn an_entry_of_many_commands_has_a_position_at_its_end_only() {
 #[test]
 fn a_reader_that_does_not_read_is_cut_off_and_too_many_are_refused() {
     let options =
-        RouterOptions { max_feeds: 1, body_timeout: Duration::from_millis(300), ..RouterOptions::default() };
+        RouterOptions { max_feeds: 1, body_timeout: Duration::from_secs(3), ..RouterOptions::default() };
     let server = Server::with(options);
     let text = "y".repeat(60_000);
     for number in 0..400 {

@@ -113,7 +113,7 @@ fn receipts_of_every_lens_and_moment_hold_later_and_after_a_rebuild() {
         Query { as_of: Some(AsOf::Lsn(Lsn(0))), ..question(Lens::Consensus) },
         Query { known_at: Some(AsOf::Lsn(Lsn(4))), ..question(Lens::Consensus) },
         Query {
-            known_at: Some(AsOf::Time(Micros(i64::MAX / 2))),
+            known_at: Some(AsOf::Time(Micros(4_102_444_800_000_000))),
             evaluated_at: None,
             ..question(Lens::Consensus)
         },

@@ -17,7 +17,8 @@ fn a_receipt_is_written_and_verified_offline_against_a_folder_and_after_a_rebuil
     let (local, remote) = (path("local.json"), path("remote.json"));
     let key = run(["server-key", "--data-dir", data]).ok().out.trim().to_owned();
     assert_eq!(key.len(), 64);
-    let ask = |place: &[&str], file: &str| run([&["query"][..], place, &QUESTION, &["--receipt", file]].concat());
+    let ask =
+        |place: &[&str], file: &str| run([&["query"][..], place, &QUESTION, &["--receipt", file]].concat());
     let shown = ask(&["--data-dir", data], &local).ok().out;
     assert!(shown.contains(&format!("receipt in {local}")), "{shown}");
     assert_eq!(ask(&["--data-dir", data], &local).code, Some(1), "a file that is there is left alone");
@@ -33,7 +34,10 @@ fn a_receipt_is_written_and_verified_offline_against_a_folder_and_after_a_rebuil
         assert!(offline.contains("signature    holds") && offline.contains("not looked at"), "{offline}");
         run(["verify-receipt", file, "--key", &key]).ok();
         let whole = run(["verify-receipt", file, "--data-dir", data, "--full", "--key", &key]).ok().out;
-        assert!(whole.contains("answer       the same") && whole.contains("state root   the same"), "{whole}");
+        assert!(
+            whole.contains("answer       the same") && whole.contains("state root   the same"),
+            "{whole}"
+        );
         let other = run(["verify-receipt", file, "--key", &"0".repeat(64)]);
         assert_eq!(other.code, Some(1));
         assert!(other.err.contains("is signed by") && other.err.lines().count() == 1, "{other:?}");
@@ -79,7 +83,8 @@ fn feeds_and_differences_are_the_same_from_a_folder_and_from_a_server() {
     run(["demo", "--data-dir", data]).ok();
     let at = ["--evaluated-at", "2027-01-01T00:00:00Z"];
     let feed = |place: &[&str], more: &[&str]| run([&["feed"][..], place, more].concat()).ok().out;
-    let diff = |place: &[&str], more: &[&str]| run([&["diff"][..], place, &["2", "3"], &at, more].concat()).ok().out;
+    let diff =
+        |place: &[&str], more: &[&str]| run([&["diff"][..], place, &["2", "3"], &at, more].concat()).ok().out;
     let local = ["--data-dir", data];
     let (all, tail) = (feed(&local, &[]), feed(&local, &["--from", "2", "--limit", "1"]));
     assert!(all.lines().count() > 60 && tail.lines().all(|line| line.starts_with(r#"{"lsn":2,"#)));
