@@ -148,7 +148,7 @@ proptest! {
                 }
                 Command::Supersede(_) => false,
                 Command::Source(source) => source.id == some.source,
-                Command::Epoch(_) => true,
+                Command::Epoch(_) | Command::Agent(_) => true,
             };
             if fits {
                 belongs.push(command);
