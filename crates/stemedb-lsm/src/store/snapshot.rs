@@ -9,7 +9,7 @@ use super::{
     multi_get::multi_get,
 };
 use crate::{
-    Direction, KeyRange, KvSnapshot, LsmIter, Result, RowHash, RowSum, Value,
+    DerivedBy, Direction, KeyRange, KvSnapshot, LsmIter, Result, RowHash, RowSum, Value,
     iter::{Merge, Source},
     memtable::MemCursor,
     ranges::{Cover, Fragments},
@@ -140,6 +140,10 @@ impl KvSnapshot for LsmSnapshot {
 
     fn multi_get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>> {
         multi_get(&self.inner.state, keys, self.inner.lsn)
+    }
+
+    fn derived_by(&self) -> Option<DerivedBy> {
+        DerivedBy::of(&self.inner.core.options).written()
     }
 
     fn row_sum(&self, hash: &RowHash<'_>) -> Result<Option<RowSum>> {
