@@ -9,7 +9,7 @@ use std::{
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
 use stemedb_fallback::RedbStore;
 use stemedb_index::{Admit, Claims};
-use stemedb_lsm::{LsmStore, Value, WriteSource};
+use stemedb_lsm::{DerivedBy, KvSnapshot, LsmStore, Value, WriteSource};
 use stemedb_wal::{CommitProgress, CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     scrub::Scrubber,
     shared::{Keepers, Shared},
     sidecar::Sidecars,
+    upgrade::Upgrade,
     view::{FallbackKeeper, View, ViewStore, Views, fallback_dir},
 };
 
@@ -64,13 +65,15 @@ impl<P: ViewStore, F: ViewStore, D: Admit> fmt::Debug for HybridStore<P, F, D> {
 const CLOSED_WITHIN_BYTES: u64 = 4 << 20;
 
 /// Everything that opening has put together.
-pub(crate) struct Parts<P, D> {
+pub(crate) struct Parts<P: ViewStore, D> {
     pub env: Env,
     pub layout: Layout,
     pub identity: Identity,
     pub lock: Box<dyn FileLock>,
     pub journal: Arc<SegmentedJournal>,
     pub primary: View<P>,
+    /// Of the primary view, if an older version derived it.
+    pub upgrade: Option<Upgrade<P>>,
     pub derive: Arc<D>,
     pub recorded: stemedb_env::Micros,
     /// With what the derivation decides.
@@ -112,9 +115,11 @@ impl<P: ViewStore, F: ViewStore> Job for ReleaseJob<P, F> {
 fn keepers<P: ViewStore, F: ViewStore, D: Admit>(
     env: &Env,
     shared: &Arc<Shared<P, F, D>>,
+    upgrade: Option<Upgrade<P>>,
 ) -> Result<Keepers> {
     let repair = env.tasks.spawn("stemedb-repair", Box::new(RepairJob::new(Arc::clone(shared))))?;
-    let primary = env.tasks.spawn("stemedb-primary", Box::new(PrimaryKeeper::new(Arc::clone(shared))))?;
+    let primary =
+        env.tasks.spawn("stemedb-primary", Box::new(PrimaryKeeper::new(Arc::clone(shared), upgrade)))?;
     let fallback = env.tasks.spawn("stemedb-fallback", Box::new(FallbackKeeper::new(Arc::clone(shared))))?;
     let journal = env.tasks.spawn("stemedb-heal-journal", Box::new(HealJob::new(Arc::clone(shared))))?;
     let close = {
@@ -191,7 +196,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             Arc::clone(&parts.sidecars),
         );
         let shared = Arc::new(shared.healing_journal(parts.heals_journal));
-        let keepers = Arc::new(keepers(&parts.env, &shared)?);
+        let keepers = Arc::new(keepers(&parts.env, &shared, parts.upgrade)?);
         let _ = shared.keepers.set(Arc::downgrade(&keepers));
         views.on_trouble({
             let keepers = Arc::downgrade(&keepers);
@@ -334,6 +339,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         Health {
             primary: self.views.primary_health(),
             primary_published: self.views.primary().store.published_lsn(),
+            upgrade: self.views.upgrade(),
             fallback_mode: self.fallback_mode,
             fallback,
             readable: self.views.is_readable(),
@@ -389,8 +395,22 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
     ///
     /// Cost: where the derivation's keys are written once, the tables that no call has seen before (or merges of such), and the
     /// memtables; else a full scan.
+    ///
+    /// Errors: [`Error::Upgrading`] while rows of two versions lie side by side, whose root would mean nothing.
     pub fn state_root(&self) -> Result<StateRoot> {
-        crate::root::of_view::<D, _>(&self.snapshot()?)
+        let is_of_one_version = |snapshot: &ViewSnapshot<P::Snapshot, F::Snapshot>| {
+            snapshot.derived_by().is_none_or(|by| by == DerivedBy::one(D::VERSION))
+        };
+        let mut snapshot = self.snapshot()?;
+        if !is_of_one_version(&snapshot) {
+            self.views.refuse_while_upgrading()?;
+            // It has just ended.
+            snapshot = self.snapshot()?;
+        }
+        if !is_of_one_version(&snapshot) {
+            return Err(Error::NoView { cause: self.views.primary_health().to_string() });
+        }
+        crate::root::of_view::<D, _>(&snapshot)
     }
 
     /// Waits for background work that closing must not cut off, and says in the journal that everything is durable.
