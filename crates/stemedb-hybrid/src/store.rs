@@ -363,6 +363,22 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         }
     }
 
+    /// Does something to the settled primary view; once more to the next one, if that has taken its place meanwhile.
+    fn on_primary<T>(&self, work: impl Fn(&P) -> stemedb_lsm::Result<T>) -> Result<T> {
+        loop {
+            let primary = self.settled_primary()?;
+            let error = match work(&primary.store) {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            // Whoever is at it comes to his end.
+            drop(self.views.turn());
+            if Arc::ptr_eq(&self.views.primary(), &primary) {
+                return Err(error.into());
+            }
+        }
+    }
+
     /// How far the commit pipeline has come, and for how long it has stood still though somebody waits: for a service
     /// manager's watchdog. Computed from the queue alone. Cost: the queue's lock.
     pub fn commit_progress(&self) -> CommitProgress {
@@ -381,14 +397,14 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
 
     /// Makes the primary view independent of the journal up to now, and lets go of the segments it no longer needs.
     pub fn flush(&self) -> Result<Lsn> {
-        let flushed = self.settled_primary()?.store.flush()?;
+        let flushed = self.on_primary(P::flush)?;
         self.journal.release(self.views.flushed())?;
         Ok(flushed)
     }
 
     /// Merges the primary view's tables.
     pub fn compact(&self) -> Result<()> {
-        Ok(self.settled_primary()?.store.compact()?)
+        self.on_primary(P::compact)
     }
 
     /// One number for the content of the view that answers, with the LSN that it is of.

@@ -181,7 +181,8 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         let events = Events::new(Arc::clone(&env.clock));
         let options = engine_options::<D>(options);
         upgrade::settle::<P>(env, &layout)?;
-        let found = find::<P>(env, &layout, identity.database, &options, &events)?;
+        let may_mix = |by| upgrade::may_begin::<D>(env, &layout, by, refused.is_some());
+        let found = find::<P>(env, &layout, identity.database, &options, &events, may_mix)?;
         let flushed = match &found {
             Found::Whole(store) | Found::Older(store, _) => store.flushed_lsn(),
             Found::Missing | Found::Damaged(_) => Lsn::ZERO,

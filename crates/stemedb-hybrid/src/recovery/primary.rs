@@ -34,6 +34,7 @@ pub(super) fn find<P: ViewStore>(
     database: DatabaseId,
     options: &HybridOptions,
     events: &Events,
+    may_mix: impl FnOnce(DerivedBy) -> Result<()>,
 ) -> Result<Found<P>> {
     let error = match find_of_one_version(env, layout, database, options, events) {
         Err(Error::Store(error)) => error,
@@ -44,6 +45,8 @@ pub(super) fn find<P: ViewStore>(
     if by.newest > known || by.oldest >= known {
         return Err(Error::NewerDerivation { dir: layout.kv(), found: by, known });
     }
+    // Once it is opened its manifest says that rows are mixed.
+    may_mix(by)?;
     match find_of_one_version(env, layout, database, &mixed(options, by), events)? {
         Found::Whole(store) => Ok(Found::Older(store, by)),
         lost => Ok(lost),

@@ -55,6 +55,43 @@ pub(crate) fn mixed(options: &HybridOptions, found: DerivedBy) -> HybridOptions 
     options
 }
 
+/// True if a view that `found` derived may answer meanwhile.
+fn reads<D: Derive>(found: DerivedBy) -> bool {
+    let is_own = found.newest == found.oldest || found.newest == D::VERSION;
+    D::reads_version(found.oldest) && (is_own || D::reads_version(found.newest))
+}
+
+/// Refuses a view that must not answer where no new one can be derived, before anything is changed. Cost, of such a view: the
+/// journal is looked through.
+pub(crate) fn may_begin<D: Derive>(
+    env: &Env,
+    layout: &Layout,
+    found: DerivedBy,
+    is_held: bool,
+) -> Result<()> {
+    if reads::<D>(found) {
+        return Ok(());
+    }
+    let refuse = || {
+        let wanted = DerivedBy::one(D::VERSION);
+        Err(stemedb_lsm::Error::OtherDerivation { dir: layout.kv(), found, wanted }.into())
+    };
+    if is_held {
+        return refuse();
+    }
+    match SegmentedJournal::open_read_only(env, &layout.wal()) {
+        Ok((journal, _)) if journal.durable_lsn() > Lsn::ZERO && journal.first_lsn() > Lsn(1) => {
+            match env.fs.metadata(&layout.kv_next())? {
+                // It may have come so far that the rest is enough.
+                Some(_) => Ok(()),
+                None => refuse(),
+            }
+        }
+        // Whatever is wrong with the journal, its own opening says it better.
+        _ => Ok(()),
+    }
+}
+
 /// What a beginning needs to know.
 pub(crate) struct Ground<'a> {
     pub env: &'a Env,
@@ -74,8 +111,7 @@ pub(crate) struct Ground<'a> {
 pub(crate) fn begin<P: ViewStore, D: Derive>(ground: &Ground<'_>, found: DerivedBy) -> Result<Upgrade<P>> {
     let Ground { env, layout, database, options, journal, events, is_held } = *ground;
     let (first, end) = (journal.first_lsn(), journal.durable_lsn());
-    let reads = D::reads_version(found.oldest)
-        && (found.newest == found.oldest || found.newest == D::VERSION || D::reads_version(found.newest));
+    let reads = reads::<D>(found);
     let next = match is_held {
         true => None,
         false => begun::<P>(env, layout, database, options, end).unwrap_or_else(|error| {

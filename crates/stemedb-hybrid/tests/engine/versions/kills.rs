@@ -3,10 +3,11 @@
 use std::{
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
-use stemedb_env::{Env, Lsn};
+use stemedb_env::{Env, Lsn, fs::FaultFs};
 use stemedb_hybrid::{DerivedBy, FallbackMode, HybridOptions};
 use stemedb_lsm::KvSnapshot;
 
@@ -14,9 +15,9 @@ use super::{One, Two, entry, fresh_root, options, shown};
 
 /// Names the folder for the process that is killed.
 const FOLDER: &str = "STEMEDB_TEST_UPGRADE";
-const ENTRIES: u64 = 4_000;
+const ENTRIES: u64 = 12_000;
 /// So many kills within the upgrade must have been seen.
-const KILLS: u32 = 5;
+const KILLS: u32 = 3;
 
 fn tiny() -> HybridOptions {
     options(FallbackMode::Off)
@@ -50,7 +51,7 @@ fn a_killed_upgrade_goes_on_and_loses_nothing_that_was_acknowledged() {
     let folder = home.path().join("db");
     let engine = One::create(&Env::real(), &folder, super::Rows, &tiny()).unwrap();
     let tickets: Vec<_> = (1..=ENTRIES).map(|n| engine.submit(entry(n)).unwrap()).collect();
-    tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    tickets.into_iter().for_each(|ticket| _ = ticket.wait().unwrap());
     engine.close().unwrap();
     let said = home.path().join("said");
     let (mut kills, mut acknowledged) = (0, ENTRIES);
@@ -63,12 +64,17 @@ fn a_killed_upgrade_goes_on_and_loses_nothing_that_was_acknowledged() {
             .spawn()
             .unwrap();
         // From the first moments of the open to the last ones of the upgrade.
-        std::thread::sleep(Duration::from_millis(5 + round * 7 % 400));
+        std::thread::sleep(Duration::from_millis(20 + round * 9 % 400));
         let _ = child.kill();
         child.wait().unwrap();
         let (last, ended) = told(&std::fs::read_to_string(&said).unwrap());
         acknowledged = acknowledged.max(last);
-        let (engine, report) = Two::open(&Env::real(), &folder, super::Rows, &tiny()).unwrap();
+        // Looked at only: the upgrade is the child's.
+        let real = Env::real();
+        let faults = Arc::new(FaultFs::new(Arc::clone(&real.fs), round));
+        super::hold_back(&faults);
+        let env = Env { fs: faults, ..real };
+        let (engine, report) = Two::open(&env, &folder, super::Rows, &tiny()).unwrap();
         let recovered = report.journal.last_lsn.0;
         assert!(recovered >= acknowledged, "round {round}: {recovered} of {acknowledged}");
         let snapshot = engine.snapshot().unwrap();

@@ -8,7 +8,13 @@ mod switch;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use stemedb_env::{Env, Lsn, Micros, SimHandles, fs::FaultFs};
+use stemedb_env::{
+    Env, IoOp, Lsn, Micros, SimHandles,
+    fs::{
+        FaultFs,
+        fault::{Fault, FaultRule},
+    },
+};
 use stemedb_hybrid::{Error, FallbackMode, HybridOptions, LsmEngine, OpenReport, StateRoot};
 use stemedb_index::{Admit, Admitted, Derive, KeyValues, ViewRow};
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, Op, WriteBatch};
@@ -131,6 +137,12 @@ pub fn grown(seed: u64, entries: u64, options: &HybridOptions) -> (One, Env, Sim
     }
     assert!(!engine.tables().is_empty() || entries < 20);
     (engine, env, sim, faults)
+}
+
+/// From now on nothing is written into tables of the new view, until the faults are cleared: the upgrade does not get anywhere.
+pub fn hold_back(faults: &FaultFs) {
+    faults.add(FaultRule::new(Fault::Eio).on(IoOp::Write).path("kv.next/10"));
+    faults.add(FaultRule::new(Fault::Eio).on(IoOp::Rename).path("kv.old"));
 }
 
 /// Lets background work and time go on, for about so many seconds.

@@ -115,13 +115,15 @@ fn a_view_of_a_version_that_must_not_answer_says_nothing_until_some_view_is_whol
 #[test]
 fn a_newer_view_is_refused_and_nothing_is_touched() {
     let options = options(FallbackMode::Off);
-    let (engine, env, sim, _) = grown(3, 60, &options);
+    let (engine, env, sim, faults) = grown(3, 60, &options);
     engine.close().unwrap();
     // Begun and left: its rows are mixed already.
+    super::hold_back(&faults);
     let (engine, _) = open::<2, true>(&env, &options).unwrap();
     engine.commit(entry(61)).unwrap();
     engine.flush().unwrap();
     drop(engine);
+    faults.clear();
     let before = files(&env, &sim);
     let error = open::<1, true>(&env, &options).unwrap_err();
     let Error::NewerDerivation { found, known, .. } = &error else { panic!("{error:?}") };
@@ -162,7 +164,7 @@ fn an_upgrade_that_is_left_goes_on_from_where_it_was() {
         }
         drop(engine);
     }
-    assert!(resumed >= 3, "{resumed}");
+    assert!(resumed >= 2, "{resumed}");
     let (engine, report) = open::<2, true>(&env, &options).unwrap();
     assert_eq!(report.upgrade, None, "it ends, however often it is left");
     pass(&sim, 1);
@@ -172,15 +174,17 @@ fn an_upgrade_that_is_left_goes_on_from_where_it_was() {
 #[test]
 fn a_third_version_begins_again_where_the_second_one_had_not_ended() {
     let options = options(FallbackMode::Off);
-    let (engine, env, sim, _) = grown(5, 200, &options);
+    let (engine, env, sim, faults) = grown(5, 200, &options);
     engine.close().unwrap();
+    super::hold_back(&faults);
     let (engine, _) = open::<2, true>(&env, &options).unwrap();
     for n in 201..=240 {
         engine.commit(entry(n)).unwrap();
-        (0..4).for_each(|_| drop(drive(&sim)));
+        (0..4).for_each(|_| _ = drive(&sim));
     }
     engine.flush().unwrap();
     drop(engine);
+    faults.clear();
     let (engine, report): (Three, _) = open::<3, true>(&env, &options).unwrap();
     assert_eq!(report.upgrade.unwrap().from, DerivedBy { oldest: 1, newest: 3 });
     engine.commit(entry(241)).unwrap();
