@@ -69,6 +69,9 @@ impl RedbStore {
     /// The name of the file in its folder.
     pub const FILE: &'static str = "fallback.redb";
 
+    /// The problem of a folder whose store was derived by another version.
+    pub const OTHER_DERIVATION: &'static str = "holds a fallback view that was derived by another version";
+
     /// Creates the store in a folder, which is created too if it is not there.
     ///
     /// Errors: [`Error::Folder`] if there is one already; those of the disk.
@@ -116,7 +119,7 @@ impl RedbStore {
             return Err(refuse("holds the fallback view of another database"));
         }
         if read(DERIVATION)?.as_deref() != Some(&options.derivation_version.to_le_bytes()[..]) {
-            return Err(refuse("holds a fallback view that was derived by another version"));
+            return Err(refuse(RedbStore::OTHER_DERIVATION));
         }
         let reached = read(REACHED)?.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
         let Some(reached) = reached else {

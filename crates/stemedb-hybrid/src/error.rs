@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use stemedb_env::Lsn;
+use stemedb_lsm::DerivedBy;
+
+use crate::UpgradeHealth;
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -111,6 +114,19 @@ pub enum Error {
         /// Why the primary view is out.
         cause: String,
     },
+    /// The view was derived by a newer version than this program knows. Nothing was changed.
+    #[error("the view in {} was derived by {found}; this program knows versions up to {known}", dir.display())]
+    NewerDerivation {
+        /// The view's folder.
+        dir: PathBuf,
+        /// What its rows were derived by.
+        found: DerivedBy,
+        /// The newest version that this program derives.
+        known: u32,
+    },
+    /// Not before the view is of one version: it is being derived again.
+    #[error("not before the upgrade of the primary view has ended: {0}")]
+    Upgrading(Box<UpgradeHealth>),
     /// No such table.
     #[error("no table {file} in the primary view")]
     NoTable {

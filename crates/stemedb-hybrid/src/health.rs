@@ -4,7 +4,7 @@ use std::fmt;
 
 use stemedb_env::Lsn;
 
-use crate::{FallbackMode, RebuildProgress, ScrubStatus, SpaceHealth, Stall, StallKind};
+use crate::{FallbackMode, RebuildProgress, ScrubStatus, SpaceHealth, Stall, StallKind, UpgradeHealth};
 
 /// State of one view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,8 @@ pub struct Health {
     pub primary: ViewHealth,
     /// The last entry that the primary view shows.
     pub primary_published: Lsn,
+    /// While a view of another derivation version is to take its place.
+    pub upgrade: Option<UpgradeHealth>,
     /// When there is a fallback view.
     pub fallback_mode: FallbackMode,
     /// The fallback view, where there is one now.

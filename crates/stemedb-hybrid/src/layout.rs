@@ -39,6 +39,16 @@ impl Layout {
         self.dir.join("kv")
     }
 
+    /// What will be the primary view, of another derivation version, while it is built. See `docs/design/versions.md`.
+    pub fn kv_next(&self) -> PathBuf {
+        self.dir.join("kv.next")
+    }
+
+    /// The primary view whose place another version's has taken.
+    pub fn kv_old(&self) -> PathBuf {
+        self.dir.join("kv.old")
+    }
+
     /// Which journal entries wrote which keys; derived and disposable. See `docs/formats/sidecar.md`.
     pub fn sidecars(&self) -> PathBuf {
         self.dir.join("sidecar")

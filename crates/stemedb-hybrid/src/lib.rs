@@ -33,6 +33,7 @@ mod shared;
 mod sidecar;
 mod stats;
 mod store;
+mod upgrade;
 mod view;
 
 pub use checkpoint::{Checkpoint, CheckpointView, finish_restored};
@@ -51,8 +52,10 @@ pub use scrub::{ClassCount, FINDINGS_KEPT, FileClass, Finding, ScrubOptions, Scr
 pub use stats::Stats;
 pub use stemedb_env::Lsn;
 pub use stemedb_fallback::RedbStore;
+pub use stemedb_lsm::DerivedBy;
 pub use stemedb_wal::{CommitProgress, CommitStage};
 pub use store::{ClaimEngine, HybridStore, LsmEngine, Verified};
+pub use upgrade::UpgradeHealth;
 pub use view::{NextBatch, TransactionFill, TreeFill, ViewIter, ViewSnapshot, ViewStore};
 
 /// The crate's README, whose example is compiled and run.

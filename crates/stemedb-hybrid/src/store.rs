@@ -9,7 +9,7 @@ use std::{
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
 use stemedb_fallback::RedbStore;
 use stemedb_index::{Admit, Claims};
-use stemedb_lsm::{LsmStore, Value, WriteSource};
+use stemedb_lsm::{DerivedBy, KvSnapshot, LsmStore, Value, WriteSource};
 use stemedb_wal::{CommitProgress, CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     scrub::Scrubber,
     shared::{Keepers, Shared},
     sidecar::Sidecars,
+    upgrade::Upgrade,
     view::{FallbackKeeper, View, ViewStore, Views, fallback_dir},
 };
 
@@ -64,13 +65,15 @@ impl<P: ViewStore, F: ViewStore, D: Admit> fmt::Debug for HybridStore<P, F, D> {
 const CLOSED_WITHIN_BYTES: u64 = 4 << 20;
 
 /// Everything that opening has put together.
-pub(crate) struct Parts<P, D> {
+pub(crate) struct Parts<P: ViewStore, D> {
     pub env: Env,
     pub layout: Layout,
     pub identity: Identity,
     pub lock: Box<dyn FileLock>,
     pub journal: Arc<SegmentedJournal>,
     pub primary: View<P>,
+    /// Of the primary view, if an older version derived it.
+    pub upgrade: Option<Upgrade<P>>,
     pub derive: Arc<D>,
     pub recorded: stemedb_env::Micros,
     /// With what the derivation decides.
@@ -112,9 +115,11 @@ impl<P: ViewStore, F: ViewStore> Job for ReleaseJob<P, F> {
 fn keepers<P: ViewStore, F: ViewStore, D: Admit>(
     env: &Env,
     shared: &Arc<Shared<P, F, D>>,
+    upgrade: Option<Upgrade<P>>,
 ) -> Result<Keepers> {
     let repair = env.tasks.spawn("stemedb-repair", Box::new(RepairJob::new(Arc::clone(shared))))?;
-    let primary = env.tasks.spawn("stemedb-primary", Box::new(PrimaryKeeper::new(Arc::clone(shared))))?;
+    let primary =
+        env.tasks.spawn("stemedb-primary", Box::new(PrimaryKeeper::new(Arc::clone(shared), upgrade)))?;
     let fallback = env.tasks.spawn("stemedb-fallback", Box::new(FallbackKeeper::new(Arc::clone(shared))))?;
     let journal = env.tasks.spawn("stemedb-heal-journal", Box::new(HealJob::new(Arc::clone(shared))))?;
     let close = {
@@ -192,7 +197,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             Arc::clone(&parts.sidecars),
         );
         let shared = Arc::new(shared.healing_journal(parts.heals_journal));
-        let keepers = Arc::new(keepers(&parts.env, &shared)?);
+        let keepers = Arc::new(keepers(&parts.env, &shared, parts.upgrade)?);
         let _ = shared.keepers.set(Arc::downgrade(&keepers));
         views.on_trouble({
             let keepers = Arc::downgrade(&keepers);
@@ -335,6 +340,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         Health {
             primary: self.views.primary_health(),
             primary_published: self.views.primary().store.published_lsn(),
+            upgrade: self.views.upgrade(),
             fallback_mode: self.fallback_mode,
             fallback,
             readable: self.views.is_readable(),
@@ -358,6 +364,22 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         }
     }
 
+    /// Does something to the settled primary view; once more to the next one, if that has taken its place meanwhile.
+    fn on_primary<T>(&self, work: impl Fn(&P) -> stemedb_lsm::Result<T>) -> Result<T> {
+        loop {
+            let primary = self.settled_primary()?;
+            let error = match work(&primary.store) {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            // Whoever is at it comes to his end.
+            drop(self.views.turn());
+            if Arc::ptr_eq(&self.views.primary(), &primary) {
+                return Err(error.into());
+            }
+        }
+    }
+
     /// How far the commit pipeline has come, and for how long it has stood still though somebody waits: for a service
     /// manager's watchdog. Computed from the queue alone. Cost: the queue's lock.
     pub fn commit_progress(&self) -> CommitProgress {
@@ -376,22 +398,36 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
 
     /// Makes the primary view independent of the journal up to now, and lets go of the segments it no longer needs.
     pub fn flush(&self) -> Result<Lsn> {
-        let flushed = self.settled_primary()?.store.flush()?;
+        let flushed = self.on_primary(P::flush)?;
         self.journal.release(self.views.flushed())?;
         Ok(flushed)
     }
 
     /// Merges the primary view's tables.
     pub fn compact(&self) -> Result<()> {
-        Ok(self.settled_primary()?.store.compact()?)
+        self.on_primary(P::compact)
     }
 
     /// One number for the content of the view that answers, with the LSN that it is of.
     ///
     /// Cost: where the derivation's keys are written once, the tables that no call has seen before (or merges of such), and the
     /// memtables; else a full scan.
+    ///
+    /// Errors: [`Error::Upgrading`] while rows of two versions lie side by side, whose root would mean nothing.
     pub fn state_root(&self) -> Result<StateRoot> {
-        crate::root::of_view::<D, _>(&self.snapshot()?)
+        let is_of_one_version = |snapshot: &ViewSnapshot<P::Snapshot, F::Snapshot>| {
+            snapshot.derived_by().is_none_or(|by| by == DerivedBy::one(D::VERSION))
+        };
+        let mut snapshot = self.snapshot()?;
+        if !is_of_one_version(&snapshot) {
+            self.views.refuse_while_upgrading()?;
+            // It has just ended.
+            snapshot = self.snapshot()?;
+        }
+        if !is_of_one_version(&snapshot) {
+            return Err(Error::NoView { cause: self.views.primary_health().to_string() });
+        }
+        crate::root::of_view::<D, _>(&snapshot)
     }
 
     /// Waits for background work that closing must not cut off, and says in the journal that everything is durable.

@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use stemedb_env::Lsn;
 
+use crate::DerivedBy;
+
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -169,6 +171,16 @@ pub enum Error {
         /// `already holds a tree`, `holds no tree`, `is not empty` or `is not a folder`.
         problem: &'static str,
     },
+    /// The rows of a tree were derived by another version than its owner's. Nothing has been changed.
+    #[error("the rows in {} were derived by {found}, not by {wanted}", dir.display())]
+    OtherDerivation {
+        /// The folder.
+        dir: PathBuf,
+        /// What the rows were derived by.
+        found: DerivedBy,
+        /// What the owner derives by.
+        wanted: DerivedBy,
+    },
     /// Rebuilt rows do not have the digest that the manifest recorded for the table.
     #[error("table {file} could not be rebuilt: {found} rows found, {expected} expected, digests {}", if *digests_match { "match" } else { "differ" })]
     RepairMismatch {
@@ -243,6 +255,9 @@ impl Error {
             }
             Error::ReadOnly { cause } => Error::ReadOnly { cause: cause.clone() },
             Error::Folder { dir, problem } => Error::Folder { dir: dir.clone(), problem },
+            Error::OtherDerivation { dir, found, wanted } => {
+                Error::OtherDerivation { dir: dir.clone(), found: *found, wanted: *wanted }
+            }
             Error::RepairMismatch { file, expected, found, digests_match } => Error::RepairMismatch {
                 file: *file,
                 expected: *expected,

@@ -25,6 +25,7 @@ mod bulk;
 mod cache;
 mod codec;
 mod compaction;
+mod derivation;
 pub mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -46,6 +47,7 @@ mod version;
 
 pub use bulk::{BulkLoader, BulkOptions};
 pub use compaction::{CompactionProgress, Pressure};
+pub use derivation::DerivedBy;
 pub use error::{CorruptionKind, Error, Result};
 pub use iter::LsmIter;
 pub use kv::{

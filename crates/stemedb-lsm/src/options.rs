@@ -66,8 +66,12 @@ pub struct LsmOptions {
     /// Room on the disk that is kept in the file `RESERVE`, and given up when the disk is full, so that compaction can
     /// make room. Only when the tree is 16 times as large. 0 = none.
     pub reserve_bytes: u64,
-    /// Recorded in every table: the version of the function that derives rows from the journal.
+    /// Recorded in the manifest and in every table: the version of the function that derives rows from the journal; 0 where
+    /// there are no versions. A tree of another version is not opened: [`crate::Error::OtherDerivation`].
     pub derivation_version: u32,
+    /// Opens a tree of [`LsmOptions::derivation_version`] although the rows that are applied from now on come from this newer
+    /// version, and writes that down. Such a tree is healed by nobody. `None`: rows of one version alone.
+    pub mixed_with: Option<u32>,
 }
 
 impl Default for LsmOptions {
@@ -90,6 +94,7 @@ impl Default for LsmOptions {
             idle_after: Duration::from_millis(1500),
             reserve_bytes: 64 << 20,
             derivation_version: 0,
+            mixed_with: None,
         }
     }
 }

@@ -245,7 +245,10 @@ fn a_source_that_knows_nothing_of_a_block_is_not_believed() {
 fn a_table_of_another_derivation_is_not_healed() {
     let (fs, journal, file) = big();
     Harm::Block(0).does(&fs, &path(file), b"");
-    let store = open(&machine(&fs), &dir(), LsmOptions { derivation_version: 7, ..calm() }).unwrap();
+    let other = open(&machine(&fs), &dir(), LsmOptions { derivation_version: 7, ..calm() });
+    assert!(matches!(other, Err(Error::OtherDerivation { .. })), "{other:?}");
+    let mixed = LsmOptions { mixed_with: Some(7), ..calm() };
+    let store = open(&machine(&fs), &dir(), mixed).unwrap();
     let source = Remembering::of(&journal);
     source.attach(&store);
     let first = store.tables()[0].smallest.clone();

@@ -71,6 +71,9 @@ impl From<Error> for Failure {
             Code::AlreadyExists => Some("choose an absent or empty folder"),
             Code::InUse => Some("stop that process, or ask it with --url"),
             Code::Corruption => Some("`stemedb-api rebuild` derives the view again from the journal"),
+            Code::OtherDerivation => Some(
+                "use the newer program, or restore a backup; `rebuild` into an absent folder derives the view by this one",
+            ),
             Code::StorageFull => Some("free some space and run the same command again"),
             Code::Indeterminate | Code::Overloaded => Some("running the same command again is safe"),
             _ => None,

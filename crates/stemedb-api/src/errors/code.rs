@@ -98,6 +98,7 @@ codes! {
     NotADatabase = "not_a_database", 409, "Not a database", "The folder holds no database. Create one explicitly.";
     AlreadyExists = "already_exists", 409, "Already there", "The folder is not empty.";
     InUse = "in_use", 409, "In use", "Another process has the database open.";
+    OtherDerivation = "other_derivation", 409, "Another version", "The view was derived by a newer program, or by an older one whose view this program cannot read and whose journal does not reach back. Nothing was changed.";
     ScrubOff = "scrub_off", 409, "Scrubbing is off", "The database was opened without the background reading of every file. `verify` reads every file once.";
     // The server cannot do it now, or at all.
     InternalError = "internal_error", 500, "Internal error", "A defect of the server. The log has more under the request's id.";

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 use stemedb_env::Lsn;
-use stemedb_hybrid::{FallbackHealth, RebuildProgress, ViewHealth};
+use stemedb_hybrid::{FallbackHealth, RebuildProgress, UpgradeHealth, ViewHealth};
 
 use super::{App, Problem, reply, storage::ScrubJson};
 use crate::errors::Code;
@@ -29,6 +29,9 @@ struct HealthJson {
     /// `on_demand`, `standby` or `off`.
     fallback_mode: &'static str,
     views: Vec<ViewJson>,
+    /// While a view of this program's derivation version is built beside the primary one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrade: Option<UpgradeJson>,
     readable: bool,
     writable: bool,
     /// Why writes are refused.
@@ -89,6 +92,32 @@ struct ViewJson {
     progress: Option<ProgressJson>,
 }
 
+/// An upgrade of the primary view.
+#[derive(Serialize)]
+struct UpgradeJson {
+    from_version: u32,
+    to_version: u32,
+    /// The old view answers meanwhile.
+    readable: bool,
+    progress: ProgressJson,
+    /// Why it does not go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stuck: Option<String>,
+}
+
+impl UpgradeJson {
+    fn of(upgrade: &UpgradeHealth) -> UpgradeJson {
+        let RebuildProgress { done, end } = upgrade.progress;
+        UpgradeJson {
+            from_version: upgrade.from.oldest,
+            to_version: upgrade.to,
+            readable: upgrade.readable,
+            progress: ProgressJson { done_lsn: done.0, end_lsn: end.0 },
+            stuck: upgrade.stuck.clone(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct ProgressJson {
     done_lsn: u64,
@@ -134,6 +163,7 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         fallback: health.fallback.as_ref().map(|fallback| fallback.health.to_string()),
         fallback_mode: health.fallback_mode.name(),
         views,
+        upgrade: health.upgrade.as_ref().map(UpgradeJson::of),
         readable: health.readable,
         writable: health.read_only.is_none(),
         scrub: health.scrub.as_ref().map(ScrubJson::from),

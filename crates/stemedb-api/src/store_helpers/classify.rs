@@ -20,7 +20,8 @@ pub(crate) fn code_of(error: &Error) -> Code {
         // Durable, but the reply cannot promise that a read shows it: as unknown as a failed sync, and as safe to repeat.
         Error::Indeterminate { .. } | Error::NotReadable { .. } => Code::Indeterminate,
         Error::ReadOnly { .. } => Code::ReadOnly,
-        Error::NoView { .. } => Code::Unavailable,
+        Error::NoView { .. } | Error::Upgrading(_) => Code::Unavailable,
+        Error::NewerDerivation { .. } => Code::OtherDerivation,
         Error::Env(error) => code_of_env(error),
         Error::Journal(error) => code_of_journal(error),
         Error::Store(error) => code_of_store(error),
@@ -64,6 +65,7 @@ fn code_of_store(error: &stemedb_lsm::Error) -> Code {
         Store::Stalled { storage_full: true, .. } => Code::StorageFull,
         Store::ReadOnly { .. } | Store::Stalled { .. } => Code::ReadOnly,
         Store::TooLarge { .. } => Code::TooLarge,
+        Store::OtherDerivation { .. } => Code::OtherDerivation,
         Store::SnapshotTooOld { .. } | Store::SnapshotTooNew { .. } => Code::Unavailable,
         _ => Code::InternalError,
     }

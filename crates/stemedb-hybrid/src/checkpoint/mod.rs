@@ -78,7 +78,7 @@ impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
     /// Tables that are known to be damaged are repaired first. One that cannot be is in the copy as it is, unless its file is
     /// gone.
     ///
-    /// Errors: [`Error::AlreadyExists`]; [`Error::NoView`] while the primary view is being derived again; those of the flush;
+    /// Errors: [`Error::AlreadyExists`]; [`Error::Upgrading`]; [`Error::NoView`] while the primary view is being derived again; those of the flush;
     /// damage of the journal's tail.
     pub fn checkpoint(&self, dir: &Path) -> Result<Checkpoint> {
         let primary = self.linkable_primary()?;
@@ -88,6 +88,8 @@ impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
     /// The primary view, if its files are where they should be and nobody derives it again. A view whose folder is gone may go on
     /// answering, but there is nothing to link.
     fn linkable_primary(&self) -> Result<Arc<View<LsmStore>>> {
+        // First: whoever finds no upgrade finds the view that it has ended with.
+        self.views.refuse_while_upgrading()?;
         let primary = self.settled_primary()?;
         match self.views.primary_is_in_trouble() {
             false => Ok(primary),

@@ -24,12 +24,13 @@ use stemedb_wal::{Journal, JournalIdentity, RecoveryReport, SegmentedJournal};
 use self::primary::{Found, begin_anew, find};
 use crate::{
     Error, Events, HybridOptions, HybridStore, Identity, Layout, LsmEngine, OpenDamaged, RebuildProgress,
-    Result, ViewHealth,
+    Result, UpgradeHealth, ViewHealth,
     checkpoint::clear_staging,
     commit::classify,
     repair::{health_of, tell_healed},
     sidecar::{SidecarParts, Sidecars, is_sidecar_name},
     store::Parts,
+    upgrade,
     view::{View, ViewStore},
 };
 
@@ -44,6 +45,8 @@ pub struct OpenReport {
     pub rebuilt: bool,
     /// True when there was too much to replay: the rest is replayed in the background, and reads are refused until then.
     pub catching_up: bool,
+    /// What becomes of a primary view that an older version derived.
+    pub upgrade: Option<UpgradeHealth>,
     /// Numbers of tables in the primary view that are damaged: reads that touch them say so.
     pub damaged_tables: Vec<u64>,
     /// What of the journal is damaged, if it was opened all the same: writes are refused.
@@ -127,6 +130,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             lock,
             journal,
             primary: View::ready(primary, ViewHealth::Healthy),
+            upgrade: None,
             derive,
             recorded: Micros(i64::MIN),
             options,
@@ -176,9 +180,11 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         clear_staging(fs, &layout)?;
         let events = Events::new(Arc::clone(&env.clock));
         let options = engine_options::<D>(options);
-        let found = find::<P>(env, &layout, identity.database, &options, &events)?;
+        upgrade::settle::<P>(env, &layout)?;
+        let may_mix = |by| upgrade::may_begin::<D>(env, &layout, by, refused.is_some());
+        let found = find::<P>(env, &layout, identity.database, &options, &events, may_mix)?;
         let flushed = match &found {
-            Found::Whole(store) => store.flushed_lsn(),
+            Found::Whole(store) | Found::Older(store, _) => store.flushed_lsn(),
             Found::Missing | Found::Damaged(_) => Lsn::ZERO,
         };
         let (wal, owner, wanted) = (layout.wal(), journal_identity(&identity), options.journal.clone());
@@ -186,31 +192,60 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             None => SegmentedJournal::open(env, &wal, owner, flushed, wanted).map_err(classify)?,
             Some(_) => SegmentedJournal::open_damaged(env, &wal, owner, wanted)?,
         };
-        let rebuilt = !matches!(found, Found::Whole(_));
-        let primary = match found {
-            Found::Whole(store) => store,
-            lost => begin_anew(env, &layout, identity.database, &options, &journal, lost, &events)?,
+        let rebuilt = !matches!(found, Found::Whole(_) | Found::Older(..));
+        let (primary, derived_by) = match found {
+            Found::Whole(store) => (store, None),
+            Found::Older(store, derived_by) => (store, Some(derived_by)),
+            lost => (begin_anew(env, &layout, identity.database, &options, &journal, lost, &events)?, None),
+        };
+        let upgrade = match derived_by {
+            None if rebuilt => None,
+            None => {
+                upgrade::tidy(fs, &layout)?;
+                None
+            }
+            Some(derived_by) => {
+                let ground = upgrade::Ground {
+                    env,
+                    layout: &layout,
+                    database: identity.database,
+                    options: &options,
+                    journal: &journal,
+                    events: &events,
+                    is_held: refused.is_some(),
+                };
+                Some(upgrade::begin::<P, D>(&ground, derived_by)?)
+            }
         };
         let damaged_tables: Vec<u64> = primary.damaged_parts().iter().map(|(file, _)| *file).collect();
         let journal = Arc::new(journal);
         let mark = Layout::rebuilt_mark(&layout.kv());
         let was_rebuilt = fs.metadata(&mark)?.is_some();
         // Before the replay, which may flush.
-        let sidecars = Sidecars::attach(
-            &SidecarParts {
-                env,
-                layout: &layout,
-                identity: &identity,
-                journal: &journal,
-                observes: options.observes_tables(),
-                derive,
-                events: &events,
-                is_new_tree: rebuilt || was_rebuilt,
-            },
-            &primary,
-        )?;
+        let parts = SidecarParts {
+            env,
+            layout: &layout,
+            identity: &identity,
+            journal: &journal,
+            observes: options.observes_tables(),
+            derive,
+            events: &events,
+            is_new_tree: rebuilt || was_rebuilt || upgrade.as_ref().is_some_and(|it| it.store().is_none()),
+        };
+        let sidecars = match &upgrade {
+            None => Sidecars::attach(&parts, &primary)?,
+            Some(upgrade) => {
+                // Of a view with rows of two versions nothing can be derived again: the new one is served.
+                let sidecars = Sidecars::attach_later(&parts, upgrade.flushed().unwrap_or(Lsn::ZERO))?;
+                upgrade.store().into_iter().for_each(|store| sidecars.serve(store));
+                sidecars
+            }
+        };
+        // A view that must not answer need not catch up.
+        let is_readable = upgrade.as_ref().is_none_or(|upgrade| upgrade.health.readable);
+        let most_bytes = if is_readable { options.replay_at_open_bytes } else { 0 };
         let (replayed, healed) = match refused {
-            None => damaged::replay_and_heal(&journal, &primary, &**derive, options.replay_at_open_bytes)?,
+            None => damaged::replay_and_heal(&journal, &primary, &**derive, most_bytes)?,
             Some(_) => (damaged::replay_to_damage(&journal, &primary, &**derive)?, Vec::new()),
         };
         healed.iter().for_each(|healed| tell_healed(&events, healed));
@@ -221,7 +256,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             tracing::info!("rebuild complete (offline, before this start)");
             fs.remove(&mark)?;
         }
-        let catching_up = replayed.is_cut_short;
+        let catching_up = replayed.is_cut_short || !is_readable;
         let primary = match catching_up {
             false => {
                 let health = health_of(&primary);
@@ -238,6 +273,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             replayed: replayed.entries,
             rebuilt,
             catching_up,
+            upgrade: upgrade.as_ref().map(|upgrade| upgrade.health.clone()),
             damaged_tables,
             damaged_journal: refused.map(|error| damaged::tell(&journal, &primary.store, error)),
         };
@@ -250,6 +286,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             lock,
             journal,
             primary,
+            upgrade,
             derive: Arc::clone(derive),
             recorded: replayed.recorded,
             options,

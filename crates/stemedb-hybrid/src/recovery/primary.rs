@@ -2,13 +2,14 @@
 
 use stemedb_env::{Env, Lsn, Micros, frame::DatabaseId};
 use stemedb_index::Derive;
-use stemedb_lsm::WriteBatch;
+use stemedb_lsm::{DerivedBy, WriteBatch};
 use stemedb_wal::{Journal, JournalReader, SegmentedJournal};
 
 use super::damaged::last_entry;
 use crate::{
     Error, EventKind, Events, HybridOptions, Layout, Result,
     repair::put_aside,
+    upgrade::mixed,
     view::{FailureClass, ViewStore},
 };
 
@@ -16,6 +17,8 @@ use crate::{
 pub(super) enum Found<P> {
     /// One that can be opened.
     Whole(P),
+    /// One that older versions derived. It takes rows of this one.
+    Older(P, DerivedBy),
     /// Nothing.
     Missing,
     /// Something that cannot be opened, and would not be the next time either.
@@ -23,7 +26,34 @@ pub(super) enum Found<P> {
 }
 
 /// Opens the primary view if that can be done.
+///
+/// Errors: [`Error::NewerDerivation`]; those of the disk.
 pub(super) fn find<P: ViewStore>(
+    env: &Env,
+    layout: &Layout,
+    database: DatabaseId,
+    options: &HybridOptions,
+    events: &Events,
+    may_mix: impl FnOnce(DerivedBy) -> Result<()>,
+) -> Result<Found<P>> {
+    let error = match find_of_one_version(env, layout, database, options, events) {
+        Err(Error::Store(error)) => error,
+        found => return found,
+    };
+    let stemedb_lsm::Error::OtherDerivation { found: by, .. } = error else { return Err(error.into()) };
+    let known = options.lsm.derivation_version;
+    if by.newest > known || by.oldest >= known {
+        return Err(Error::NewerDerivation { dir: layout.kv(), found: by, known });
+    }
+    // Once it is opened its manifest says that rows are mixed.
+    may_mix(by)?;
+    match find_of_one_version(env, layout, database, &mixed(options, by), events)? {
+        Found::Whole(store) => Ok(Found::Older(store, by)),
+        lost => Ok(lost),
+    }
+}
+
+fn find_of_one_version<P: ViewStore>(
     env: &Env,
     layout: &Layout,
     database: DatabaseId,
@@ -69,6 +99,7 @@ fn recover<P: ViewStore>(
             events.push(EventKind::Repaired, Some(kv), text);
             Ok(Found::Whole(store))
         }
+        Err(again @ stemedb_lsm::Error::OtherDerivation { .. }) => Err(again.into()),
         Err(again) => match FailureClass::of(&again) {
             FailureClass::Corruption | FailureClass::Gone => {
                 tracing::warn!(error = %again, "the list of tables cannot be made again");
@@ -109,7 +140,9 @@ pub(super) fn begin_anew<P: ViewStore>(
             put_aside(env, &kv, &layout.quarantine(), &error.to_string())?;
             "the primary view is derived again from the journal"
         }
-        Found::Missing | Found::Whole(_) => "the view is missing; it is derived again from the journal",
+        Found::Missing | Found::Whole(_) | Found::Older(..) => {
+            "the view is missing; it is derived again from the journal"
+        }
     };
     tracing::warn!(kv = %kv.display(), entries = %end, "{text}");
     events.push(EventKind::Rebuild, Some(kv.clone()), format!("{text}, up to entry {end}"));

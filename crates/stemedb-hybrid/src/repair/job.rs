@@ -75,7 +75,8 @@ impl<P: ViewStore, F: ViewStore, D: Admit> Job for RepairJob<P, F, D> {
             return Step::Done;
         }
         let primary = Arc::clone(&self.shared.views.primary());
-        if !primary.is_writable() || self.shared.views.primary_is_in_trouble() {
+        let is_of_two_versions = self.shared.views.upgrade().is_some();
+        if !primary.is_writable() || self.shared.views.primary_is_in_trouble() || is_of_two_versions {
             // Whoever brings it back looks at its tables.
             return Step::Idle;
         }

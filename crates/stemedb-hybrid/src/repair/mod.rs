@@ -8,6 +8,7 @@ mod primary;
 mod rebuild;
 mod salvage;
 mod table;
+mod upgrading;
 
 pub(crate) use aside::{put_aside, put_content_aside};
 pub(crate) use entries::ViewEntries;

@@ -10,28 +10,35 @@ use super::put_aside;
 use crate::{
     Error, EventKind, RebuildProgress, Result, ViewHealth,
     shared::Shared,
+    upgrade::Upgrade,
     view::{Backoff, FailureClass, Filled, Filler, View, ViewStore, catch_up},
 };
 
 /// How often the folder of a healthy view is looked at, and its list of damage.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A job that finds the turn taken comes back after this.
-const TURN_LATER: Duration = Duration::from_millis(5);
+pub(super) const TURN_LATER: Duration = Duration::from_millis(5);
 /// A failed view is opened again after so many probes in vain.
 const PROBES: u32 = 3;
+/// When nothing but a change of circumstances could help.
+pub(super) const STUCK: Duration = Duration::from_secs(60);
 const PROBE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// The job that looks after the primary view.
 pub(crate) struct PrimaryKeeper<P: ViewStore, F: ViewStore, D: Admit> {
-    shared: Arc<Shared<P, F, D>>,
-    work: Work<P>,
-    backoff: Backoff,
+    pub(super) shared: Arc<Shared<P, F, D>>,
+    pub(super) work: Work<P>,
+    pub(super) backoff: Backoff,
     /// The view that answers has been stopped, and its folder is put aside: what lies there is not its own any more.
-    is_aside: bool,
+    pub(super) is_aside: bool,
+    /// A view of this program's derivation version is to take the place of an older one's.
+    pub(super) upgrade: Option<Upgrade<P>>,
+    /// When the folder of the view was looked at last, while an upgrade goes on.
+    pub(super) looked_at: Option<Duration>,
 }
 
-enum Work<P: ViewStore> {
+pub(super) enum Work<P: ViewStore> {
     /// It works.
     Watch,
     /// It has failed: is it better?
@@ -45,10 +52,21 @@ enum Work<P: ViewStore> {
 }
 
 impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
-    pub fn new(shared: Arc<Shared<P, F, D>>) -> PrimaryKeeper<P, F, D> {
-        let mut keeper = PrimaryKeeper { shared, work: Work::Watch, backoff: PROBE_BACKOFF, is_aside: false };
+    pub fn new(shared: Arc<Shared<P, F, D>>, upgrade: Option<Upgrade<P>>) -> PrimaryKeeper<P, F, D> {
+        let mut keeper = PrimaryKeeper {
+            shared,
+            work: Work::Watch,
+            backoff: PROBE_BACKOFF,
+            is_aside: false,
+            upgrade,
+            looked_at: None,
+        };
+        if let Some(upgrade) = &keeper.upgrade {
+            upgrade.announce(&keeper.shared);
+        }
         let primary = Arc::clone(&keeper.shared.views.primary());
-        if primary.health().progress().is_some() {
+        let is_left = keeper.upgrade.as_ref().is_some_and(Upgrade::goes_on_alone);
+        if primary.health().progress().is_some() && !is_left {
             keeper.fill(primary);
         }
         keeper
@@ -131,12 +149,12 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
     /// Opens the view's folder again: what a store knows only until it is opened again is forgotten, and what it has flushed stays.
     fn reopen(&mut self) -> Step {
         let shared = Arc::clone(&self.shared);
-        let Shared { env, layout, database, options, views, .. } = &*shared;
+        let Shared { env, layout, database, views, .. } = &*shared;
         let old = Arc::clone(&views.primary());
         old.store.stop();
-        match P::open(env, &layout.kv(), *database, options) {
+        match P::open(env, &layout.kv(), *database, &self.options()) {
             Ok(store) => {
-                self.shared.sidecars.serve(&store);
+                self.serve(&store);
                 let end = self.shared.journal.durable_lsn();
                 let done = store.published_lsn();
                 let text = format!("the primary view is opened again, from entry {done} of {end}");
@@ -163,7 +181,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
         }
     }
 
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.backoff = BACKOFF;
         self.work = Work::Begin;
     }
@@ -174,6 +192,9 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
         let shared = Arc::clone(&self.shared);
         let Shared { env, layout, database, options, views, journal, .. } = &*shared;
         let old = Arc::clone(&views.primary());
+        if self.leave_to_upgrade(&old) {
+            return Step::Again;
+        }
         let (first, end) = (journal.first_lsn(), journal.durable_lsn());
         if end > Lsn::ZERO && first > Lsn(1) {
             return self.stuck(&Error::JournalGap { first, needed: Lsn(1) });
@@ -201,6 +222,8 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
             .and_then(|_| P::create_instead_of(&old.store, env, &kv, *database, options));
         match made {
             Ok(store) => {
+                // It is of this version.
+                self.end_upgrade();
                 self.shared.sidecars.serve(&store);
                 let text =
                     format!("the primary view ({}) is derived from the journal, up to entry {end}", P::KIND);
@@ -271,12 +294,16 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
 
     /// What is being filled and cannot go on is opened again.
     fn give_way(&mut self) {
-        let Shared { env, layout, database, options, sidecars, .. } = &*self.shared;
+        let options = self.options();
+        let Shared { env, layout, database, sidecars, .. } = &*self.shared;
+        let is_mixed = self.upgrade.is_some();
         if let Work::Fill { view, filler } = &mut self.work {
             view.store.stop();
-            match P::open(env, &layout.kv(), *database, options) {
+            match P::open(env, &layout.kv(), *database, &options) {
                 Ok(store) => {
-                    sidecars.serve(&store);
+                    if !is_mixed {
+                        sidecars.serve(&store);
+                    }
                     let progress =
                         RebuildProgress { done: store.published_lsn(), end: filler.progress().end };
                     **filler = Filler::in_rounds(&store);
@@ -314,7 +341,7 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
         Ok(Step::Again)
     }
 
-    fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         *self.shared.building.lock() = None;
         self.backoff = PROBE_BACKOFF;
         self.work = Work::Watch;
@@ -336,12 +363,12 @@ impl<P: ViewStore, F: ViewStore, D: Admit> PrimaryKeeper<P, F, D> {
         let text = format!("the primary view cannot be derived from the journal: {error}");
         self.shared.fail(EventKind::RepairFailed, Some(self.shared.layout.kv()), text);
         self.backoff = BACKOFF;
-        Step::After(Duration::from_secs(60))
+        Step::After(STUCK)
     }
 }
 
 /// True for what no view is to blame for.
-fn is_the_journals(error: &Error) -> bool {
+pub(super) fn is_the_journals(error: &Error) -> bool {
     matches!(error, Error::JournalGap { .. } | Error::Journal(_) | Error::Index(_))
 }
 
@@ -360,7 +387,12 @@ impl<P: ViewStore, F: ViewStore, D: Admit> Job for PrimaryKeeper<P, F, D> {
             return Step::Done;
         }
         match &self.work {
-            Work::Watch => self.watch(),
+            Work::Watch if self.upgrade_is_due() => self.upgrade(budget),
+            Work::Watch => match self.watch() {
+                // Nothing is the matter, so there is time for it.
+                Step::After(_) if self.upgrade.is_some() => self.begin_upgrading(),
+                step => step,
+            },
             Work::Probe => self.probe(),
             Work::Reopen => self.reopen(),
             Work::Begin => self.begin_again(),

@@ -80,9 +80,14 @@ impl Sidecars {
     /// Opens the folder, starts the job, and lets the tree heal itself from the journal and tell of its new tables. To be called before
     /// anything is flushed. Where the journal uses its files again nothing can be found in it, so nothing is observed either.
     pub fn attach<P: ViewStore, D: Derive>(parts: &SidecarParts<'_, D>, tree: &P) -> Result<Arc<Sidecars>> {
-        let sidecars = Arc::new(Sidecars::start(parts, tree.flushed_lsn())?);
+        let sidecars = Sidecars::attach_later(parts, tree.flushed_lsn())?;
         sidecars.serve(tree);
         Ok(sidecars)
+    }
+
+    /// The same for a tree that is yet to be [served](Sidecars::serve), and has flushed so far.
+    pub fn attach_later<D: Derive>(parts: &SidecarParts<'_, D>, flushed: Lsn) -> Result<Arc<Sidecars>> {
+        Ok(Arc::new(Sidecars::start(parts, flushed)?))
     }
 
     /// Lets a store that has just been made or opened heal itself from the journal, and tell of its new tables.

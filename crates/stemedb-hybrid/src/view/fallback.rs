@@ -12,7 +12,7 @@ use stemedb_wal::Journal;
 
 use super::{Backoff, FailureClass, Filled, Filler, View, ViewStore, catch_up};
 use crate::{
-    Error, EventKind, FallbackMode, HybridOptions, Layout, RebuildProgress, Result, ViewHealth,
+    Error, EventKind, FallbackMode, HybridOptions, Layout, RebuildProgress, RedbStore, Result, ViewHealth,
     repair::put_content_aside, shared::Shared,
 };
 
@@ -73,6 +73,13 @@ impl<P: ViewStore, F: ViewStore, D: Admit> FallbackKeeper<P, F, D> {
             let damage = match F::open(env, &self.dir, *database, options) {
                 Ok(store) if store.published_lsn() <= end => return Ok(behind(store, end)),
                 Ok(_) => "it has come further than the journal: it is not of this database's past".to_owned(),
+                // Nothing is wrong with it, and nobody needs it.
+                Err(stemedb_lsm::Error::Folder { problem, .. }) if problem == RedbStore::OTHER_DERIVATION => {
+                    remove_folder(&self.shared, &self.dir)?;
+                    let text = "the fallback view was derived by another version; it is filled again";
+                    self.shared.inform(EventKind::Rebuild, Some(self.dir.clone()), text.to_owned());
+                    return Ok(behind(F::create(env, &self.dir, *database, options)?, end));
+                }
                 // The disk does not answer, or has no room: the file may be whole.
                 Err(error @ stemedb_lsm::Error::Env(_)) if !is_gone(&error) => return Err(error.into()),
                 Err(error) => error.to_string(),

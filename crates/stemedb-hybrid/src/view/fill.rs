@@ -32,12 +32,24 @@ pub(crate) struct Filler<S: ViewStore> {
     end: Lsn,
     /// Everything is visible at the end of each step, so that others may go on from there.
     shows_each_step: bool,
+    /// A round ends after so many bytes of entries, or a quarter of what came before it if that is more: `u64::MAX` for rounds
+    /// without a bound.
+    least_round_bytes: u64,
+    /// Bytes of entries in the rounds that have ended, and in this one.
+    ended_bytes: u64,
+    round_bytes: u64,
 }
 
 impl<S: ViewStore> Filler<S> {
     /// One round takes everything that is durable when it begins, as one load.
     pub fn in_rounds(store: &S) -> Filler<S> {
         Filler::new(store, false)
+    }
+
+    /// In rounds of which none has more than a quarter of what came before it, but for the first ones of about `least_bytes`: a
+    /// crash costs no more than the round under way.
+    pub fn in_bounded_rounds(store: &S, least_bytes: u64) -> Filler<S> {
+        Filler { least_round_bytes: least_bytes, ..Filler::new(store, false) }
     }
 
     /// Every step leaves the view as far as it has come, and the last one at the end of the journal.
@@ -47,7 +59,17 @@ impl<S: ViewStore> Filler<S> {
 
     fn new(store: &S, shows_each_step: bool) -> Filler<S> {
         let done = store.published_lsn();
-        Filler { reader: None, fill: None, rows: WriteBatch::new(), done, end: done, shows_each_step }
+        Filler {
+            reader: None,
+            fill: None,
+            rows: WriteBatch::new(),
+            done,
+            end: done,
+            shows_each_step,
+            least_round_bytes: u64::MAX,
+            ended_bytes: 0,
+            round_bytes: 0,
+        }
     }
 
     /// How far it has come, what is not visible yet included.
@@ -110,12 +132,18 @@ impl<S: ViewStore> Filler<S> {
         announcer.announce(entry.lsn, &self.rows);
         store.fill(self.fill.get_or_insert_default(), &self.rows, entry.lsn)?;
         self.done = entry.lsn;
-        Ok(entry.bytes.len() as u64 + 1)
+        let bytes = entry.bytes.len() as u64 + 1;
+        self.round_bytes += bytes;
+        if self.round_bytes >= self.least_round_bytes.max(self.ended_bytes / 4) {
+            self.end = self.done;
+        }
+        Ok(bytes)
     }
 
     fn finish(&mut self, store: &S) -> Result<()> {
         if let Some(fill) = self.fill.take() {
             store.finish_fill(fill, self.done)?;
+            self.ended_bytes += std::mem::take(&mut self.round_bytes);
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ use stemedb_env::{
 use stemedb_index::Observers;
 use stemedb_lsm::{Value, WriteBatch};
 
-use crate::{Error, EventKind, Events, RebuildProgress, Result, ViewHealth};
+use crate::{Error, EventKind, Events, RebuildProgress, Result, UpgradeHealth, ViewHealth};
 
 /// Why an entry is not shown.
 #[derive(Debug)]
@@ -141,6 +141,10 @@ pub(crate) struct Views<P, F> {
     pub filling: Mutex<()>,
     /// How far the primary, or what will take its place, has been derived again.
     rebuilding: Mutex<Option<RebuildProgress>>,
+    /// While a view of another version is to take the primary's place.
+    upgrade: Mutex<Option<UpgradeHealth>>,
+    /// The journal is needed behind this entry by the view that is being built; `u64::MAX` while there is none.
+    building_flushed: AtomicU64,
     fallback_reads: AtomicU64,
     fallback_serves: AtomicBool,
     /// Segments of the journal are kept until the fallback view has them too.
@@ -173,6 +177,8 @@ impl<P: ViewStore, F: ViewStore> Views<P, F> {
             announcer: Announcer::new(observers, published),
             filling: Mutex::default(),
             rebuilding: Mutex::new(rebuilding),
+            upgrade: Mutex::default(),
+            building_flushed: AtomicU64::new(u64::MAX),
             fallback_reads: AtomicU64::new(0),
             fallback_serves: AtomicBool::new(false),
             fallback_holds_journal,
@@ -345,6 +351,29 @@ impl<P: ViewStore, F: ViewStore> Views<P, F> {
         *self.rebuilding.lock() = progress;
     }
 
+    /// While a view of another version is to take the primary's place.
+    pub fn upgrade(&self) -> Option<UpgradeHealth> {
+        self.upgrade.lock().clone()
+    }
+
+    /// Changes what is told of the upgrade; `None` when it has ended.
+    pub fn set_upgrade(&self, upgrade: Option<UpgradeHealth>) {
+        *self.upgrade.lock() = upgrade;
+    }
+
+    /// The view that is being built has flushed so far; `None` if there is no such view any more.
+    pub fn set_building_flushed(&self, flushed: Option<Lsn>) {
+        self.building_flushed.store(flushed.map_or(u64::MAX, |lsn| lsn.0), Ordering::Release);
+    }
+
+    /// Refuses what needs a primary view of one version.
+    pub fn refuse_while_upgrading(&self) -> Result<()> {
+        match self.upgrade() {
+            None => Ok(()),
+            Some(upgrade) => Err(Error::Upgrading(Box::new(upgrade))),
+        }
+    }
+
     /// The primary cannot go on, or will not for long.
     pub fn primary_is_in_trouble(&self) -> bool {
         !self.primary().is_writable() || self.rebuilding.lock().is_some()
@@ -403,7 +432,8 @@ impl<P: ViewStore, F: ViewStore> Views<P, F> {
 
     /// The LSN up to which the journal is no longer needed to open: what every persistent view that there should be has flushed.
     pub fn flushed(&self) -> Lsn {
-        let primary = self.primary().store.flushed_lsn();
+        let building = Lsn(self.building_flushed.load(Ordering::Acquire));
+        let primary = self.primary().store.flushed_lsn().min(building);
         match self.fallback_holds_journal {
             false => primary,
             true => primary.min(self.fallback().map_or(Lsn::ZERO, |view| view.store.flushed_lsn())),

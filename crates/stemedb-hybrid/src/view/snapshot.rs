@@ -1,7 +1,7 @@
 //! A snapshot of whichever view answered.
 
 use stemedb_env::Lsn;
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, Result, RowHash, RowSum, Value};
+use stemedb_lsm::{DerivedBy, Direction, KeyRange, KvIter, KvSnapshot, Result, RowHash, RowSum, Value};
 
 /// A snapshot of the primary or of the fallback view.
 #[derive(Clone, Debug)]
@@ -47,6 +47,13 @@ impl<P: KvSnapshot, F: KvSnapshot> KvSnapshot for ViewSnapshot<P, F> {
         match self {
             ViewSnapshot::Primary(snapshot) => snapshot.row_sum(hash),
             ViewSnapshot::Fallback(snapshot) => snapshot.row_sum(hash),
+        }
+    }
+
+    fn derived_by(&self) -> Option<DerivedBy> {
+        match self {
+            ViewSnapshot::Primary(snapshot) => snapshot.derived_by(),
+            ViewSnapshot::Fallback(snapshot) => snapshot.derived_by(),
         }
     }
 

@@ -16,4 +16,5 @@ mod scrub;
 mod setup;
 mod sidecars;
 mod stalls;
+mod versions;
 mod views;

@@ -153,6 +153,11 @@ impl Derive for Claims {
     // Keys have a position; those that have not (`by_id`, `derived`) have the id of a claim, and a claim is admitted once.
     const WRITE_ONCE: bool = true;
 
+    /// Every family of version 1 is as it was. A question that needs a newer family asks its snapshot's `derived_by`.
+    fn reads_version(version: u32) -> bool {
+        version == 1
+    }
+
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()> {
         rows_of(lsn, entry, &Everything, rows)
     }

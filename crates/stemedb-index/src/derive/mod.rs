@@ -34,6 +34,14 @@ pub trait Derive: Send + Sync + 'static {
     /// alone, and proves it where an answer depends on it.
     const WRITE_ONCE: bool = false;
 
+    /// True if a reader of this version gets right answers from a view whose earlier entries an older `version` derived, and whose
+    /// later ones this one: the view answers then while a new one is built beside it. Of rows that the older one did not
+    /// derive a reader must ask [`KvSnapshot::derived_by`] before it takes their absence for an answer. Prefixes that are
+    /// declared for filters must be the same for all keys that the older version wrote. See `docs/design/versions.md`.
+    fn reads_version(_version: u32) -> bool {
+        false
+    }
+
     /// Appends the rows of an entry. Pure: the same LSN and bytes give the same rows, for ever.
     fn derive(&self, lsn: Lsn, entry: &[u8], rows: &mut WriteBatch) -> Result<()>;
 

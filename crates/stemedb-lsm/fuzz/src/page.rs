@@ -582,6 +582,8 @@ pub struct Edit {
     pub removed: Vec<u64>,
     pub obsolete: Vec<u64>,
     pub added: Vec<(u64, Properties)>,
+    /// Oldest and newest version of the derivation.
+    pub derived_by: Option<(u64, u64)>,
 }
 
 pub fn edit(payload: &[u8]) -> Outcome<Edit> {
@@ -597,8 +599,12 @@ pub fn edit(payload: &[u8]) -> Outcome<Edit> {
     for _ in 0..front.number(4, "added")? {
         added.push((front.number(4, "level")?, properties(&mut front)?));
     }
+    let derived_by = match front.rest.is_empty() {
+        true => None,
+        false => Some((front.number(4, "oldest derivation")?, front.number(4, "newest derivation")?)),
+    };
     front.end("edit")?;
-    Ok(Edit { sequence, next_file, flushed, horizon, removed, obsolete, added })
+    Ok(Edit { sequence, next_file, flushed, horizon, removed, obsolete, added, derived_by })
 }
 
 /// What the table that closes a change says of it.

@@ -12,7 +12,9 @@ pub use mem::{MemIter, MemSnapshot, MemStore};
 pub use source::{ObservedTable, TableObserver, WriteSource};
 use stemedb_env::Lsn;
 
-use crate::{Error, Pressure, Result, RowHash, RowSum, memtable::MemValue, table::block::BlockBytes};
+use crate::{
+    DerivedBy, Error, Pressure, Result, RowHash, RowSum, memtable::MemValue, table::block::BlockBytes,
+};
 
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 8 << 10;
@@ -214,6 +216,11 @@ pub trait KvSnapshot: Clone + Send + Sync + 'static {
     fn get(&self, key: &[u8]) -> Result<Option<Value>>;
     /// The rows of a range.
     fn scan(&self, range: &KeyRange, direction: Direction) -> Self::Iter;
+
+    /// Which versions of the owner's derivation the rows come from, if they may be others than that of whoever asks.
+    fn derived_by(&self) -> Option<DerivedBy> {
+        None
+    }
 
     /// The sum of the hashes of all rows, if the store can have it for less than a scan and can prove that it is the same; `None`
     /// if not. Worth asking only where keys are written once. Errors: as of a scan.

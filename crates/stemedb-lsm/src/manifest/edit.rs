@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stemedb_env::Lsn;
 
 use crate::{
+    DerivedBy,
     codec::{Fields, Malformed},
     table::{TableMeta, decode_meta, encode_meta},
 };
@@ -24,6 +25,8 @@ pub(crate) struct Edit {
     pub(crate) added: Vec<(u32, TableMeta)>,
     /// Files that were live once and wait for their deletion.
     pub(crate) obsolete: Vec<u64>,
+    /// In a snapshot: which versions of the derivation the rows come from, where it says so.
+    pub(crate) derived_by: Option<DerivedBy>,
 }
 
 fn count(n: usize) -> [u8; 4] {
@@ -44,6 +47,10 @@ impl Edit {
         for (level, meta) in &self.added {
             out.extend_from_slice(&level.to_le_bytes());
             encode_meta(meta, &mut out);
+        }
+        if let Some(DerivedBy { oldest, newest }) = self.derived_by {
+            out.extend_from_slice(&oldest.to_le_bytes());
+            out.extend_from_slice(&newest.to_le_bytes());
         }
         out
     }
@@ -71,6 +78,9 @@ impl Edit {
             }
             edit.added.push((level, decode_meta(&mut fields)?));
         }
+        if !fields.is_empty() {
+            edit.derived_by = Some(DerivedBy { oldest: fields.u32()?, newest: fields.u32()? });
+        }
         fields.end()?;
         Ok(edit)
     }
@@ -86,6 +96,8 @@ pub(crate) struct TreeState {
     pub(crate) horizon: Lsn,
     pub(crate) tables: BTreeMap<u64, (u32, TableMeta)>,
     pub(crate) obsolete: BTreeSet<u64>,
+    /// Which versions of the derivation the rows come from; not known of trees that were made before it was written down.
+    pub(crate) derived_by: Option<DerivedBy>,
 }
 
 impl TreeState {
@@ -94,6 +106,7 @@ impl TreeState {
         self.next_file = self.next_file.max(edit.next_file);
         self.flushed = self.flushed.max(edit.flushed);
         self.horizon = self.horizon.max(edit.horizon);
+        self.derived_by = edit.derived_by.or(self.derived_by);
         self.obsolete.extend(&edit.obsolete);
         for file in &edit.removed {
             self.tables.remove(file);
@@ -115,6 +128,7 @@ impl TreeState {
             removed: Vec::new(),
             added: self.tables.values().cloned().collect(),
             obsolete: self.obsolete.iter().copied().collect(),
+            derived_by: self.derived_by,
         }
     }
 }
@@ -149,6 +163,7 @@ mod tests {
             removed: vec![1, 2],
             added: vec![(6, meta)],
             obsolete: vec![3],
+            derived_by: None,
         }
     }
 

@@ -22,16 +22,16 @@ use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
 use self::table::{Limits, Sources, end_of, read_table};
 use crate::{
-    BulkOptions, CorruptionKind, Error, Ingested, KvStore, LsmOptions, LsmStore, Result, Versions,
+    BulkOptions, CorruptionKind, DerivedBy, Error, Ingested, KvStore, LsmOptions, LsmStore, Result, Versions,
     manifest::{TreeState, manifest_number, read_current, replay},
     ranges::Fragments,
-    table::{table_number, table_path},
+    table::{header_version, table_number, table_path},
 };
 
 /// How [`salvage`] works.
 #[derive(Clone, Debug)]
 pub struct SalvageOptions {
-    /// Of the new tree.
+    /// Of the new tree. Its derivation versions are those of the old one.
     pub lsm: LsmOptions,
     /// Reads tables in `quarantine/` beside the old tree, too. Rows that were removed or replaced long ago may come back
     /// with them.
@@ -147,7 +147,8 @@ pub fn salvage(
     if options.quarantine {
         files.extend(quarantined(env, from)?);
     }
-    let store = LsmStore::create(env.clone(), into, database, options.lsm.clone())?;
+    let lsm = with_versions(env, database, &options.lsm, state.as_ref(), &files)?;
+    let store = LsmStore::create(env.clone(), into, database, lsm)?;
     let mut loader =
         store.bulk_loader(BulkOptions { buffer_bytes: options.buffer_bytes, versions: Versions::Newest });
     let mut report = SalvageReport {
@@ -194,6 +195,26 @@ pub fn salvage(
     debug_assert_eq!(store.flushed_lsn(), report.upto);
     store.close();
     Ok(report)
+}
+
+/// The options of the new tree, which says of its rows what the old ones say: nobody derives them again.
+fn with_versions(
+    env: &Env,
+    database: DatabaseId,
+    options: &LsmOptions,
+    state: Option<&TreeState>,
+    files: &[Candidate],
+) -> Result<LsmOptions> {
+    let mut found = state.and_then(DerivedBy::found);
+    for file in files {
+        let version = header_version(&*env.fs, &file.path, database, file.number)?;
+        if let Some(version) = version.map(DerivedBy::one) {
+            found = Some(found.map_or(version, |found| found.and(version)));
+        }
+    }
+    let DerivedBy { oldest, newest } = found.unwrap_or_else(|| DerivedBy::of(options));
+    let mixed_with = (newest > oldest).then_some(newest);
+    Ok(LsmOptions { derivation_version: oldest, mixed_with, ..options.clone() })
 }
 
 /// A file that may hold rows.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::LsmStore;
-use crate::{TableObserver, WriteSource};
+use crate::{DerivedBy, TableObserver, WriteSource};
 
 impl LsmStore {
     /// From now on, what cannot be read of tables is derived again from `source`: single blocks, and tables whose file is
@@ -12,8 +12,11 @@ impl LsmStore {
     ///
     /// Before it, and where the source fails, a damaged place is an error that names it. Cost where nothing is damaged: none.
     ///
+    /// `source` gives what the newest version derives, so it heals tables of that version alone.
+    ///
     /// Once for a store: false, and nothing changes, if somebody is attached already.
     pub fn attach(&self, source: Arc<dyn WriteSource>, observer: Arc<dyn TableObserver>) -> bool {
-        self.core.context.healer.attach(source, observer, self.core.options.derivation_version)
+        let version = DerivedBy::of(&self.core.options).newest;
+        self.core.context.healer.attach(source, observer, version)
     }
 }

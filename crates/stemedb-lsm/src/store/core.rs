@@ -402,6 +402,7 @@ impl Core {
             removed: change.removed.clone(),
             added: change.added.iter().map(|(at, meta)| (level(*at), meta.clone())).collect(),
             obsolete: Vec::new(),
+            derived_by: None,
         };
         self.remember(manifest.append(&edit))?;
         let before = self.state_full();

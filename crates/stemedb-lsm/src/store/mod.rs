@@ -45,7 +45,7 @@ use parking_lot::Mutex;
 use stemedb_env::{Env, Lsn, frame::DatabaseId};
 
 use crate::{
-    KeyRange, KvStore, LsmOptions, Result, Value, WriteBatch,
+    DerivedBy, KeyRange, KvStore, LsmOptions, Result, Value, WriteBatch,
     compaction::{CompactionProgress, Pressure},
     stats::{LevelStats, Stats},
     version::LAST_LEVEL,
@@ -108,6 +108,11 @@ impl LsmStore {
     /// Stops the background jobs and waits for the step in progress. Does not flush.
     pub fn close(self) {
         self.core.stop_jobs();
+    }
+
+    /// Which versions of the deriving function its rows come from.
+    pub fn derived_by(&self) -> DerivedBy {
+        DerivedBy::of(&self.core.options)
     }
 
     /// Tables known to be damaged, by file number.

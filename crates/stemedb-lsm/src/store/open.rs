@@ -10,8 +10,9 @@ use stemedb_env::{
 
 use super::{Core, DamageList, DenseTables, Graveyard, files::quarantine, recover::check_not_stale};
 use crate::{
-    CorruptionKind, Error, LsmOptions, Result,
+    CorruptionKind, DerivedBy, Error, LsmOptions, Result,
     bulk::remove_leftovers,
+    derivation::claim,
     error::NO_TREE,
     manifest::{Manifest, TreeState, manifest_number, manifest_path, read_current, replay},
     memory::{Memory, Plan, fit},
@@ -61,7 +62,11 @@ pub(super) fn create(
         dir,
         database,
         number,
-        TreeState { next_file: first_file, ..TreeState::default() },
+        TreeState {
+            next_file: first_file,
+            derived_by: DerivedBy::of(&options).written(),
+            ..TreeState::default()
+        },
     )?;
     remove_manifests(&env, dir, &names, &BTreeSet::new())?;
     remove_leftovers(&env, dir, names.iter().map(|entry| entry.name.as_str()))?;
@@ -98,6 +103,8 @@ pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptio
     let mut state = replayed.state;
     let names = env.fs.list(dir)?;
     check_not_stale(&env, dir, database, current, &state, &names)?;
+    // Before anything is changed.
+    claim(dir, &mut state, &options)?;
     let context = context(&env, dir, database, &options, plan);
     let unused = compare_tables(&names, &mut state, &context);
     let newest_name = names.iter().filter_map(|entry| manifest_number(&entry.name)).max().unwrap_or(current);

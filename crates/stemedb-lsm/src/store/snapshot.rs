@@ -9,7 +9,7 @@ use super::{
     multi_get::multi_get,
 };
 use crate::{
-    Direction, KeyRange, KvSnapshot, LsmIter, Result, RowHash, RowSum, Value,
+    DerivedBy, Direction, KeyRange, KvSnapshot, LsmIter, Result, RowHash, RowSum, Value,
     iter::{Merge, Source},
     memtable::{MemCursor, Memtable},
     ranges::{Cover, Fragments},
@@ -164,6 +164,10 @@ impl KvSnapshot for LsmSnapshot {
             }
         }
         Ok(false)
+    }
+
+    fn derived_by(&self) -> Option<DerivedBy> {
+        DerivedBy::of(&self.inner.core.options).written()
     }
 
     fn row_sum(&self, hash: &RowHash<'_>) -> Result<Option<RowSum>> {

@@ -50,13 +50,38 @@ pub(crate) fn describe(
     }
 }
 
+/// The derivation version in the header of a table at `path`, if the header is whole and that of table `file`.
+///
+/// Errors: those of the disk, except that bytes which cannot be read are as good as damaged.
+pub(crate) fn header_version(
+    fs: &dyn Fs,
+    path: &Path,
+    database: DatabaseId,
+    file: u64,
+) -> Result<Option<u32>> {
+    let mut header = [0; HEADER_BYTES];
+    let read = fs.open(path, OpenMode::Read).and_then(|open| open.read_exact_at(&mut header, 0));
+    match read {
+        Ok(()) => {}
+        Err(error) if error.is_not_found() || is_unreadable(&error) => return Ok(None),
+        Err(error) if error.kind() == Some(std::io::ErrorKind::UnexpectedEof) => return Ok(None),
+        Err(other) => return Err(other.into()),
+    }
+    let version = version_in(&header);
+    Ok(check_header(&TableIdentity { database, file }, version, &header).then_some(version))
+}
+
+fn version_in(header: &[u8; HEADER_BYTES]) -> u32 {
+    header.get(12..16).and_then(|field| field.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
 fn read(file: &dyn File, identity: TableIdentity, scratch: &mut Scratch) -> Result<Described> {
     let bad = |kind, offset| Error::Corruption { kind, file: file.path().to_path_buf(), offset };
     let len = file.len()?;
     let footer_at = len.checked_sub(FOOTER_BYTES as u64).ok_or_else(|| bad(CorruptionKind::SstHeader, 0))?;
     let mut header = [0; HEADER_BYTES];
     file.read_exact_at(&mut header, 0)?;
-    let version = header.get(12..16).and_then(|field| field.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let version = version_in(&header);
     if !check_header(&identity, version, &header) {
         return Err(bad(CorruptionKind::SstHeader, 0));
     }

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use builder::{TableBuilder, TableShape};
 pub(crate) use cursor::{Bounds, RunCursor};
-pub(crate) use describe::{Described, describe};
+pub(crate) use describe::{Described, describe, header_version};
 pub(crate) use heads::head;
 pub(crate) use heal::Healer;
 pub(crate) use meta::{TableMeta, decode_meta, encode_meta};

@@ -39,6 +39,7 @@ use super::{
 use crate::{
     CorruptionKind, Error, LsmOptions, Result,
     bulk::remove_leftovers,
+    derivation::claim,
     error::NO_TREE,
     manifest::{Manifest, current_path, manifest_path},
     memory::fit,
@@ -196,6 +197,8 @@ fn recover(
     let context = context(&env, dir, database, &options, plan);
     let (evidence, decision) = examine(&env, dir, &context)?;
     let report = report(dir, &evidence, &decision);
+    let mut state = decision.state.clone();
+    claim(dir, &mut state, &options)?;
     // Nobody has ever promised that these are on the disk: their change may have been cut short right before its last sync.
     for file in decision.unattested(&evidence) {
         env.fs.open(&table_path(dir, file), OpenMode::Read)?.sync_data()?;
@@ -205,7 +208,6 @@ fn recover(
         quarantine_link(&env, &manifest_path(dir, survey.number), WHY)?;
     }
     quarantine_link(&env, &current_path(dir), WHY)?;
-    let mut state = decision.state.clone();
     compare_tables(&evidence.names, &mut state, &context);
     for file in evidence.missing(&state) {
         // Noted already if it is missing or has another length.
