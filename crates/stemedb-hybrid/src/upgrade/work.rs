@@ -132,7 +132,8 @@ impl<P: ViewStore> Upgrade<P> {
             none => none.insert(begin(shared)?),
         };
         let store = &building.view.store;
-        let filled = building.filler.step(journal, &**derive, store, budget.bytes)?;
+        let filled =
+            building.filler.step(journal, &**derive, &shared.views.announcer, store, budget.bytes)?;
         if filled == Filled::Near {
             // Without the turn, so that little is left for it.
             store.flush()?;
@@ -153,7 +154,7 @@ impl<P: ViewStore> Upgrade<P> {
         let old = Arc::clone(&views.primary());
         if !self.is_switching {
             if let Some(Building { view, .. }) = &self.view {
-                catch_up(&**journal, &**derive, &view.store, journal.durable_lsn())?;
+                catch_up(&**journal, &**derive, &views.announcer, &view.store, journal.durable_lsn())?;
                 view.store.flush()?;
                 view.store.stop();
             }
@@ -170,7 +171,7 @@ impl<P: ViewStore> Upgrade<P> {
             .and_then(|()| Ok(P::open(env, &layout.kv(), *database, options)?))
             .and_then(|store| {
                 sidecars.serve(&store);
-                catch_up(&**journal, &**derive, &store, journal.durable_lsn())?;
+                catch_up(&**journal, &**derive, &views.announcer, &store, journal.durable_lsn())?;
                 Ok(store)
             });
         match placed {
