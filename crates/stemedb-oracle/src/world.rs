@@ -38,6 +38,8 @@ pub struct Claim {
     pub valid_to_us: Option<i64>,
     /// When the claim was observed.
     pub observed_at_us: Option<i64>,
+    /// Ids of the claims it derives from.
+    pub parents: Vec<String>,
     /// Agents whose signatures came with the claim.
     pub signers: Vec<String>,
 }
