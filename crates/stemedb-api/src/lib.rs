@@ -38,7 +38,7 @@ pub(crate) mod store_helpers;
 
 pub use database::{
     AsOf, Database, DatabaseOptions, ImportFailed, ImportOptions, ImportReport, ImportSink, OnError, Query,
-    Resolved, Snapshot,
+    Resolved, Snapshot, leave_out,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 #[cfg(feature = "server")]

@@ -10,6 +10,7 @@
 //! when the last one is dropped.
 
 mod as_of;
+mod evidence;
 mod import;
 mod lines;
 mod options;
@@ -27,7 +28,7 @@ pub use as_of::AsOf;
 pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError};
 pub use lines::{LINE_MAX_BYTES, Line, Lines};
 pub use options::DatabaseOptions;
-pub use query::{Query, Resolved};
+pub use query::{Query, Resolved, leave_out};
 use stemedb_core::{
     Assertion, ClaimId, Command, Cosign, Epoch, SignatureError, SignaturePolicy, Source, Supersession, Vote,
     identity::verify_claim,

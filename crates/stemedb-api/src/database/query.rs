@@ -1,10 +1,13 @@
 //! Questions and their answers.
 
-use stemedb_core::{Answer, Candidate, ClaimId, Lens, LensParams, Micros, SetAside, resolve};
+use stemedb_core::{
+    AgentId, Answer, Candidate, ClaimId, Lens, LensParams, Micros, SetAside,
+    lens::{Counterfactual, Evidence, Fragility, Tolerance, fragility_with, resolve_with},
+};
 use stemedb_env::Lsn;
 
-use super::{AsOf, Database};
-use crate::errors::Result;
+use super::{AsOf, Database, evidence};
+use crate::errors::{Code, FieldError, Result};
 
 /// What is said about a subject under a predicate, and through which lens to look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +26,19 @@ pub struct Query {
     pub decay: bool,
     /// The instant that validity and age are measured at; `None` = now.
     pub evaluated_at: Option<Micros>,
+    /// How far apart numbers may be and still be one value.
+    pub tolerance: Option<Tolerance>,
+    /// What is left out, to see what the answer would be without it.
+    pub counterfactual: Counterfactual,
+    /// Whether voices that copy each other count once. Reads the sources' records and the subject's other questions as
+    /// well.
+    pub independent: bool,
+    /// Whether to find out how little must be taken away to change the answer. Costs up to some tens of milliseconds.
+    pub fragility: bool,
 }
 
 impl Query {
-    /// A question about the present, without decay.
+    /// A question about the present, without decay, in which everything counts.
     pub fn new(subject: impl Into<String>, predicate: impl Into<String>, lens: Lens) -> Query {
         Query {
             subject: subject.into(),
@@ -36,8 +48,49 @@ impl Query {
             epoch: None,
             decay: false,
             evaluated_at: None,
+            tolerance: None,
+            counterfactual: Counterfactual::default(),
+            independent: false,
+            fragility: false,
         }
     }
+
+    /// What the lens is told at an instant.
+    pub fn params(&self, evaluated_at: Micros) -> LensParams {
+        LensParams {
+            decay: self.decay,
+            tolerance: self.tolerance,
+            counterfactual: self.counterfactual.clone(),
+            independent: self.independent,
+            ..LensParams::at(evaluated_at)
+        }
+    }
+}
+
+/// Most sources and agents that one question leaves out.
+const WITHOUT_MAX: usize = 64;
+
+/// Adds what `source:ID` or `agent:HEX` names to what a question leaves out.
+///
+/// # Errors
+/// [`Code::InvalidParameter`] for the parameter `without`: another form, or more than 64.
+pub fn leave_out(counterfactual: &mut Counterfactual, text: &str) -> Result<(), FieldError> {
+    let refuse = |detail: &str| FieldError::in_parameter("without", Code::InvalidParameter, detail);
+    let count = counterfactual.without_sources.len() + counterfactual.without_agents.len();
+    if count >= WITHOUT_MAX {
+        return Err(refuse(&format!("is given more than {WITHOUT_MAX} times")));
+    }
+    match text.split_once(':') {
+        Some(("source", source)) if !source.is_empty() => {
+            counterfactual.without_sources.push(source.to_owned())
+        }
+        Some(("agent", agent)) => {
+            let agent: AgentId = agent.parse().map_err(|_| refuse("an agent is 64 hexadecimal digits"))?;
+            counterfactual.without_agents.push(agent);
+        }
+        _ => return Err(refuse("must be source:ID or agent:HEX")),
+    }
+    Ok(())
 }
 
 /// An answer with everything it was made from.
@@ -53,6 +106,12 @@ pub struct Resolved {
     pub successors: Vec<(ClaimId, ClaimId)>,
     /// The LSN whose knowledge answered.
     pub lsn: Lsn,
+    /// What the lens was told.
+    pub params: LensParams,
+    /// What is known about who copies whom; empty unless the question asks for it.
+    pub evidence: Evidence,
+    /// How little must be taken away to change the answer, if the question asks for it and something is considered.
+    pub fragility: Option<Fragility>,
     /// The instant that validity and age were measured at.
     pub evaluated_at: Micros,
 }
@@ -61,7 +120,15 @@ pub(super) fn answer(database: &Database, query: Query) -> Result<Resolved> {
     let reader = database.reader(query.as_of)?;
     let evaluated_at = query.evaluated_at.unwrap_or_else(|| Micros(database.env().clock.wall().0));
     let candidates = reader.candidates(&query.subject, &query.predicate, query.epoch.as_deref())?;
-    let answer = resolve(query.lens, &candidates, LensParams { evaluated_at, decay: query.decay });
+    let params = query.params(evaluated_at);
+    let evidence = if query.independent {
+        evidence::gather(&reader, &query.subject, &query.predicate, &candidates, evaluated_at)?
+    } else {
+        Evidence::default()
+    };
+    let answer = resolve_with(query.lens, &candidates, &params, &evidence);
+    let fragility =
+        if query.fragility { fragility_with(query.lens, &candidates, &params, &evidence) } else { None };
     let mut successors = Vec::new();
     for (index, reason) in &answer.set_aside {
         if let (SetAside::Superseded, Some(candidate)) = (reason, candidates.get(*index)) {
@@ -70,5 +137,6 @@ pub(super) fn answer(database: &Database, query: Query) -> Result<Resolved> {
             successors.extend(newest.map(|new| (candidate.id, new)));
         }
     }
-    Ok(Resolved { query, answer, candidates, successors, lsn: reader.lsn(), evaluated_at })
+    let lsn = reader.lsn();
+    Ok(Resolved { query, answer, candidates, successors, lsn, params, evidence, fragility, evaluated_at })
 }

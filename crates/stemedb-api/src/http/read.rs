@@ -15,9 +15,32 @@ use crate::{
     store_helpers::Operation,
 };
 
-pub(super) const QUERY_PARAMETERS: &[&str] =
-    &["subject", "predicate", "lens", "as_of", "epoch", "decay", "evaluated_at", "explain"];
-pub(super) const ANALYSIS_PARAMETERS: &[&str] = &["subject", "predicate", "as_of", "epoch", "evaluated_at"];
+pub(super) const QUERY_PARAMETERS: &[&str] = &[
+    "subject",
+    "predicate",
+    "lens",
+    "as_of",
+    "epoch",
+    "decay",
+    "evaluated_at",
+    "tolerance",
+    "without",
+    "max_class",
+    "independent",
+    "fragility",
+    "explain",
+];
+pub(super) const ANALYSIS_PARAMETERS: &[&str] = &[
+    "subject",
+    "predicate",
+    "as_of",
+    "epoch",
+    "evaluated_at",
+    "tolerance",
+    "without",
+    "max_class",
+    "independent",
+];
 
 /// `GET /v1/query`
 pub(super) async fn query(State(app): State<App>, request: Request) -> Result<Response, Problem> {

@@ -182,6 +182,11 @@ fn parameter(name: &str, required: bool) -> Parameter {
         "epoch" => "Asks about one epoch; else whatever has not been superseded",
         "decay" => "true: confidences fade with age",
         "evaluated_at" => "RFC 3339: the instant that validity and age are measured at; default now",
+        "tolerance" => "Numbers this near are one value: 0.5, or 0.1% of the best supported one",
+        "without" => "source:ID or agent:HEX, as often as needed: the answer as if these had never spoken",
+        "max_class" => "0 to 5: the answer without claims of a worse class",
+        "independent" => "true: voices that copy each other count once",
+        "fragility" => "true: adds how little must be taken away to change the answer",
         "explain" => "true: adds the arithmetic",
         "verdicts" => "errors (default): verdicts for refused lines only; all: for every line",
         "after" => "Only events with greater numbers; default 0",
@@ -194,8 +199,9 @@ fn parameter(name: &str, required: bool) -> Parameter {
         .required(if required { Required::True } else { Required::False })
         .description(Some(description))
         .schema(Some(of_type(match name {
-            "decay" | "explain" => Type::Boolean,
-            "after" => Type::Integer,
+            "decay" | "explain" | "independent" | "fragility" => Type::Boolean,
+            "without" => Type::Array,
+            "after" | "max_class" => Type::Integer,
             _ => Type::String,
         })))
         .build()
@@ -236,16 +242,27 @@ pub(super) fn components() -> Components {
         )
         .schema("StoredAssertion", stored())
         .schema("Answer", answer())
-        .schema("Disagreement", described(&ANALYSIS, &[("margin", Type::Number), ("values", Type::Array)]))
+        .schema("Fragility", fragility())
+        .schema(
+            "Disagreement",
+            described(
+                &ANALYSIS,
+                &[&[("margin", Type::Number), ("values", Type::Array)], &ASKED[..]].concat(),
+            ),
+        )
         .schema(
             "Layers",
             described(
                 &ANALYSIS,
                 &[
-                    ("confidence", Type::Number),
-                    ("cross_class_conflict", Type::Number),
-                    ("layers", Type::Array),
-                ],
+                    &[
+                        ("confidence", Type::Number),
+                        ("cross_class_conflict", Type::Number),
+                        ("layers", Type::Array),
+                    ],
+                    &ASKED[..],
+                ]
+                .concat(),
             ),
         )
         .schema(
@@ -262,7 +279,15 @@ pub(super) fn components() -> Components {
         .build()
 }
 
-const ANALYSIS: [(&str, Type); 8] = [
+/// The parameters that are not plain, as an answer names them.
+const ASKED: [(&str, Type); 4] = [
+    ("tolerance", Type::String),
+    ("without", Type::Array),
+    ("max_class", Type::Integer),
+    ("independent", Type::Boolean),
+];
+
+const ANALYSIS: [(&str, Type); 10] = [
     ("subject", Type::String),
     ("predicate", Type::String),
     ("status", Type::String),
@@ -271,6 +296,8 @@ const ANALYSIS: [(&str, Type); 8] = [
     ("set_aside", Type::Array),
     ("lsn", Type::Integer),
     ("evaluated_at", Type::String),
+    ("lens_version", Type::Integer),
+    ("lens_hash", Type::String),
 ];
 
 const END: [(&str, Type); 7] = [
@@ -328,6 +355,29 @@ fn answer() -> Schema {
         ("explain", Type::Object),
     ] {
         object = object.property(name, of_type(kind));
+    }
+    for (name, kind) in ASKED {
+        object = object.property(name, of_type(kind));
+    }
+    object.property("fragility", Ref::from_schema_name("Fragility")).into()
+}
+
+fn fragility() -> Schema {
+    let mut object = ObjectBuilder::new();
+    for name in ["exact", "becomes"] {
+        let kind =
+            if name == "exact" { of_type(Type::Integer) } else { Ref::from_schema_name("Object").into() };
+        let nullable: Schema = AnyOfBuilder::new().item(kind).item(of_type(Type::Null)).build().into();
+        object = object.property(name, nullable).required(name);
+    }
+    for (name, kind) in [
+        ("at_least", Type::Integer),
+        ("at_most", Type::Integer),
+        ("removals", Type::Array),
+        ("status", Type::String),
+        ("tried", Type::Integer),
+    ] {
+        object = object.property(name, of_type(kind)).required(name);
     }
     object.into()
 }

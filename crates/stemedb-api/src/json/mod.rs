@@ -12,7 +12,10 @@
 //! Numbers keep their text in both directions: what was claimed as `373.150` is answered as `373.150`.
 
 mod answer;
+mod asked;
 mod claim;
+mod explain;
+mod fragility;
 mod members;
 mod object;
 mod records;

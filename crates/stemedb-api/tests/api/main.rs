@@ -9,6 +9,7 @@ mod documents;
 mod facade;
 mod full;
 mod import;
+mod lens_parameters;
 mod oracle;
 mod refusals;
 mod routes;
