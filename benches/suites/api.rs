@@ -42,8 +42,8 @@ fn embedded(criterion: &mut Criterion) {
     group.bench_function("yardstick_reader_and_lens", |bencher| {
         bencher.iter(|| {
             let candidates = database.reader(None).unwrap().candidates(&subject, &predicate, None).unwrap();
-            let params = LensParams { evaluated_at: Micros(1_767_225_600_000_000), decay: true };
-            black_box(resolve(Lens::Consensus, &candidates, params))
+            let params = LensParams::at(Micros(1_767_225_600_000_000)).with_decay(true);
+            black_box(resolve(Lens::Consensus, &candidates, &params))
         });
     });
     group.finish();

@@ -70,9 +70,9 @@ fn questions(criterion: &mut Criterion) {
     assert_eq!(candidates.len(), 8);
     let mut group = criterion.benchmark_group("resolve_8");
     for lens in Lens::ALL {
-        let params = LensParams { evaluated_at: stemedb_core::Micros(NOW.0), decay: true };
+        let params = LensParams::at(stemedb_core::Micros(NOW.0)).with_decay(true);
         group.bench_function(lens.name(), |bencher| {
-            bencher.iter(|| black_box(resolve(lens, &candidates, params)));
+            bencher.iter(|| black_box(resolve(lens, &candidates, &params)));
         });
     }
     group.finish();

@@ -41,7 +41,7 @@ pub(crate) mod store_helpers;
 pub use database::{
     AnswerDifference, Arrived, AsOf, Database, DatabaseOptions, Difference, DifferenceQuery, Feed, FeedEntry,
     ImportFailed, ImportOptions, ImportReport, ImportSink, OnError, Query, QuestionDifference, ReceiptCheck,
-    ReceiptError, Resolved, RootCheck, ServerKeyError, Snapshot, check_document, read_receipt,
+    ReceiptError, Resolved, RootCheck, ServerKeyError, Snapshot, check_document, leave_out, read_receipt,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 pub use exchange::{ExportOptions, ExportReport, Filter, Format, ReadOptions};

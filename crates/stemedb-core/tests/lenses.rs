@@ -1,7 +1,7 @@
 //! Each lens on a disagreement small enough to compute by hand.
 #![allow(clippy::unwrap_used)] // A test may fail by panicking, in its helpers too.
 
-use stemedb_core::lens::{RecordedVote, decayed, fold_votes};
+use stemedb_core::lens::{Evidence, Explanation, RecordedVote, Voice, decayed, explain, fold_votes};
 use stemedb_core::{
     AgentId, Answer, Assertion, Candidate, ClaimId, Lens, LensParams, Lifecycle, LiveVote, Micros, Nano,
     Object, SetAside, Signature, SignatureBytes, SourceClass, Status, resolve,
@@ -36,12 +36,20 @@ fn observed(mut claim: Candidate, day: i64) -> Candidate {
     claim
 }
 
+fn at(decay: bool) -> LensParams {
+    LensParams::at(Micros(465 * DAY)).with_decay(decay)
+}
+
+fn explained(answer: &Answer, candidates: &[Candidate], decay: bool) -> Explanation {
+    explain(answer, candidates, &at(decay), &Evidence::default())
+}
+
 fn ask(lens: Lens, candidates: &[Candidate]) -> Answer {
-    resolve(lens, candidates, LensParams { evaluated_at: Micros(465 * DAY), decay: false })
+    resolve(lens, candidates, &at(false))
 }
 
 fn ask_decayed(lens: Lens, candidates: &[Candidate]) -> Answer {
-    resolve(lens, candidates, LensParams { evaluated_at: Micros(465 * DAY), decay: true })
+    resolve(lens, candidates, &at(true))
 }
 
 /// Four sources on one boiling point. Values: 511.15 (support 2: two sources), 520 (1.5: one agent and half a vote),
@@ -91,9 +99,14 @@ fn every_lens_measures_the_same_conflict() {
                 (number("515.18"), 1_000_000_000, 0.222222222, vec![2]),
             ]
         );
-        assert_eq!(answer.explanation.total_support, Nano(4_500_000_000));
-        let order: Vec<_> = answer.explanation.claims.iter().map(|c| (c.candidate, c.value)).collect();
+        assert_eq!(answer.total_support, Nano(4_500_000_000));
+        let explanation = explained(&answer, &disagreement(), false);
+        let order: Vec<_> = explanation.claims.iter().map(|c| (c.candidate, c.value)).collect();
         assert_eq!(order, [(3, 1), (2, 2), (0, 0), (1, 0)]);
+        let supports: Vec<_> =
+            explanation.values.iter().map(|v| (v.voices, v.votes.0, v.support.0)).collect();
+        assert_eq!(supports, [(2, 0, 2_000_000_000), (1, 500_000_000, 1_500_000_000), (1, 0, 1_000_000_000)]);
+        assert_eq!(explanation.total_support, answer.total_support);
     }
 }
 
@@ -164,7 +177,7 @@ fn authority_looks_at_the_best_class_only() {
     claims[2].trust = Nano(900_000_000);
     let answer = ask_decayed(Lens::Authority, &claims);
     assert_eq!((answer.value, answer.winners), (Some(number("515.18")), vec![id(3)]));
-    let decayed = answer.explanation.claims[1].confidence.0;
+    let decayed = explained(&ask_decayed(Lens::Authority, &claims), &claims, true).claims[1].confidence.0;
     assert_eq!(answer.confidence.0, decayed * 9 / 10);
     // A better class wins whatever the rest says.
     claims[3].class = class(0);
@@ -211,6 +224,25 @@ fn layered_answers_per_class_and_takes_the_best() {
     );
     let sizes: Vec<_> = answer.layers.iter().map(|layer| (layer.considered, layer.winners.clone())).collect();
     assert_eq!(sizes, [(2, vec![id(3)]), (1, vec![id(2)]), (1, vec![id(4)])]);
+}
+
+#[test]
+fn an_explanation_has_every_number() {
+    let answer = ask_decayed(Lens::Layered, &disagreement());
+    let explanation = explained(&answer, &disagreement(), true);
+    let handbook = &explanation.claims[2];
+    assert_eq!((handbook.candidate, handbook.time, handbook.age_us), (0, Micros(100 * DAY), 365 * DAY));
+    assert_eq!((handbook.class, handbook.half_life_days), (class(1), Some(730)));
+    assert_eq!((handbook.said, handbook.confidence), (Nano(900_000_000), Nano(636_396_103)));
+    assert_eq!((handbook.trust, handbook.score), (Nano::HALF, Nano(318_198_051)));
+    assert_eq!(handbook.voices, [Voice::Source("handbook".into())]);
+    assert_eq!(explanation.claims[0].voices, [Voice::Agent(agent(1))]);
+    assert_eq!(explanation.claims[0].votes, Nano::HALF);
+    let layers: Vec<_> =
+        explanation.layers.iter().map(|layer| (layer.class.number(), layer.supports.clone())).collect();
+    let one = Nano::ONE;
+    let of_model = vec![(1, Nano(1_500_000_000))];
+    assert_eq!(layers, [(1, vec![(2, one), (0, one)]), (2, vec![(0, one)]), (5, of_model)]);
 }
 
 #[test]

@@ -74,11 +74,11 @@ impl World {
         let mut considered = Vec::new();
         let mut set_aside = Vec::new();
         let mut tainted = Vec::new();
-        for claim in claims {
+        for claim in claims.iter().copied() {
             if let Some(ancestor) = self.lineage(claim, as_of).tainted {
                 tainted.push((claim.id.clone(), ancestor));
             }
-            match self.why_set_aside(claim, &view) {
+            match self.why_set_aside(claim, &claims, &view) {
                 Some(reason) => set_aside.push((claim.id.clone(), reason.to_string())),
                 None => considered.push(self.candidate(claim, &view)),
             }
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// The first reason that keeps a claim out, if any.
-    fn why_set_aside(&self, claim: &Claim, view: &View) -> Option<&'static str> {
+    fn why_set_aside(&self, claim: &Claim, all: &[&Claim], view: &View) -> Option<&'static str> {
         let supersessions = self.supersessions.get(&claim.id).into_iter().flatten();
         let retired: Vec<&Supersession> = supersessions.filter(|s| s.lsn <= view.as_of).collect();
         let mut epochs = self.epochs.iter().filter(|e| e.lsn <= view.as_of);
@@ -178,6 +178,7 @@ impl World {
         let reasons = [
             ("retracted", retired.iter().any(|s| s.new.is_none())),
             ("superseded", retired.iter().any(|s| s.new.is_some())),
+            ("restaged", all.iter().any(|other| restages(other, claim))),
             ("rejected", claim.lifecycle.as_deref() == Some("rejected")),
             ("out_of_epoch", out_of_epoch),
             ("not_yet_valid", claim.valid_from_us.is_some_and(|from| from > view.evaluated_at_us)),
@@ -230,6 +231,24 @@ impl World {
             trust_nano: self.lineage(claim, view.as_of).trust_nano,
         }
     }
+}
+
+/// Whether one claim is a newer stage of the same statement as another: equal but for lifecycle, observation and signatures,
+/// and stating a lifecycle.
+fn restages(newer: &Claim, older: &Claim) -> bool {
+    let newness = |c: &Claim| (c.observed_at_us.unwrap_or(c.recorded_at_us), c.lsn, c.ordinal);
+    // Everything that may differ is made equal; where a claim stands in the journal is not part of it.
+    let same = Claim {
+        id: older.id.clone(),
+        lsn: older.lsn,
+        ordinal: older.ordinal,
+        recorded_at_us: older.recorded_at_us,
+        lifecycle: older.lifecycle.clone(),
+        observed_at_us: older.observed_at_us,
+        signers: older.signers.clone(),
+        ..newer.clone()
+    };
+    newer.lifecycle.is_some() && newness(newer) > newness(older) && same == *older
 }
 
 /// Groups by value; groups by support, then newest claim, then its smaller id; claims newest first.

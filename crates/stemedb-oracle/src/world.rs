@@ -38,10 +38,10 @@ pub struct Claim {
     pub valid_to_us: Option<i64>,
     /// When the claim was observed.
     pub observed_at_us: Option<i64>,
-    /// Agents whose signatures came with the claim.
-    pub signers: Vec<String>,
     /// Ids of the claims it derives from.
     pub parents: Vec<String>,
+    /// Agents whose signatures came with the claim.
+    pub signers: Vec<String>,
 }
 
 /// An agent's judgement of a claim.

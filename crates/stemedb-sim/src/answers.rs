@@ -75,8 +75,8 @@ pub fn compare<S: KvSnapshot>(snapshot: S, world: &World, question: &Question) -
         .and_then(|reader| reader.candidates(question.subject, question.predicate, question.epoch));
     let Ok(candidates) = read else { return Ok(Asked::Unanswered) };
     for lens in Lens::ALL {
-        let params = LensParams { evaluated_at: question.evaluated_at, decay: question.decay };
-        let answer = resolve(lens, &candidates, params);
+        let params = LensParams::at(question.evaluated_at).with_decay(question.decay);
+        let answer = resolve(lens, &candidates, &params);
         let expected = world.ask(
             question.subject,
             question.predicate,

@@ -50,5 +50,5 @@ pub const EVALUATED_AT: Micros = Micros(1_798_761_600_000_000);
 
 /// The same lens for everybody.
 pub fn look(lens: Lens, candidates: &[Candidate]) -> Answer {
-    resolve(lens, candidates, LensParams { evaluated_at: EVALUATED_AT, decay: true })
+    resolve(lens, candidates, &LensParams::at(EVALUATED_AT).with_decay(true))
 }

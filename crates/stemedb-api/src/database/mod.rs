@@ -12,6 +12,7 @@
 mod agents;
 mod as_of;
 mod difference;
+mod evidence;
 mod feed;
 mod import;
 mod lines;
@@ -35,7 +36,7 @@ pub use feed::{Feed, FeedEntry};
 pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError};
 pub use lines::{LINE_MAX_BYTES, Line, Lines};
 pub use options::DatabaseOptions;
-pub use query::{Query, Resolved};
+pub use query::{Query, Resolved, leave_out};
 pub use receipt::{ReceiptCheck, ReceiptError, RootCheck, check_document, read_receipt};
 pub use server_key::ServerKeyError;
 use stemedb_core::{

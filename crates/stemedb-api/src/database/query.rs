@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use stemedb_core::{Answer, ClaimId, Lens, LensParams, Micros, SetAside, resolve};
+use stemedb_core::{
+    AgentId, Answer, ClaimId, Lens, LensParams, Micros, SetAside,
+    lens::{Counterfactual, Evidence, Fragility, Tolerance, fragility_with, resolve_with},
+};
 use stemedb_env::Lsn;
 use stemedb_index::{CandidateSet, ClaimReader, claims::Used};
 
-use super::{AsOf, Database, Snapshot};
+use super::{AsOf, Database, Snapshot, evidence};
 use crate::errors::{Code, FieldError, Result};
 
 /// What is said about a subject under a predicate, and through which lens to look at it.
@@ -29,10 +32,19 @@ pub struct Query {
     /// Like `as_of`, for whom it matters that nothing later was used: the answer then says what the newest was. Not together with
     /// `as_of`.
     pub known_at: Option<AsOf>,
+    /// How far apart numbers may be and still be one value.
+    pub tolerance: Option<Tolerance>,
+    /// What is left out, to see what the answer would be without it.
+    pub counterfactual: Counterfactual,
+    /// Whether voices that copy each other count once. Reads the sources' records and the subject's other questions as
+    /// well.
+    pub independent: bool,
+    /// Whether to find out how little must be taken away to change the answer. Costs up to some tens of milliseconds.
+    pub fragility: bool,
 }
 
 impl Query {
-    /// A question about the present, without decay.
+    /// A question about the present, without decay, in which everything counts.
     pub fn new(subject: impl Into<String>, predicate: impl Into<String>, lens: Lens) -> Query {
         Query {
             subject: subject.into(),
@@ -43,8 +55,49 @@ impl Query {
             decay: false,
             evaluated_at: None,
             known_at: None,
+            tolerance: None,
+            counterfactual: Counterfactual::default(),
+            independent: false,
+            fragility: false,
         }
     }
+
+    /// What the lens is told at an instant.
+    pub fn params(&self, evaluated_at: Micros) -> LensParams {
+        LensParams {
+            decay: self.decay,
+            tolerance: self.tolerance,
+            counterfactual: self.counterfactual.clone(),
+            independent: self.independent,
+            ..LensParams::at(evaluated_at)
+        }
+    }
+}
+
+/// Most sources and agents that one question leaves out.
+const WITHOUT_MAX: usize = 64;
+
+/// Adds what `source:ID` or `agent:HEX` names to what a question leaves out.
+///
+/// # Errors
+/// [`Code::InvalidParameter`] for the parameter `without`: another form, or more than 64.
+pub fn leave_out(counterfactual: &mut Counterfactual, text: &str) -> Result<(), FieldError> {
+    let refuse = |detail: &str| FieldError::in_parameter("without", Code::InvalidParameter, detail);
+    let count = counterfactual.without_sources.len() + counterfactual.without_agents.len();
+    if count >= WITHOUT_MAX {
+        return Err(refuse(&format!("is given more than {WITHOUT_MAX} times")));
+    }
+    match text.split_once(':') {
+        Some(("source", source)) if !source.is_empty() => {
+            counterfactual.without_sources.push(source.to_owned())
+        }
+        Some(("agent", agent)) => {
+            let agent: AgentId = agent.parse().map_err(|_| refuse("an agent is 64 hexadecimal digits"))?;
+            counterfactual.without_agents.push(agent);
+        }
+        _ => return Err(refuse("must be source:ID or agent:HEX")),
+    }
+    Ok(())
 }
 
 /// An answer with everything it was made from.
@@ -60,6 +113,12 @@ pub struct Resolved {
     pub successors: Vec<(ClaimId, ClaimId)>,
     /// The LSN whose knowledge answered.
     pub lsn: Lsn,
+    /// What the lens was told.
+    pub params: LensParams,
+    /// What is known about who copies whom; empty unless the question asks for it.
+    pub evidence: Evidence,
+    /// How little must be taken away to change the answer, if the question asks for it and something is considered.
+    pub fragility: Option<Fragility>,
     /// The instant that validity and age were measured at.
     pub evaluated_at: Micros,
     /// The newest of all rows that were used; `None` if none was. Never after `lsn`.
@@ -103,10 +162,19 @@ pub(super) fn answer_from(
 ) -> Result<Resolved> {
     let evaluated_at = evaluated_at(database, reader, &query)?;
     let candidates = reader.question(&query.subject, &query.predicate, query.epoch.as_deref())?;
-    let params = LensParams { evaluated_at, decay: query.decay };
+    let params = query.params(evaluated_at);
+    let evidence = match query.independent {
+        true => evidence::gather(reader, &query.subject, &query.predicate, &candidates, evaluated_at)?,
+        false => Evidence::default(),
+    };
     let answer = match database.caches() {
-        Some(cache) => cache.answer(query.lens, &candidates, &params),
-        None => resolve(query.lens, &candidates, params),
+        // What others copied from elsewhere does not hang on this question's rows alone.
+        Some(cache) if !query.independent => cache.answer(query.lens, &candidates, &params),
+        _ => resolve_with(query.lens, &candidates, &params, &evidence),
+    };
+    let fragility = match query.fragility {
+        true => fragility_with(query.lens, &candidates, &params, &evidence),
+        false => None,
     };
     let superseded = answer.set_aside.iter().filter(|(_, reason)| *reason == SetAside::Superseded);
     let successor = |index: usize| {
@@ -115,5 +183,17 @@ pub(super) fn answer_from(
     };
     let successors = superseded.filter_map(|(index, _)| successor(*index)).collect();
     let used = reader.used();
-    Ok(Resolved { query, answer, candidates, successors, lsn: reader.lsn(), evaluated_at, used })
+    let lsn = reader.lsn();
+    Ok(Resolved {
+        query,
+        answer,
+        candidates,
+        successors,
+        lsn,
+        params,
+        evidence,
+        fragility,
+        evaluated_at,
+        used,
+    })
 }

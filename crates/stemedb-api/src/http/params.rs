@@ -1,13 +1,19 @@
 //! Query parameters: strict, because a misspelt parameter would otherwise change the answer without a word.
 
-use stemedb_core::{Lens, Micros};
+use stemedb_core::{
+    Lens, Micros, SourceClass,
+    lens::{Counterfactual, Tolerance},
+};
 
 use crate::{
-    database::{AsOf, Query},
+    database::{AsOf, Query, leave_out},
     errors::{Code, FieldError, Invalid},
     exchange::Format,
     json::instant,
 };
+
+/// Parameters that may come more than once.
+const REPEATABLE: [&str; 1] = ["without"];
 
 /// The parameters of one request.
 #[derive(Debug)]
@@ -17,7 +23,8 @@ pub(super) struct Params {
 }
 
 impl Params {
-    /// Takes a query string apart. Only parameters named in `allowed` may occur, each once.
+    /// Takes a query string apart. Only parameters named in `allowed` may occur, each once
+    /// unless it is of those that may be repeated.
     pub(super) fn parse(query: Option<&str>, allowed: &[&'static str]) -> Params {
         let mut params = Params { pairs: Vec::new(), errors: Vec::new() };
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -32,7 +39,7 @@ impl Params {
                 params.errors.push(FieldError::in_parameter(name, Code::UnknownParameter, detail));
                 continue;
             };
-            if params.pairs.iter().any(|(other, _)| other == known) {
+            if !REPEATABLE.contains(known) && params.pairs.iter().any(|(other, _)| other == known) {
                 params.refuse(known, Code::DuplicateParameter, "is given more than once");
                 continue;
             }
@@ -168,6 +175,34 @@ impl Params {
         }
     }
 
+    /// What the question leaves out: `without` as often as it is given, and `max_class`.
+    fn counterfactual(&mut self) -> Counterfactual {
+        let mut counterfactual = Counterfactual::default();
+        let mut at = 0;
+        while let Some((name, _)) = self.pairs.get(at) {
+            if name != "without" {
+                at += 1;
+                continue;
+            }
+            let (_, text) = self.pairs.remove(at);
+            if let Err(error) = leave_out(&mut counterfactual, &text) {
+                self.errors.push(error);
+            }
+        }
+        counterfactual.max_class = self.one_of("max_class", &CLASSES);
+        counterfactual
+    }
+
+    fn tolerance(&mut self) -> Option<Tolerance> {
+        let text = self.take("tolerance")?;
+        let tolerance = text.parse();
+        if let Err(problem) = &tolerance {
+            let detail = format!("{problem}; it is a number such as 0.5, or a percentage such as 0.1%");
+            self.refuse("tolerance", Code::InvalidParameter, &detail);
+        }
+        tolerance.ok()
+    }
+
     /// The question that the parameters ask; `lens` where the route does not choose it itself.
     pub(super) fn question(&mut self, lens: Option<Lens>) -> Query {
         let (subject, predicate) = (self.required("subject"), self.required("predicate"));
@@ -182,6 +217,10 @@ impl Params {
             epoch: self.take("epoch"),
             decay: self.flag("decay"),
             evaluated_at: self.time("evaluated_at"),
+            tolerance: self.tolerance(),
+            counterfactual: self.counterfactual(),
+            independent: self.flag("independent"),
+            fragility: self.flag("fragility"),
             ..Query::new(subject, predicate, lens)
         }
     }
@@ -191,6 +230,12 @@ impl Params {
         Invalid::all(self.errors).map_or(Ok(()), Err)
     }
 }
+
+/// The classes by their numbers.
+const CLASSES: [(&str, SourceClass); SourceClass::COUNT] = {
+    let [a, b, c, d, e, f] = SourceClass::ALL;
+    [("0", a), ("1", b), ("2", c), ("3", d), ("4", e), ("5", f)]
+};
 
 /// Decodes `application/x-www-form-urlencoded` text. The error is the byte at which it is not UTF-8 or not encoded.
 fn decode(text: &str) -> Result<String, usize> {

@@ -23,12 +23,27 @@ pub(super) const QUERY_PARAMETERS: &[&str] = &[
     "epoch",
     "decay",
     "evaluated_at",
+    "tolerance",
+    "without",
+    "max_class",
+    "independent",
+    "fragility",
     "explain",
     "known_at",
     "receipt",
 ];
-pub(super) const ANALYSIS_PARAMETERS: &[&str] =
-    &["subject", "predicate", "as_of", "epoch", "evaluated_at", "known_at"];
+pub(super) const ANALYSIS_PARAMETERS: &[&str] = &[
+    "subject",
+    "predicate",
+    "as_of",
+    "epoch",
+    "evaluated_at",
+    "tolerance",
+    "without",
+    "max_class",
+    "independent",
+    "known_at",
+];
 
 /// `GET /v1/query`
 pub(super) async fn query(State(app): State<App>, request: Request) -> Result<Response, Problem> {

@@ -262,6 +262,11 @@ fn parameter(name: &str, required: bool) -> Parameter {
         "epoch" => "Asks about one epoch; else whatever has not been superseded",
         "decay" => "true: confidences fade with age",
         "evaluated_at" => "RFC 3339: the instant that validity and age are measured at; default now",
+        "tolerance" => "Numbers this near are one value: 0.5, or 0.1% of the best supported one",
+        "without" => "source:ID or agent:HEX, as often as needed: the answer as if these had never spoken",
+        "max_class" => "0 to 5: the answer without claims of a worse class",
+        "independent" => "true: voices that copy each other count once",
+        "fragility" => "true: adds how little must be taken away to change the answer",
         "explain" => "true: adds the arithmetic",
         "known_at" => "Like as_of; adds what the newest knowledge used was. Not together with as_of",
         "receipt" => "true: adds a signed receipt that can be checked without this server",
@@ -290,8 +295,9 @@ fn parameter(name: &str, required: bool) -> Parameter {
         .required(if required { Required::True } else { Required::False })
         .description(Some(description))
         .schema(Some(of_type(match name {
-            "decay" | "explain" | "receipt" => Type::Boolean,
-            "after" | "limit" | "offset" | "wait" => Type::Integer,
+            "decay" | "explain" | "receipt" | "independent" | "fragility" => Type::Boolean,
+            "without" => Type::Array,
+            "after" | "limit" | "offset" | "wait" | "max_class" => Type::Integer,
             _ => Type::String,
         })))
         .build()
@@ -347,11 +353,13 @@ pub(super) fn components() -> Components {
         )
         .schema("StoredAssertion", stored())
         .schema("Answer", answer())
+        .schema("Fragility", fragility())
         .schema(
             "Disagreement",
             described(
                 &ANALYSIS,
-                &[("margin", Type::Number), ("values", Type::Array), ("tainted", Type::Array)],
+                &[&[("margin", Type::Number), ("values", Type::Array), ("tainted", Type::Array)], &ASKED[..]]
+                    .concat(),
             ),
         )
         .schema(
@@ -359,11 +367,15 @@ pub(super) fn components() -> Components {
             described(
                 &ANALYSIS,
                 &[
-                    ("confidence", Type::Number),
-                    ("cross_class_conflict", Type::Number),
-                    ("layers", Type::Array),
-                    ("tainted", Type::Array),
-                ],
+                    &[
+                        ("confidence", Type::Number),
+                        ("cross_class_conflict", Type::Number),
+                        ("layers", Type::Array),
+                        ("tainted", Type::Array),
+                    ],
+                    &ASKED[..],
+                ]
+                .concat(),
             ),
         )
         .schema(
@@ -402,7 +414,15 @@ pub(super) fn components() -> Components {
         .build()
 }
 
-const ANALYSIS: [(&str, Type); 8] = [
+/// The parameters that are not plain, as an answer names them.
+const ASKED: [(&str, Type); 4] = [
+    ("tolerance", Type::String),
+    ("without", Type::Array),
+    ("max_class", Type::Integer),
+    ("independent", Type::Boolean),
+];
+
+const ANALYSIS: [(&str, Type); 10] = [
     ("subject", Type::String),
     ("predicate", Type::String),
     ("status", Type::String),
@@ -411,6 +431,8 @@ const ANALYSIS: [(&str, Type); 8] = [
     ("set_aside", Type::Array),
     ("lsn", Type::Integer),
     ("evaluated_at", Type::String),
+    ("lens_version", Type::Integer),
+    ("lens_hash", Type::String),
 ];
 
 const AGENT_KNOWN: [(&str, Type); 5] = [
@@ -525,7 +547,31 @@ fn answer() -> Schema {
     ] {
         object = object.property(name, of_type(kind));
     }
-    object.property("receipt", Ref::from_schema_name("Receipt")).into()
+    for (name, kind) in ASKED {
+        object = object.property(name, of_type(kind));
+    }
+    let object = object.property("receipt", Ref::from_schema_name("Receipt"));
+    object.property("fragility", Ref::from_schema_name("Fragility")).into()
+}
+
+fn fragility() -> Schema {
+    let mut object = ObjectBuilder::new();
+    for name in ["exact", "becomes"] {
+        let kind =
+            if name == "exact" { of_type(Type::Integer) } else { Ref::from_schema_name("Object").into() };
+        let nullable: Schema = AnyOfBuilder::new().item(kind).item(of_type(Type::Null)).build().into();
+        object = object.property(name, nullable).required(name);
+    }
+    for (name, kind) in [
+        ("at_least", Type::Integer),
+        ("at_most", Type::Integer),
+        ("removals", Type::Array),
+        ("status", Type::String),
+        ("tried", Type::Integer),
+    ] {
+        object = object.property(name, of_type(kind)).required(name);
+    }
+    object.into()
 }
 
 fn stored() -> Schema {

@@ -6,7 +6,13 @@ use stemedb_core::{
     lens::{LayerAnswer, ValueSupport},
 };
 
-use super::{ObjectJson, ReceiptJson, claim::rfc3339};
+use super::{
+    ObjectJson, ReceiptJson,
+    asked::AskedJson,
+    claim::rfc3339,
+    explain::{ExplainJson, explanation},
+    fragility::FragilityJson,
+};
 use crate::database::Resolved;
 
 /// The answer to `GET /v1/query`. All fractions are rounded to 10⁻⁹.
@@ -54,7 +60,9 @@ impl Serialize for AnswerJson<'_> {
             evaluated_at: self.resolved.evaluated_at.to_string(),
             epoch: query.epoch.as_deref(),
             decay: query.decay,
-            explain: self.explain.then(|| explanation(answer, candidates)),
+            asked: AskedJson::new(self.resolved),
+            fragility: self.resolved.fragility.as_ref().map(FragilityJson::new),
+            explain: self.explain.then(|| explanation(self.resolved)),
             known: known(self.resolved),
             receipt: self.receipt.map(ReceiptJson),
         }
@@ -82,6 +90,7 @@ impl Serialize for SkepticJson<'_> {
             lsn: self.0.lsn.0,
             evaluated_at: self.0.evaluated_at.to_string(),
             known: known(self.0),
+            asked: AskedJson::new(self.0),
         }
         .serialize(serializer)
     }
@@ -109,6 +118,7 @@ impl Serialize for LayeredJson<'_> {
             lsn: self.0.lsn.0,
             evaluated_at: self.0.evaluated_at.to_string(),
             known: known(self.0),
+            asked: AskedJson::new(self.0),
         }
         .serialize(serializer)
     }
@@ -138,6 +148,10 @@ struct Whole<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<&'a str>,
     decay: bool,
+    #[serde(flatten)]
+    asked: AskedJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fragility: Option<FragilityJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explain: Option<ExplainJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,6 +195,8 @@ struct Skeptic<'a> {
     evaluated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<KnownJson>,
+    #[serde(flatten)]
+    asked: AskedJson,
 }
 
 #[derive(Serialize)]
@@ -201,6 +217,8 @@ struct Layered<'a> {
     evaluated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<KnownJson>,
+    #[serde(flatten)]
+    asked: AskedJson,
 }
 
 #[derive(Serialize)]
@@ -208,6 +226,10 @@ struct ValueJson<'a> {
     value: ObjectJson<'a>,
     share: f64,
     support: f64,
+    voices: u32,
+    /// How many of them copy nobody, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    independent_voices: Option<u32>,
     sources: Vec<&'a str>,
     claims: Vec<String>,
 }
@@ -221,6 +243,8 @@ fn value_json<'a>(value: &'a ValueSupport, candidates: &'a [Candidate]) -> Value
         value: ObjectJson(value.object.as_ref()),
         share: value.share,
         support: value.support.to_f64(),
+        voices: value.voices,
+        independent_voices: value.independent_voices,
         sources,
         claims: claims().map(|claim| claim.id.to_string()).collect(),
     }
@@ -353,71 +377,4 @@ fn layer_json(layer: &LayerAnswer) -> LayerJson<'_> {
         considered: layer.considered,
         winners: layer.winners.iter().map(ClaimId::to_string).collect(),
     }
-}
-
-#[derive(Serialize)]
-struct ExplainJson {
-    /// Of the arithmetic: another version may answer differently from the same claims.
-    lens_version: u32,
-    total_support: f64,
-    claims: Vec<ArithmeticJson>,
-}
-
-#[derive(Serialize)]
-struct ArithmeticJson {
-    id: String,
-    /// Index into `values`.
-    value: usize,
-    /// Observed, else recorded.
-    time: String,
-    age_seconds: f64,
-    source_class: u8,
-    half_life_days: Option<u32>,
-    said_confidence: f64,
-    /// After decay.
-    confidence: f64,
-    trust: f64,
-    /// Trust × confidence after decay, rounded down to 10⁻⁹: what the authority lens compares.
-    score: f64,
-    voices: Vec<String>,
-    votes: f64,
-}
-
-fn explanation(answer: &Answer, candidates: &[Candidate]) -> ExplainJson {
-    let one = |arithmetic: &stemedb_core::lens::ClaimArithmetic| {
-        let candidate = candidates.get(arithmetic.candidate)?;
-        Some(ArithmeticJson {
-            id: candidate.id.to_string(),
-            value: arithmetic.value,
-            time: arithmetic.time.to_string(),
-            age_seconds: arithmetic.age_us as f64 / 1e6,
-            source_class: candidate.class.number(),
-            half_life_days: candidate.class.half_life_days(),
-            said_confidence: candidate.assertion.confidence.unwrap_or(Nano::ONE).to_f64(),
-            confidence: arithmetic.confidence.to_f64(),
-            trust: arithmetic.trust.to_f64(),
-            score: arithmetic.score.to_f64(),
-            voices: voices(candidate),
-            votes: Nano(candidate.votes.iter().map(|vote| vote.weight.0).sum()).to_f64(),
-        })
-    };
-    ExplainJson {
-        lens_version: Lens::VERSION,
-        total_support: answer.explanation.total_support.to_f64(),
-        claims: answer.explanation.claims.iter().filter_map(one).collect(),
-    }
-}
-
-/// Who speaks for a claim: `agent:` and the key of each agent behind it, else `source:` and its source.
-fn voices(candidate: &Candidate) -> Vec<String> {
-    let claim = &candidate.assertion;
-    let signers = claim.signatures.iter().map(|signature| signature.agent);
-    let mut agents: Vec<_> =
-        claim.author.into_iter().chain(signers).chain(candidate.cosigners.iter().copied()).collect();
-    agents.sort_unstable();
-    agents.dedup();
-    if agents.is_empty() {
-        return vec![format!("source:{}", claim.source)];
-    }
-    agents.into_iter().map(|agent| format!("agent:{agent}")).collect()
 }

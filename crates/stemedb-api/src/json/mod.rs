@@ -13,10 +13,13 @@
 
 mod agent;
 mod answer;
+mod asked;
 mod change;
 mod claim;
 mod difference;
+mod explain;
 mod exported;
+mod fragility;
 mod history;
 mod impact;
 mod members;

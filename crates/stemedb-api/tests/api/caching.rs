@@ -73,8 +73,8 @@ fn ask(database: &Database, dice: &mut Dice) {
     let reader = database.reader(Some(AsOf::Lsn(resolved.lsn))).unwrap();
     let fresh = reader.candidates(&query.subject, "p", query.epoch.as_deref()).unwrap();
     assert_eq!(**resolved.candidates, *fresh, "{query:?} at {}", resolved.lsn);
-    let params = LensParams { evaluated_at: resolved.evaluated_at, decay: false };
-    assert_eq!(resolved.answer, resolve(lens, &fresh, params), "{query:?} at {}", resolved.lsn);
+    let params = LensParams::at(resolved.evaluated_at);
+    assert_eq!(resolved.answer, resolve(lens, &fresh, &params), "{query:?} at {}", resolved.lsn);
     for (old, new) in &resolved.successors {
         let supersessions = reader.supersessions(*old).unwrap();
         assert_eq!(supersessions.iter().rev().find_map(|(_, by)| by.new), Some(*new));
@@ -154,7 +154,9 @@ fn a_repeated_question_reads_nothing_and_ages_all_the_same() {
     let later = at(start + 1_000);
     assert_eq!(read(&database), before, "it looked into the tree");
     let ages = |resolved: &stemedb_api::Resolved| {
-        resolved.answer.explanation.claims.iter().map(|claim| claim.age_us).collect::<Vec<_>>()
+        let stemedb_api::Resolved { answer, candidates, params, evidence, .. } = resolved;
+        let explained = stemedb_api::core::lens::explain(answer, candidates, params, evidence);
+        explained.claims.iter().map(|claim| claim.age_us).collect::<Vec<_>>()
     };
     let older: Vec<i64> = ages(&first).iter().map(|age| age + 1_000).collect();
     assert_eq!(ages(&later), older);

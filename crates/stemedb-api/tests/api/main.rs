@@ -13,6 +13,7 @@ mod facade;
 mod feed;
 mod full;
 mod import;
+mod lens_parameters;
 mod oracle;
 mod receipts;
 mod records;

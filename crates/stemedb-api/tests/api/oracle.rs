@@ -242,8 +242,8 @@ fn oracle_claim(claim: &Assertion, lsn: u64, ordinal: u32, recorded_at_us: i64) 
         valid_from_us: claim.valid_from.map(|at| at.0),
         valid_to_us: claim.valid_to.map(|at| at.0),
         observed_at_us: claim.observed_at.map(|at| at.0),
-        signers: claim.signatures.iter().map(|signature| signature.agent.to_string()).collect(),
         parents: claim.parents.iter().map(ToString::to_string).collect(),
+        signers: claim.signatures.iter().map(|signature| signature.agent.to_string()).collect(),
     }
 }
 
@@ -304,7 +304,7 @@ fn found(answer: &Json, shape: &Json) -> Json {
         for item in member.as_array_mut().into_iter().flatten() {
             let Some(item) = item.as_object_mut() else { continue };
             // What the oracle does not say.
-            for unknown in ["by", "sources", "claims"] {
+            for unknown in ["by", "sources", "claims", "voices"] {
                 item.remove(unknown);
             }
             if name == "layers" {

@@ -136,7 +136,7 @@ fn votes_sources_epochs_and_supersessions_change_the_answer_and_say_why() {
     assert_eq!(answer["candidates"].as_array().unwrap().len(), 4);
     assert_eq!(
         answer["values"][0],
-        json!({"value": 1, "share": 0.636363636, "support": 1.75, "sources": ["A"], "claims": [a]})
+        json!({"value": 1, "share": 0.636363636, "support": 1.75, "voices": 1, "sources": ["A"], "claims": [a]})
     );
     let reasons: Vec<&str> =
         answer["set_aside"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();

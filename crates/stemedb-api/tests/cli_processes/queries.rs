@@ -40,6 +40,48 @@ fn the_table_of_each_lens_is_as_recorded_from_a_folder_and_from_a_server() {
 }
 
 #[test]
+fn what_is_asked_of_a_lens_is_asked_alike_of_a_folder_and_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("db");
+    import_sample(&data).ok();
+    let parameters = [
+        "--tolerance",
+        "0.1%",
+        "--without",
+        "source:WEBBOOK",
+        "--max-class",
+        "4",
+        "--independent",
+        "--fragility",
+    ];
+    let ask = |place: &[&str], more: &[&str]| {
+        let question = ["query", "cas:85-01-8", "critical_temperature_K"];
+        run([&question[..], place, &AT, &parameters, more].concat()).ok().out
+    };
+    let local = ["--data-dir", data.to_str().unwrap()];
+    let (table, json) = (ask(&local, &[]), ask(&local, &["--json", "--explain"]));
+    for shown in
+        ["independent", "fragility", "then the answer is", "tolerance 1e-1%", "without source:WEBBOOK"]
+    {
+        assert!(table.contains(shown), "no {shown:?} in\n{table}");
+    }
+    for line in table.lines() {
+        assert!(line.chars().count() <= 80, "wider than a terminal: {line}");
+    }
+    let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(parsed["without"], serde_json::json!(["source:WEBBOOK"]));
+    let server = Server::start(&data);
+    let url = server.url();
+    let remote = ["--url", url.as_str()];
+    assert_eq!(ask(&remote, &[]), table);
+    assert_eq!(ask(&remote, &["--json", "--explain"]), json);
+    for wrong in [["--without", "WEBBOOK"], ["--tolerance", "-1"], ["--max-class", "6"]] {
+        let refused = run([&["query", "s", "p"][..], &local, &wrong].concat());
+        assert_eq!(refused.code, Some(2), "{wrong:?}: {refused:?}");
+    }
+}
+
+#[test]
 fn the_past_answers_as_it_did_then() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("db");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Lens, SetAside};
 use crate::identity::ClaimId;
-use crate::model::{Micros, Nano, SourceClass};
+use crate::model::{Nano, SourceClass};
 use crate::object::Object;
 
 /// The answer of one lens to one question. All shares, scores and margins lie in 0..=1 and are rounded to 10⁻⁹.
@@ -27,6 +27,8 @@ pub struct Answer {
     pub status: Status,
     /// Every value claimed, the best supported first.
     pub values: Vec<ValueSupport>,
+    /// Sum of the supports of all values.
+    pub total_support: Nano,
     /// Number of claims that took part.
     pub considered: usize,
     /// Claims that did not take part, as indices into the candidates, from the newest to the oldest.
@@ -35,8 +37,6 @@ pub struct Answer {
     pub layers: Vec<LayerAnswer>,
     /// Conflict between the winners of the classes, one voice per class. From [`Lens::Layered`] only.
     pub cross_class_conflict: f64,
-    /// The arithmetic behind the answer.
-    pub explanation: Explanation,
 }
 
 /// How much the claims agree.
@@ -73,12 +73,17 @@ impl fmt::Display for Status {
 /// One value and who stands behind it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValueSupport {
-    /// The value as its newest claim spells it.
+    /// The value as its newest claim spells it; of a group of near numbers, its anchor.
     pub object: Object,
     /// Voices plus votes, never below zero.
     pub support: Nano,
     /// Its part of the support of all values.
     pub share: f64,
+    /// How many speak for it: agents, and sources of claims that no agent stands behind.
+    pub voices: u32,
+    /// How many of them copy nobody; `None` where every voice counts
+    /// ([`LensParams::independent`](super::LensParams::independent) is not set).
+    pub independent_voices: Option<u32>,
     /// Its claims as indices into the candidates, from the newest to the oldest.
     pub claims: Vec<usize>,
 }
@@ -104,32 +109,4 @@ pub struct LayerAnswer {
     pub considered: usize,
     /// The class's claims of that value, from the newest to the oldest.
     pub winners: Vec<ClaimId>,
-}
-
-/// The arithmetic behind an answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Explanation {
-    /// Sum of the supports of all values.
-    pub total_support: Nano,
-    /// One entry per claim that took part, from the newest to the oldest.
-    pub claims: Vec<ClaimArithmetic>,
-}
-
-/// What entered the answer from one claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClaimArithmetic {
-    /// The claim, as an index into the candidates.
-    pub candidate: usize,
-    /// Its value, as an index into [`Answer::values`].
-    pub value: usize,
-    /// When it was observed, else recorded.
-    pub time: Micros,
-    /// Age at the evaluation in microseconds, not below zero.
-    pub age_us: i64,
-    /// Confidence after decay.
-    pub confidence: Nano,
-    /// Trust in its author.
-    pub trust: Nano,
-    /// Trust × confidence after decay, rounded down: what [`Lens::Authority`] compares.
-    pub score: Nano,
 }

@@ -73,8 +73,9 @@ impl Candidate {
         other.newness().cmp(&self.newness()).then_with(|| self.id.cmp(&other.id))
     }
 
-    /// Why the claim does not take part in the answer, if so; of several reasons the first in the order of
-    /// [`SetAside`].
+    /// Why the claim does not take part in any answer, as far as the claim itself and other records decide that; of
+    /// several reasons the first in the order of [`SetAside`]. Whether a newer stage has replaced it depends on the
+    /// other candidates, and whether it is excluded on the question.
     pub fn reason_set_aside(&self, evaluated_at: Micros) -> Option<SetAside> {
         let claim = &self.assertion;
         let own = if claim.lifecycle == Some(Lifecycle::Rejected) {
@@ -109,6 +110,8 @@ pub enum SetAside {
     Retracted,
     /// Another claim took its place.
     Superseded,
+    /// A newer stage of the same statement was asserted.
+    Restaged,
     /// Its lifecycle says rejected.
     Rejected,
     /// It belongs to another epoch than the one asked for, or to one that is superseded.
@@ -117,6 +120,8 @@ pub enum SetAside {
     NotYetValid,
     /// It held only earlier.
     NoLongerValid,
+    /// The question leaves it out ([`Counterfactual`](super::Counterfactual)).
+    Excluded,
 }
 
 impl SetAside {
@@ -125,10 +130,12 @@ impl SetAside {
         match self {
             SetAside::Retracted => "retracted",
             SetAside::Superseded => "superseded",
+            SetAside::Restaged => "restaged",
             SetAside::Rejected => "rejected",
             SetAside::OutOfEpoch => "out_of_epoch",
             SetAside::NotYetValid => "not_yet_valid",
             SetAside::NoLongerValid => "no_longer_valid",
+            SetAside::Excluded => "excluded",
         }
     }
 }

@@ -2,44 +2,68 @@
 
 use std::cmp::Reverse;
 
-use super::support::{Supporters, conflict_score, share};
+use smallvec::SmallVec;
+
+use super::params::View;
+use super::support::{INLINE, conflict_score, share, tally};
 use super::{Candidate, LayerAnswer, ValueSupport};
 use crate::model::{Nano, SourceClass};
 
 /// The answer of every class that has claims, the best class first, by consensus inside the class.
-pub(super) fn layers<'a>(
-    candidates: &'a [Candidate],
-    values: &[ValueSupport],
-    supporters: &mut Supporters<'a>,
-) -> Vec<LayerAnswer> {
-    SourceClass::ALL.into_iter().filter_map(|class| layer(class, candidates, values, supporters)).collect()
+pub(super) fn layers(view: &View<'_>, candidates: &[Candidate], values: &[ValueSupport]) -> Vec<LayerAnswer> {
+    let mut present = [false; SourceClass::COUNT];
+    for index in values.iter().flat_map(|value| &value.claims) {
+        if let Some(candidate) = candidates.get(*index)
+            && let Some(slot) = present.get_mut(usize::from(candidate.class.number()))
+        {
+            *slot = true;
+        }
+    }
+    let classes = SourceClass::ALL.into_iter().zip(present).filter(|(_, present)| *present);
+    classes.filter_map(|(class, _)| layer(class, view, candidates, values)).collect()
 }
 
 /// A value inside one class: its index, its support there, its claims there from the newest to the oldest.
-struct Entry<'a> {
-    value_index: usize,
-    support: Nano,
-    claims: Vec<usize>,
+pub(super) struct Entry<'a> {
+    pub(super) value_index: usize,
+    pub(super) support: Nano,
+    claims: SmallVec<[usize; 8]>,
     newest: &'a Candidate,
 }
 
-fn layer<'a>(
+/// The values that have claims of the class, by support there, then by their newest claim there.
+pub(super) fn entries<'a>(
     class: SourceClass,
+    view: &View<'_>,
     candidates: &'a [Candidate],
     values: &[ValueSupport],
-    supporters: &mut Supporters<'a>,
-) -> Option<LayerAnswer> {
+) -> SmallVec<[Entry<'a>; INLINE]> {
     let in_class = |index: &usize| candidates.get(*index).is_some_and(|candidate| candidate.class == class);
-    let mut entries: Vec<Entry<'a>> = Vec::new();
+    let mut entries: SmallVec<[Entry<'a>; INLINE]> = SmallVec::new();
     for (value_index, value) in values.iter().enumerate() {
-        let claims: Vec<usize> = value.claims.iter().copied().filter(in_class).collect();
+        let claims: SmallVec<[usize; 8]> = value.claims.iter().copied().filter(in_class).collect();
         if let Some(newest) = claims.first().and_then(|index| candidates.get(*index)) {
-            let support = supporters.support(candidates, &claims);
+            // All claims of the value: what supports it is known.
+            let support = if claims.len() == value.claims.len() {
+                value.support
+            } else {
+                tally(view, candidates, &claims).support
+            };
             entries.push(Entry { value_index, support, claims, newest });
         }
     }
     entries
         .sort_unstable_by(|a, b| b.support.cmp(&a.support).then_with(|| a.newest.cmp_newest_first(b.newest)));
+    entries
+}
+
+fn layer(
+    class: SourceClass,
+    view: &View<'_>,
+    candidates: &[Candidate],
+    values: &[ValueSupport],
+) -> Option<LayerAnswer> {
+    let entries = entries(class, view, candidates, values);
     let winner = entries.first()?;
     let total = Nano(entries.iter().map(|entry| entry.support.0).sum());
     Some(LayerAnswer {
@@ -62,7 +86,7 @@ fn layer<'a>(
 /// Conflict between the classes: each gives one voice to the value that won inside it.
 pub(super) fn cross_class_conflict(layers: &[LayerAnswer]) -> f64 {
     // At most six layers: counting each value's voices by hand is cheaper than a map.
-    let mut voices: Vec<(usize, i64)> = Vec::with_capacity(layers.len());
+    let mut voices: SmallVec<[(usize, i64); SourceClass::COUNT]> = SmallVec::new();
     for layer in layers {
         match voices.iter_mut().find(|(value, _)| *value == layer.value_index) {
             Some((_, count)) => *count += 1,

@@ -1,6 +1,7 @@
 //! Exact decimal numbers.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use crate::model::{NUMBER_MAX_BYTES, Nano, Problem};
 
@@ -8,6 +9,19 @@ use crate::model::{NUMBER_MAX_BYTES, Nano, Problem};
 pub const DIGITS_MAX: usize = 64;
 /// Largest magnitude of a number's normalised exponent.
 pub const EXPONENT_MAX: i32 = 4096;
+
+/// Most significant digits of a number that fits an `i64` whatever they are.
+const SHORT_DIGITS_MAX: usize = 18;
+
+const POWERS_OF_TEN: [i64; SHORT_DIGITS_MAX + 1] = {
+    let mut powers = [1; SHORT_DIGITS_MAX + 1];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// A decimal number in normal form: `± digits × 10^exponent`, where `digits` is an integer without leading or
 /// trailing zeros, and zero is positive without digits. Equal numbers have one normal form: 5 = 5.0 = 50e-1,
@@ -106,6 +120,77 @@ impl Decimal {
         self.exponent + i32::from(self.len)
     }
 
+    /// The same digits with the decimal point moved: the number times 10^`by`.
+    ///
+    /// # Errors
+    /// [`Problem::ExponentOutOfRange`] when the exponent leaves ±4096.
+    pub(crate) fn shifted(mut self, by: i32) -> Result<Decimal, Problem> {
+        if self.len == 0 {
+            return Ok(self);
+        }
+        self.exponent = self.exponent.saturating_add(by);
+        if self.exponent.abs() > EXPONENT_MAX {
+            return Err(Problem::ExponentOutOfRange { max: EXPONENT_MAX });
+        }
+        Ok(self)
+    }
+
+    /// `(digits, exponent)` of a number of at most 18 significant digits, in normal form: no trailing zero, and zero is
+    /// `(0, 0)`. `None` for a longer one.
+    pub(crate) fn to_short(&self) -> Option<(i64, i32)> {
+        if self.digits().len() > SHORT_DIGITS_MAX {
+            return None;
+        }
+        let magnitude = self.digits().iter().fold(0, |value, digit| value * 10 + i64::from(*digit));
+        Some((if self.negative { -magnitude } else { magnitude }, self.exponent))
+    }
+
+    /// [`to_short`](Decimal::to_short) of a plainly written number (no exponent, at most 18 digits in all), in one pass
+    /// over its text. `None` for every other text, whether it is a number or not.
+    pub(crate) fn parse_short(text: &str) -> Option<(i64, i32)> {
+        let bytes = text.as_bytes();
+        let (negative, digits) = match bytes.split_first() {
+            Some((b'-', rest)) => (true, rest),
+            _ => (false, bytes),
+        };
+        // One more for the point.
+        if digits.len() > SHORT_DIGITS_MAX + 1 {
+            return None;
+        }
+        let (mut magnitude, mut zeros, mut point, mut whole) = (0_i64, 0_usize, None, 0_usize);
+        for (at, byte) in digits.iter().enumerate() {
+            match byte {
+                b'0' => zeros += 1,
+                b'1'..=b'9' => {
+                    let power = POWERS_OF_TEN.get(zeros + 1)?;
+                    // Nineteen digits may wrap; they are refused below.
+                    magnitude = magnitude.wrapping_mul(*power).wrapping_add(i64::from(byte - b'0'));
+                    zeros = 0;
+                }
+                b'.' if point.is_none() => {
+                    point = Some(at);
+                    continue;
+                }
+                _ => return None,
+            }
+            whole += usize::from(point.is_none());
+        }
+        let fraction = point.map_or(0, |at| digits.len() - at - 1);
+        let leading_zero = digits.first() == Some(&b'0') && whole > 1;
+        if whole == 0
+            || whole + fraction > SHORT_DIGITS_MAX
+            || leading_zero
+            || (point.is_some() && fraction == 0)
+        {
+            return None;
+        }
+        if magnitude == 0 {
+            return Some((0, 0));
+        }
+        // Both counts are at most 18.
+        Some((if negative { -magnitude } else { magnitude }, zeros as i32 - fraction as i32))
+    }
+
     /// The number in units of 10⁻⁹, rounded (halves away from zero); `None` when that does not fit an `i64`.
     pub fn to_nano(&self) -> Option<Nano> {
         // magnitude() = 0 means 0.ddd: the digits at 10^-1 and below.
@@ -130,6 +215,20 @@ impl Decimal {
 impl PartialOrd for Decimal {
     fn partial_cmp(&self, other: &Decimal) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+/// The normal form: the digits, and `e` with the exponent unless that is 0; `0` for zero.
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_zero() {
+            return f.write_str("0");
+        }
+        if self.negative {
+            f.write_str("-")?;
+        }
+        self.digits().iter().try_for_each(|digit| write!(f, "{digit}"))?;
+        if self.exponent == 0 { Ok(()) } else { write!(f, "e{}", self.exponent) }
     }
 }
 
@@ -223,6 +322,69 @@ mod tests {
         assert_eq!(parse("-9223372036854775808"), Decimal::from_integer(i64::MIN));
         assert_ne!(parse("5"), parse("5.0000000000000000000000000000000000000001"));
         assert_ne!(parse("5"), parse("-5"));
+    }
+
+    #[test]
+    fn short_numbers_are_the_same_numbers() {
+        for text in [
+            "0",
+            "-0",
+            "0.000",
+            "5",
+            "-5",
+            "5.0",
+            "50",
+            "373.150",
+            "0.0001",
+            "-12.5000",
+            "100000",
+            "10.01",
+            "999999999999999999",
+            "-0.99999999999999999",
+            "123456789.123456789",
+        ] {
+            let short = Decimal::parse_short(text);
+            assert!(short.is_some(), "{text}");
+            assert_eq!(short, parse(text).to_short(), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            ".",
+            "1.",
+            ".5",
+            "00",
+            "01",
+            "-01.5",
+            "1e3",
+            "1.2.3",
+            "+1",
+            "1,5",
+            "1234567890123456789",
+        ] {
+            assert_eq!(Decimal::parse_short(text), None, "{text}");
+        }
+        assert_eq!(parse("1234567890123456789").to_short(), None);
+        assert_eq!(parse("12e3").to_short(), Some((12, 3)));
+        assert_eq!(Decimal::from_integer(i64::MIN).to_short(), None);
+    }
+
+    #[test]
+    fn the_normal_form_is_written_and_read_back() {
+        for (text, normal) in [
+            ("0.50", "5e-1"),
+            ("-0", "0"),
+            ("1200", "12e2"),
+            ("-7", "-7"),
+            ("1e-9", "1e-9"),
+            ("12.5", "125e-1"),
+        ] {
+            assert_eq!(parse(text).to_string(), normal);
+            assert_eq!(parse(normal), parse(text));
+        }
+        assert_eq!(parse("0.1").shifted(-2), Ok(parse("0.001")));
+        assert_eq!(parse("0").shifted(-9000), Ok(parse("0")));
+        assert!(parse("1e-4095").shifted(-2).is_err());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Random records for the property tests: valid ones, with every optional field sometimes there.
 #![allow(dead_code)] // Every test file uses its own part.
 
+pub mod lens;
+
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 
 use stemedb_core::{
     Answer, Lens, LensParams, Micros,
-    lens::{Candidate, resolve},
+    lens::{Candidate, fingerprint, resolve},
 };
 
 use super::{
@@ -13,13 +13,19 @@ use super::{
 
 /// A lens with everything that an answer depends on besides candidates and clock. The one place where that is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct LensKey(Lens);
+pub(super) struct LensKey {
+    lens: Lens,
+    /// Of the parameters, where they are not the plain ones.
+    fingerprint: Option<[u8; 32]>,
+}
 
 impl LensKey {
-    /// `None` if the answer depends on the clock everywhere.
+    /// `None` if the answer depends on the clock everywhere, or on more than this question's candidates.
     fn of(lens: Lens, params: &LensParams) -> Option<LensKey> {
-        let LensParams { evaluated_at: _, decay } = params;
-        (!decay).then_some(LensKey(lens))
+        let LensParams { evaluated_at: _, decay, tolerance, counterfactual, independent } = params;
+        let is_plain = tolerance.is_none() && counterfactual.is_empty();
+        let fingerprint = (!is_plain).then(|| fingerprint(lens, params));
+        (!decay && !independent).then_some(LensKey { lens, fingerprint })
     }
 }
 
@@ -55,18 +61,14 @@ impl KeptAnswer {
         KeptAnswer { answer, from, until, bytes }
     }
 
-    /// True if the answer at `instant` differs in ages alone.
+    /// True if the answer at `instant` is the same.
     pub fn holds_at(&self, instant: Micros) -> bool {
         self.from.is_none_or(|from| from <= instant) && self.until.is_none_or(|until| instant < until)
     }
 
-    /// The answer at an instant for which it holds.
-    pub fn at(&self, instant: Micros) -> Answer {
-        let mut answer = self.answer.clone();
-        for claim in &mut answer.explanation.claims {
-            claim.age_us = instant.0.saturating_sub(claim.time.0).max(0);
-        }
-        answer
+    /// The answer, for an instant at which it holds.
+    pub fn answer(&self) -> Answer {
+        self.answer.clone()
     }
 }
 
@@ -93,7 +95,7 @@ fn steady(candidates: &[Candidate], now: Micros) -> (Option<Micros>, Option<Micr
 
 /// The answer, without a cache.
 pub(super) fn fresh(lens: Lens, candidates: &[Candidate], params: &LensParams) -> Answer {
-    resolve(lens, candidates, *params)
+    resolve(lens, candidates, params)
 }
 
 #[cfg(test)]
@@ -123,14 +125,14 @@ mod tests {
         let candidates = candidates();
         for lens in Lens::ALL {
             for made in 0..250 {
-                let params = |at: i64| LensParams { evaluated_at: Micros(at), decay: false };
+                let params = |at: i64| LensParams::at(Micros(at));
                 let kept =
                     KeptAnswer::new(&fresh(lens, &candidates, &params(made)), &candidates, &params(made));
                 assert!(kept.holds_at(Micros(made)));
                 for asked in (0..250).step_by(7).chain([99, 100, 119, 120, 149, 150, 199, 200]) {
                     if kept.holds_at(Micros(asked)) {
                         let expected = fresh(lens, &candidates, &params(asked));
-                        assert_eq!(kept.at(Micros(asked)), expected, "{lens} made {made}, asked {asked}");
+                        assert_eq!(kept.answer(), expected, "{lens} made {made}, asked {asked}");
                     }
                 }
             }

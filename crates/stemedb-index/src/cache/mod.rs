@@ -121,7 +121,7 @@ impl ClaimCache {
     pub fn answer(&self, lens: Lens, set: &CandidateSet, params: &LensParams) -> Answer {
         let Some(key) = AnswerKey::of(set, lens, params) else { return fresh(lens, set, params) };
         if let Some(kept) = self.answers.get(&key, |kept| kept.holds_at(params.evaluated_at)) {
-            return kept.at(params.evaluated_at);
+            return kept.answer();
         }
         let answer = fresh(lens, set, params);
         self.answers.put(key, Arc::new(KeptAnswer::new(&answer, set, params)));

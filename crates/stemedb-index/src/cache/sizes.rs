@@ -50,7 +50,6 @@ pub(super) fn of_answer(answer: &Answer) -> usize {
         + of_list(&answer.set_aside)
         + of_list(&answer.layers)
         + layers.sum::<usize>()
-        + of_list(&answer.explanation.claims)
 }
 
 /// Of pairs of claims.

@@ -72,7 +72,7 @@ impl<'a, S: KvStore> Replay<'a, S> {
         for lens in if all { &Lens::ALL[..] } else { &one[..] } {
             let decay = dice.below(6) == 0;
             let evaluated_at = DAY_US * (20_000 + dice.below(150) as i64);
-            let params = LensParams { evaluated_at: stemedb_core::Micros(evaluated_at), decay };
+            let params = LensParams::at(stemedb_core::Micros(evaluated_at)).with_decay(decay);
             let answer = self.cache.answer(*lens, &set, &params);
             let name = lens.to_string();
             let world = &self.history.world;
@@ -80,7 +80,7 @@ impl<'a, S: KvStore> Replay<'a, S> {
             let context =
                 format!("{subject} {predicate} {name} as of {as_of}, epoch {epoch:?}, decay {decay}");
             assert_same(&answer, &set, &expected, &context);
-            assert_eq!(answer, resolve(*lens, &set, params), "{context}");
+            assert_eq!(answer, resolve(*lens, &set, &params), "{context}");
         }
         if all {
             let fresh = reader.candidates(subject, predicate, epoch).unwrap();

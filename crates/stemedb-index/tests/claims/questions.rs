@@ -70,8 +70,8 @@ fn compare<S: KvStore>(history: &History<S>, questions: usize) -> usize {
         let reader = ClaimReader::as_of(history.ledger.store.snapshot(), as_of).unwrap();
         let candidates = reader.candidates(subject, predicate, epoch).unwrap();
         for lens in Lens::ALL {
-            let params = LensParams { evaluated_at: stemedb_core::Micros(evaluated_at), decay };
-            let answer = resolve(lens, &candidates, params);
+            let params = LensParams::at(stemedb_core::Micros(evaluated_at)).with_decay(decay);
+            let answer = resolve(lens, &candidates, &params);
             let name = lens.to_string();
             let expected = history.world.ask(subject, predicate, &name, as_of.0, evaluated_at, decay, epoch);
             let context =

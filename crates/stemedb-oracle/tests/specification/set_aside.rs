@@ -41,8 +41,24 @@ fn only_the_lifecycle_rejected_sets_aside() {
     let claims = stages
         .iter()
         .zip(1..)
-        .map(|(stage, lsn)| Claim { lifecycle: Some((*stage).into()), ..claim(stage, lsn, "1", "A") });
+        .map(|(stage, lsn)| Claim { lifecycle: Some((*stage).into()), ..claim(stage, lsn, "1", stage) });
     assert_eq!(reasons(&ask(&world(claims), "recency")), [("rejected", "rejected")]);
+}
+
+#[test]
+fn a_newer_stage_of_one_statement_sets_the_earlier_ones_aside() {
+    let stage = |id: &str, lsn, stage: Option<&str>| Claim {
+        lifecycle: stage.map(Into::into),
+        ..claim(id, lsn, "1", "A")
+    };
+    let staged = [stage("a", 1, None), stage("b", 2, Some("proposed")), stage("c", 3, Some("approved"))];
+    assert_eq!(reasons(&ask(&world(staged), "recency")), [("a", "restaged"), ("b", "restaged")]);
+    let unstaged = [stage("a", 1, Some("approved")), stage("b", 2, None)];
+    assert_eq!(reasons(&ask(&world(unstaged), "recency")), []);
+    let rejected = [stage("a", 1, Some("approved")), stage("b", 2, Some("rejected"))];
+    assert_eq!(reasons(&ask(&world(rejected), "recency")), [("a", "restaged"), ("b", "rejected")]);
+    let other = [stage("a", 1, None), Claim { source: "B".into(), ..stage("b", 2, Some("approved")) }];
+    assert_eq!(reasons(&ask(&world(other), "recency")), []);
 }
 
 /// One claim in epoch `v1`, one in `v2`, one in none; `v2` supersedes `v1` at LSN 5.

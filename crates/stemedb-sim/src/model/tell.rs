@@ -27,8 +27,8 @@ pub(super) fn tell(world: &mut oracle::World, command: &Command, at: Position, r
                 valid_from_us: claim.valid_from.map(|time| time.0),
                 valid_to_us: claim.valid_to.map(|time| time.0),
                 observed_at_us: claim.observed_at.map(|time| time.0),
-                signers: claim.signatures.iter().map(|signature| signature.agent.to_string()).collect(),
                 parents: claim.parents.iter().map(ToString::to_string).collect(),
+                signers: claim.signatures.iter().map(|signature| signature.agent.to_string()).collect(),
             });
         }
         Command::Vote(vote) => world.vote(oracle::Vote {

@@ -31,6 +31,13 @@ pub struct AnswerView {
     pub evaluated_at: String,
     pub epoch: Option<String>,
     pub decay: bool,
+    pub tolerance: Option<String>,
+    #[serde(default)]
+    pub without: Vec<String>,
+    pub max_class: Option<u8>,
+    #[serde(default)]
+    pub independent: bool,
+    pub fragility: Option<FragilityView>,
     pub explain: Option<ExplainView>,
     pub known: Option<KnownView>,
 }
@@ -56,10 +63,31 @@ impl fmt::Display for KnownView {
 
 #[derive(Debug, Deserialize)]
 #[allow(missing_docs)]
+pub struct FragilityView {
+    pub at_least: u64,
+    pub at_most: u64,
+    pub removals: Vec<RemovalView>,
+    pub becomes: Option<Box<RawValue>>,
+    pub status: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum RemovalView {
+    Source { source: String },
+    Agent { agent: String },
+    Vote { assertion: String, agent: String },
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(missing_docs)]
 pub struct ValueView {
     pub value: Box<RawValue>,
     pub share: f64,
     pub support: f64,
+    pub voices: u64,
+    pub independent_voices: Option<u64>,
     pub claims: Vec<String>,
 }
 

@@ -15,8 +15,9 @@ pub fn print(out: &mut impl Write, answer: &AnswerView, explain: &ExplainView) -
     for claim in claims {
         print_claim(out, answer, claim)?;
     }
-    let voices = "  support of a value = its distinct voices + the votes on its claims, at least 0";
-    writeln!(out, "{}", paint(FAINT, voices))?;
+    let kind = if answer.independent { "independent" } else { "distinct" };
+    let voices = format!("  support of a value = its {kind} voices + the votes on its claims, at least 0");
+    writeln!(out, "{}", paint(FAINT, &voices))?;
     let score = if answer.decay {
         "  confidence halves with the half-life of the class; score = trust × confidence"
     } else {

@@ -13,7 +13,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stemedb_api::{AsOf, Database, Query, core::Lens, core::Micros, json::AnswerJson};
+use stemedb_api::{
+    AsOf, Database, Query,
+    core::{Lens, Micros, SourceClass, lens::Counterfactual, lens::Tolerance},
+    json::AnswerJson,
+    leave_out,
+};
 
 pub use answer::{AnswerView, plain};
 pub use table::{headline, print_table};
@@ -64,6 +69,33 @@ pub struct QueryArgs {
     /// Take confidences as they were said (the default)
     #[arg(long, overrides_with = "decay")]
     no_decay: bool,
+    /// Numbers this near are one value: 0.5, or 0.1% of the best supported one
+    #[arg(long, value_name = "WIDTH")]
+    tolerance: Option<Tolerance>,
+    /// What the answer would be if a source or an agent had never spoken; may be repeated
+    #[arg(long, value_name = "source:ID|agent:HEX")]
+    without: Vec<String>,
+    /// What the answer would be without claims of a worse class
+    #[arg(long, value_name = "0-5", value_parser = clap::value_parser!(u8).range(0..=5))]
+    max_class: Option<u8>,
+    /// Count voices that copy each other once
+    #[arg(long)]
+    independent: bool,
+    /// Find out how little must be taken away to change the answer
+    #[arg(long)]
+    fragility: bool,
+}
+
+impl QueryArgs {
+    fn counterfactual(&self) -> Result<Counterfactual, Failure> {
+        let mut counterfactual = Counterfactual::default();
+        for text in &self.without {
+            leave_out(&mut counterfactual, text).map_err(Failure::usage)?;
+        }
+        let class = self.max_class.map(SourceClass::new).transpose();
+        counterfactual.max_class = class.map_err(|problem| Failure::usage(problem).context("--max-class"))?;
+        Ok(counterfactual)
+    }
 }
 
 fn lens_parser() -> impl clap::builder::TypedValueParser<Value = Lens> {
@@ -112,6 +144,10 @@ fn ask_folder(args: &QueryArgs, dir: &Path) -> Result<Vec<u8>, Failure> {
         decay: args.decay,
         evaluated_at,
         known_at,
+        tolerance: args.tolerance,
+        counterfactual: args.counterfactual()?,
+        independent: args.independent,
+        fragility: args.fragility,
         ..Query::new(args.subject.as_str(), args.predicate.as_str(), args.lens)
     };
     let answer = match args.receipt {
@@ -149,8 +185,19 @@ fn ask_server(args: &QueryArgs, url: &ServerUrl) -> Result<Vec<u8>, Failure> {
     if args.receipt.is_some() {
         parameters.push(("receipt", "true"));
     }
-    if args.explain {
-        parameters.push(("explain", "true"));
+    let (tolerance, max_class) = (
+        args.tolerance.map(|tolerance| tolerance.to_string()),
+        args.max_class.map(|class| class.to_string()),
+    );
+    parameters.extend(tolerance.as_deref().map(|tolerance| ("tolerance", tolerance)));
+    parameters.extend(args.without.iter().map(|without| ("without", without.as_str())));
+    parameters.extend(max_class.as_deref().map(|class| ("max_class", class)));
+    for (name, given) in
+        [("explain", args.explain), ("independent", args.independent), ("fragility", args.fragility)]
+    {
+        if given {
+            parameters.push((name, "true"));
+        }
     }
     let answer = Client::new(url)?.get(&with_parameters("/v1/query", &parameters))?;
     Ok(answer.to_vec())

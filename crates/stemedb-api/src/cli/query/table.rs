@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::answer::{AnswerView, CandidateView, LayerView, SetAsideView, ValueView, plain, short_id};
+use super::answer::{
+    AnswerView, CandidateView, FragilityView, LayerView, RemovalView, SetAsideView, ValueView, plain,
+    short_id,
+};
 use crate::cli::paint::{
     BAR, COLUMNS, FAINT, GOOD, STRONG, WARN, bar, count, fit, left, paint, right, visible, width, wrap,
 };
@@ -33,6 +36,10 @@ pub fn print_table(out: &mut impl Write, answer: &AnswerView) -> io::Result<()> 
         print_set_aside(out, answer)?;
     }
     print_tainted(out, answer)?;
+    if let Some(fragility) = &answer.fragility {
+        writeln!(out)?;
+        print_fragility(out, answer, fragility)?;
+    }
     if let Some(explain) = &answer.explain {
         writeln!(out)?;
         super::explain::print(out, answer, explain)?;
@@ -48,6 +55,7 @@ pub fn print_table(out: &mut impl Write, answer: &AnswerView) -> io::Result<()> 
         foot.push_str(&format!(" · epoch {}", visible(epoch)));
     }
     writeln!(out, "{}", paint(FAINT, &fit(&foot, COLUMNS)))?;
+    print_asked(out, answer)?;
     writeln!(out, "{}", paint(FAINT, "[n] is the class of a source: 0 the most trusted, 5 the least"))
 }
 
@@ -160,8 +168,51 @@ fn print_values(out: &mut impl Write, answer: &AnswerView) -> io::Result<()> {
         for line in sources {
             writeln!(out, "{}{line}", " ".repeat(before))?;
         }
+        if let Some(independent) = value.independent_voices {
+            let voices = count(value.voices, "voice", "voices");
+            writeln!(out, "{}{voices}, {independent} independent", " ".repeat(before))?;
+        }
     }
     Ok(())
+}
+
+/// The parameters that are not plain.
+fn print_asked(out: &mut impl Write, answer: &AnswerView) -> io::Result<()> {
+    let mut asked: Vec<String> = Vec::new();
+    asked.extend(answer.tolerance.iter().map(|tolerance| format!("tolerance {}", visible(tolerance))));
+    asked.extend(answer.without.iter().map(|without| format!("without {}", visible(without))));
+    asked.extend(answer.max_class.map(|class| format!("classes 0 to {class}")));
+    asked.extend(answer.independent.then(|| "copies count once".to_owned()));
+    for line in wrap(asked.iter().map(String::as_str), " · ", COLUMNS) {
+        writeln!(out, "{}", paint(FAINT, &line))?;
+    }
+    Ok(())
+}
+
+fn print_fragility(out: &mut impl Write, answer: &AnswerView, fragility: &FragilityView) -> io::Result<()> {
+    let FragilityView { at_least, at_most, removals, becomes, status } = fragility;
+    let size = if at_least == at_most { at_most.to_string() } else { format!("{at_least} to {at_most}") };
+    writeln!(out, "{}", paint(FAINT, &format!("  fragility {size}: the answer changes without")))?;
+    let by_id = answer.by_id();
+    let shown: Vec<String> = removals
+        .iter()
+        .map(|removal| match removal {
+            RemovalView::Source { source } => visible(source),
+            RemovalView::Agent { agent } => format!("agent {}", short_id(agent)),
+            RemovalView::Vote { assertion, agent } => {
+                let value =
+                    by_id.get(assertion.as_str()).map(|claim| fit(&plain(&claim.object), VALUE_CELLS_MAX));
+                let value = value.unwrap_or_else(|| short_id(assertion).to_owned());
+                format!("the vote of {} on {value}", short_id(agent))
+            }
+        })
+        .collect();
+    for line in wrap(shown.iter().map(String::as_str), ", ", COLUMNS - 4) {
+        writeln!(out, "    {line}")?;
+    }
+    let becomes =
+        becomes.as_ref().map_or_else(|| "none".to_owned(), |value| fit(&plain(value), VALUE_CELLS_MAX));
+    writeln!(out, "  then the answer is {becomes}, and the claims are {status}")
 }
 
 fn print_layers(out: &mut impl Write, answer: &AnswerView) -> io::Result<()> {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use stemedb_core::{
     AgentId, ClaimId, SignedReceipt,
+    lens::fingerprint,
     receipt::{Receipt, ReceiptAnswer, ReceiptClaim},
 };
 use stemedb_env::Lsn;
@@ -67,7 +68,7 @@ fn checked_question(signed: &SignedReceipt, key: Option<AgentId>) -> Result<(Age
     }
     let asked = &signed.receipt().question;
     let query = lens::question(asked)?;
-    if lens::hash(&query, asked.evaluated_at) != asked.lens_hash {
+    if fingerprint(query.lens, &query.params(asked.evaluated_at)) != asked.lens_hash {
         return Err(ReceiptError::LensHash);
     }
     Ok((signer, query))

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use stemedb_core::{
     Candidate, ClaimId, Lens, Nano,
-    lens::{ClaimArithmetic, LayerAnswer, ValueSupport},
+    lens::{ClaimArithmetic, LayerAnswer, ValueSupport, explain},
     receipt::{ClaimStanding, Figures, ReceiptAnswer, ReceiptClaim, ReceiptLayer, ReceiptValue},
 };
 
@@ -31,7 +31,7 @@ pub(super) fn of(resolved: &Resolved) -> (ReceiptAnswer, Vec<ReceiptClaim>) {
         ("confidence", answer.confidence),
         ("conflict_score", nano(answer.conflict_score)),
         ("margin", nano(answer.margin)),
-        ("total_support", answer.explanation.total_support),
+        ("total_support", answer.total_support),
     ];
     if answer.lens == Lens::Layered {
         figures.push(("cross_class_conflict", nano(answer.cross_class_conflict)));
@@ -49,9 +49,9 @@ pub(super) fn of(resolved: &Resolved) -> (ReceiptAnswer, Vec<ReceiptClaim>) {
 
 /// What became of each candidate.
 fn standings(resolved: &Resolved) -> Vec<Option<ClaimStanding>> {
-    let Resolved { answer, candidates, .. } = resolved;
+    let Resolved { answer, candidates, params, evidence, .. } = resolved;
     let mut standings: Vec<Option<ClaimStanding>> = vec![None; candidates.len()];
-    for arithmetic in &answer.explanation.claims {
+    for arithmetic in &explain(answer, candidates, params, evidence).claims {
         let index = arithmetic.candidate;
         if let (Some(slot), Some(candidate)) = (standings.get_mut(index), candidates.get(index)) {
             *slot = Some(counts(candidate, arithmetic));

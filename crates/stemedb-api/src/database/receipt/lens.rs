@@ -1,30 +1,30 @@
 //! A question's parameters by name, and back.
 
-use stemedb_core::{Lens, Micros, receipt::ReceiptQuestion};
+use stemedb_core::{Lens, SourceClass, lens::Counterfactual, receipt::ReceiptQuestion};
 use stemedb_env::Lsn;
 
 use super::ReceiptError;
-use crate::database::{AsOf, Query};
-
-const LENS_DOMAIN: &[u8] = b"stemedb lens v1\0";
-
-/// The hash of a lens: over its name, its version and those parameters that change its arithmetic; not over the instant of
-/// the evaluation.
-pub(super) fn hash(query: &Query, _evaluated_at: Micros) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(LENS_DOMAIN);
-    hasher.update(query.lens.name().as_bytes());
-    hasher.update(&[0]);
-    hasher.update(&Lens::VERSION.to_be_bytes());
-    hasher.update(&[u8::from(query.decay)]);
-    *hasher.finalize().as_bytes()
-}
+use crate::database::{AsOf, Query, leave_out};
 
 /// Every parameter of a question, ascending by name. [`question`] reads them back: what is added here is added there.
 pub(super) fn parameters(query: &Query) -> Vec<(String, String)> {
     let mut parameters = vec![("decay".to_owned(), query.decay.to_string())];
     parameters.extend(query.epoch.clone().map(|epoch| ("epoch".to_owned(), epoch)));
+    if query.independent {
+        parameters.push(("independent".to_owned(), "true".to_owned()));
+    }
     parameters.extend(query.known_at.map(|bound| ("known_at".to_owned(), bound.to_string())));
+    let Counterfactual { without_sources, without_agents, max_class } = &query.counterfactual;
+    parameters.extend(max_class.map(|class| ("max_class".to_owned(), class.to_string())));
+    parameters.extend(query.tolerance.map(|tolerance| ("tolerance".to_owned(), tolerance.to_string())));
+    let mut without: Vec<String> = without_sources.iter().map(|source| format!("source:{source}")).collect();
+    without.extend(without_agents.iter().map(|agent| format!("agent:{agent}")));
+    without.sort_unstable();
+    without.dedup();
+    if !without.is_empty() {
+        // Names hold no control characters.
+        parameters.push(("without".to_owned(), without.join("\n")));
+    }
     parameters
 }
 
@@ -50,6 +50,22 @@ pub(super) fn question(asked: &ReceiptQuestion) -> Result<Query, ReceiptError> {
                 Ok(bound) => query.known_at = Some(bound),
                 Err(error) => return cannot(format!("known_at: {error}")),
             },
+            ("independent", "true") => query.independent = true,
+            ("max_class", class) => match class.parse().map(SourceClass::new) {
+                Ok(Ok(class)) => query.counterfactual.max_class = Some(class),
+                _ => return cannot(format!("max_class: there is no class {class}")),
+            },
+            ("tolerance", width) => match width.parse() {
+                Ok(tolerance) => query.tolerance = Some(tolerance),
+                Err(problem) => return cannot(format!("tolerance: {problem}")),
+            },
+            ("without", without) => {
+                for one in without.split('\n') {
+                    if let Err(error) = leave_out(&mut query.counterfactual, one) {
+                        return cannot(format!("without: {error}"));
+                    }
+                }
+            }
             _ => return cannot(format!("there is no parameter {name} with the value {value}")),
         }
     }

@@ -11,6 +11,7 @@ pub use error::ReceiptError;
 pub use read::read_receipt;
 use stemedb_core::{
     AgentKey, Micros, SignedReceipt,
+    lens::fingerprint,
     receipt::{LatestUsed, Receipt, ReceiptQuestion, ReceiptState},
 };
 use stemedb_hybrid::StateRoot;
@@ -60,7 +61,7 @@ fn receipt(
             predicate: query.predicate.clone(),
             lens: query.lens.name().to_owned(),
             lens_version: stemedb_core::Lens::VERSION,
-            lens_hash: lens::hash(query, resolved.evaluated_at),
+            lens_hash: fingerprint(query.lens, &resolved.params),
             parameters: lens::parameters(query),
             as_of: resolved.lsn.0,
             evaluated_at: resolved.evaluated_at,
