@@ -137,9 +137,8 @@ pub(crate) fn export_from(
         Format::Nanopub => Box::new(rdf::NanopublicationsOut::new(out)),
     };
     while let Some(recorded) = replay.next_command()? {
-        if selection.as_ref().is_some_and(|selection| !selection.can_refer(&recorded.command)) {
-            left_out += 1;
-        } else if !writer.record(&recorded).map_err(Error::Output)? {
+        let fits = selection.as_ref().is_none_or(|selection| selection.can_refer(&recorded.command));
+        if !(fits && writer.record(&recorded).map_err(Error::Output)?) {
             left_out += 1;
         } else if recorded.id.is_some() {
             report.claims += 1;

@@ -23,12 +23,15 @@ use super::{
 };
 use crate::errors::{Code, FieldError, Invalid};
 
+/// Reads a line of one kind: the record, and the id that the line gives it.
+type ReadKind = fn(&[u8]) -> Result<(Command, Option<ClaimId>), Invalid>;
+
 /// A kind of record: its name on the wire, and how a line of it is read.
 #[derive(Clone, Copy)]
 pub struct RecordKind {
     /// The value of the member `record`.
     pub name: &'static str,
-    read: fn(&[u8]) -> Result<(Command, Option<ClaimId>), Invalid>,
+    read: ReadKind,
 }
 
 macro_rules! kind {

@@ -43,4 +43,6 @@ pub use records::{
     AGENT_FIELDS, ASSERT_FIELDS, COSIGN_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS,
     agent, assertion, cosign, epoch, import_line, source, supersession, vote,
 };
-pub(crate) use values::{cells, instant};
+pub(crate) use values::cells;
+#[cfg(feature = "server")]
+pub(crate) use values::instant;

@@ -113,7 +113,10 @@ fn fragility_names_what_must_go() {
         (&fragility["exact"], &fragility["at_least"], &fragility["at_most"]),
         (&json!(1), &json!(1), &json!(1))
     );
-    assert_eq!(fragility["removals"], json!([{"kind": "source", "source": "A"}]));
+    // Any one of the three will do.
+    let removals = fragility["removals"].as_array().unwrap();
+    assert_eq!((removals.len(), &removals[0]["kind"]), (1, &json!("source")));
+    assert!(["A", "B", "C"].contains(&removals[0]["source"].as_str().unwrap()), "{fragility}");
     assert_eq!((&fragility["becomes"], &fragility["status"]), (&json!(20), &json!("contested")));
     assert!(server.get("/v1/query?subject=x&predicate=p&fragility=true").json().get("fragility").is_none());
 }

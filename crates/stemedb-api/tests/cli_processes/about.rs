@@ -1,8 +1,11 @@
 //! What was said about a claim, what derives from it, and who an agent is.
 
+use std::{io::Write, net::TcpStream};
+
 use serde_json::Value;
 
 use crate::{
+    http::Incoming,
     program::{Ran, run, run_with_input},
     server::Server,
 };
@@ -106,9 +109,18 @@ fn a_server_can_be_told_to_let_anybody_supersede() {
         let server =
             Server::start_with(&data, &["--bind", "127.0.0.1:0", "--supersession-authority", policy]);
         let body = format!(r#"{{"old":"{id}","kind":"retracts"}}"#);
-        let status = crate::http::post(&server.address, "/v1/supersede", &body).unwrap().status;
+        let status = post(&server.address, "/v1/supersede", &body);
         assert_eq!(status.to_string(), expected, "{policy}");
     }
     let refused = run(["serve", "--data-dir", "x", "--supersession-authority", "maybe"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
+}
+
+/// Sends `POST` with a JSON body; the status of the reply.
+fn post(address: &str, path: &str, body: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    write!(stream, "{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .unwrap();
+    Incoming::read_head(stream).unwrap().status
 }

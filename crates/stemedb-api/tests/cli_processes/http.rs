@@ -24,19 +24,6 @@ pub fn get(address: &str, path: &str) -> io::Result<Reply> {
     Ok(Reply { status: reply.status, body })
 }
 
-/// Sends `POST` with a JSON body.
-pub fn post(address: &str, path: &str, body: &str) -> io::Result<Reply> {
-    let mut stream = TcpStream::connect(address)?;
-    let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    write!(stream, "{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
-    let mut reply = Incoming::read_head(stream)?;
-    let mut text = String::new();
-    while let Some(part) = reply.next_part()? {
-        text.push_str(std::str::from_utf8(&part).unwrap());
-    }
-    Ok(Reply { status: reply.status, body: text })
-}
-
 /// Writes the head of an import of `bytes` bytes.
 pub fn begin_import(stream: &mut TcpStream, bytes: usize) -> io::Result<()> {
     write!(stream, "POST /v1/import?verdicts=all HTTP/1.1\r\nHost: test\r\nConnection: close\r\n")?;

@@ -89,7 +89,7 @@ fn feeds_and_differences_are_the_same_from_a_folder_and_from_a_server() {
     let (all, tail) = (feed(&local, &[]), feed(&local, &["--from", "2", "--limit", "1"]));
     assert!(all.lines().count() > 60 && tail.lines().all(|line| line.starts_with(r#"{"lsn":2,"#)));
     let changed = diff(&local, &["--lens", "authority"]);
-    assert!(changed.contains("authority   0.869 -> 869.0"), "{changed}");
+    assert!(changed.contains("margin 0.250 -> 0.286"), "{changed}");
     assert!(changed.contains("1 supersession"), "{changed}");
     let json = diff(&local, &["--json"]);
     assert!(json.starts_with(r#"{"from":2,"to":3,"#), "{json}");

@@ -3,7 +3,7 @@
 use stemedb_api::{
     Database, DatabaseOptions, ExportOptions, ExportReport, Format, ImportOptions, ImportReport, ImportSink,
     Invalid, OnError, ReadOptions,
-    core::{Command, SignaturePolicy},
+    core::{AuthorityPolicy, Command, SignaturePolicy},
     hybrid::HybridOptions,
 };
 use stemedb_index::ClaimReader;
@@ -26,8 +26,13 @@ impl std::ops::Deref for Db {
 impl Db {
     pub fn new(signatures: SignaturePolicy) -> Db {
         let dir = tempfile::tempdir().unwrap();
-        let options =
-            DatabaseOptions { engine: HybridOptions::tiny(), signatures, ..DatabaseOptions::default() };
+        let options = DatabaseOptions {
+            engine: HybridOptions::tiny(),
+            signatures,
+            // Histories are made at random, without regard to ranks.
+            supersession_authority: AuthorityPolicy::Off,
+            ..DatabaseOptions::default()
+        };
         let database = Database::create(dir.path().join("db"), options).unwrap();
         Db { database, _dir: dir }
     }

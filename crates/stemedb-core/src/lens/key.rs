@@ -36,7 +36,7 @@ impl Keys {
         }
         match Value::of(object) {
             Value::Boolean(truth) => Key::Boolean(truth),
-            Value::Number(number) => match number.to_short() {
+            Value::Number(number) => match number.short_form() {
                 Some((digits, exponent)) => Key::Number(digits, exponent),
                 None => {
                     let next = self.long.len();

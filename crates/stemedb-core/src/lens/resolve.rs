@@ -165,6 +165,9 @@ fn by_layers(answer: &mut Answer, candidates: &[Candidate], view: &View<'_>) {
     }
 }
 
+/// A claim's place, its rank with the support of its value, and the claim.
+type Best<'a> = ((usize, usize), (Nano, Nano), &'a Candidate);
+
 /// The claim with the greatest rank (of one class, if given), as (value, claim); ties by the support of its value, then by
 /// newness, then by the smaller id.
 fn best(
@@ -173,7 +176,7 @@ fn best(
     class: Option<SourceClass>,
     rank: impl Fn(&Candidate) -> Nano,
 ) -> Option<((usize, usize), Nano)> {
-    let mut best: Option<((usize, usize), (Nano, Nano), &Candidate)> = None;
+    let mut best: Option<Best<'_>> = None;
     for (place, value) in answer.values.iter().enumerate() {
         for index in &value.claims {
             let Some(candidate) = candidates.get(*index) else { continue };

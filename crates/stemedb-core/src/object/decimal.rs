@@ -137,7 +137,7 @@ impl Decimal {
 
     /// `(digits, exponent)` of a number of at most 18 significant digits, in normal form: no trailing zero, and zero is
     /// `(0, 0)`. `None` for a longer one.
-    pub(crate) fn to_short(&self) -> Option<(i64, i32)> {
+    pub(crate) fn short_form(&self) -> Option<(i64, i32)> {
         if self.digits().len() > SHORT_DIGITS_MAX {
             return None;
         }
@@ -145,7 +145,7 @@ impl Decimal {
         Some((if self.negative { -magnitude } else { magnitude }, self.exponent))
     }
 
-    /// [`to_short`](Decimal::to_short) of a plainly written number (no exponent, at most 18 digits in all), in one pass
+    /// [`short_form`](Decimal::short_form) of a plainly written number (no exponent, at most 18 digits in all), in one pass
     /// over its text. `None` for every other text, whether it is a number or not.
     pub(crate) fn parse_short(text: &str) -> Option<(i64, i32)> {
         let bytes = text.as_bytes();
@@ -345,7 +345,7 @@ mod tests {
         ] {
             let short = Decimal::parse_short(text);
             assert!(short.is_some(), "{text}");
-            assert_eq!(short, parse(text).to_short(), "{text}");
+            assert_eq!(short, parse(text).short_form(), "{text}");
         }
         for text in [
             "",
@@ -364,9 +364,9 @@ mod tests {
         ] {
             assert_eq!(Decimal::parse_short(text), None, "{text}");
         }
-        assert_eq!(parse("1234567890123456789").to_short(), None);
-        assert_eq!(parse("12e3").to_short(), Some((12, 3)));
-        assert_eq!(Decimal::from_integer(i64::MIN).to_short(), None);
+        assert_eq!(parse("1234567890123456789").short_form(), None);
+        assert_eq!(parse("12e3").short_form(), Some((12, 3)));
+        assert_eq!(Decimal::from_integer(i64::MIN).short_form(), None);
     }
 
     #[test]

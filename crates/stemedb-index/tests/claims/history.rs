@@ -303,7 +303,7 @@ impl<S: KvStore> History<S> {
             dice: Dice::new(seed),
             known: Vec::new(),
             recorded: Vec::new(),
-            authority: if seed % 2 == 0 { AuthorityPolicy::Off } else { AuthorityPolicy::Enforce },
+            authority: if seed.is_multiple_of(2) { AuthorityPolicy::Off } else { AuthorityPolicy::Enforce },
             refused: 0,
         };
         for _ in 0..submissions {

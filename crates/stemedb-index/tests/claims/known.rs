@@ -52,21 +52,22 @@ fn a_bound_reads_what_a_store_without_the_future_reads_and_says_what_the_newest_
 #[test]
 fn every_kind_of_row_counts_as_used() {
     use stemedb_core::{
-        AgentId, Assertion, Command, Cosign, Epoch, Nano, Object, SignatureBytes, Source, SourceClass,
+        Agent, AgentId, Assertion, Command, Cosign, Epoch, Nano, Object, SignatureBytes, Source, SourceClass,
         Supersession, Vote,
     };
     let mut ledger = super::history::Ledger::new(MemStore::new());
     let mut claim = Assertion::new("s", "p", Object::Integer(1), "src");
-    claim.epoch = Some("e".to_owned());
-    let id = claim.id();
     let agent = AgentId([1; 32]);
+    (claim.epoch, claim.author) = (Some("e".to_owned()), Some(agent));
+    let id = claim.id();
     let commands = [
         Command::Assert(claim),
         Command::Vote(Vote::new(id, agent, Nano::ONE)),
         Command::Cosign(Cosign { claim: id, agent, signature: SignatureBytes([0; 64]) }),
-        Command::Source(Source::new("src", SourceClass::REGULATORY)),
         Command::Epoch(Epoch::new("e")),
         Command::Supersede(Supersession::retract(id)),
+        Command::Source(Source::new("src", SourceClass::REGULATORY)),
+        Command::Agent(Agent::new(agent)),
     ];
     for (index, command) in commands.into_iter().enumerate() {
         let lsn = Lsn(index as u64 + 1);

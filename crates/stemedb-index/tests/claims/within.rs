@@ -304,6 +304,7 @@ fn the_families_are_told_apart() {
             agent: AgentId([7; 32]),
             signature: SignatureBytes([8; 64]),
         }),
+        Command::Agent(Agent::new(AgentId([9; 32]))),
     ];
     let entry = claims_entry(&commands);
     let mut all = 0;

@@ -137,6 +137,7 @@ fn ask_folder(args: &QueryArgs, dir: &Path) -> Result<Vec<u8>, Failure> {
     let known_at = known_at.map_err(Failure::usage)?;
     let evaluated_at = args.evaluated_at.as_deref().map(Micros::parse_rfc3339).transpose();
     let evaluated_at = evaluated_at.map_err(|problem| Failure::usage(problem).context("--evaluated-at"))?;
+    let counterfactual = args.counterfactual()?;
     let database = folder::open(dir)?;
     let query = Query {
         as_of,
@@ -145,7 +146,7 @@ fn ask_folder(args: &QueryArgs, dir: &Path) -> Result<Vec<u8>, Failure> {
         evaluated_at,
         known_at,
         tolerance: args.tolerance,
-        counterfactual: args.counterfactual()?,
+        counterfactual,
         independent: args.independent,
         fragility: args.fragility,
         ..Query::new(args.subject.as_str(), args.predicate.as_str(), args.lens)

@@ -95,8 +95,8 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
 
 fn open(args: &ServeArgs) -> Result<Database, Failure> {
     let (dir, env) = (&args.data_dir, Env::real());
-    let mut options = DatabaseOptions::default();
-    options.supersession_authority = args.supersession_authority;
+    let supersession_authority = args.supersession_authority;
+    let mut options = DatabaseOptions { supersession_authority, ..DatabaseOptions::default() };
     if let Some(mib) = args.memory_mib {
         options = options.with_memory_budget(mib.saturating_mul(1 << 20));
     }

@@ -19,7 +19,7 @@ pub(super) enum QuadOut<W: Write> {
     /// One a line.
     NQuads(W),
     /// By graphs; `None` once it is finished.
-    TriG(Option<WriterTriGSerializer<W>>),
+    TriG(Option<Box<WriterTriGSerializer<W>>>),
 }
 
 impl<W: Write> QuadOut<W> {
@@ -31,7 +31,7 @@ impl<W: Write> QuadOut<W> {
                 form = with;
             }
         }
-        QuadOut::TriG(Some(form.for_writer(out)))
+        QuadOut::TriG(Some(Box::new(form.for_writer(out))))
     }
 
     pub(super) fn quad(&mut self, quad: &Quad) -> io::Result<()> {
