@@ -284,7 +284,7 @@ impl<'a> Import<'a> {
         }
         let Batch { submission, about } = std::mem::take(&mut self.batch);
         self.batch.about.before = self.line;
-        self.batches.send(submission).map_err(|_| abandoned())?;
+        self.batches.send(submission.under(self.database.inner.authority)).map_err(|_| abandoned())?;
         self.in_flight.push_back(about);
         self.committer.wake();
         Ok(())

@@ -83,6 +83,11 @@ fn answers(db: &Db, as_of: Option<AsOf>) -> Vec<serde_json::Value> {
                     candidate.remove("lsn").unwrap();
                     candidate.remove("recorded_at").unwrap();
                 }
+                for claim in here["explain"]["claims"].as_array_mut().unwrap() {
+                    let claim = claim.as_object_mut().unwrap();
+                    claim.remove("lsn").unwrap();
+                    claim.remove("ordinal").unwrap();
+                }
                 answers.push(answer);
             }
         }

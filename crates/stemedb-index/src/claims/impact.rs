@@ -12,11 +12,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{BuildHasherDefault, DefaultHasher, Hasher},
+    hash::{BuildHasherDefault, Hasher},
 };
 
 use stemedb_core::ClaimId;
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, Value};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::reader::{ClaimReader, QuestionKey};
 use crate::{
@@ -99,11 +100,25 @@ impl Hasher for IdHasher {
     fn write_usize(&mut self, _: usize) {}
 }
 
+/// Of bytes that somebody may have chosen.
+#[derive(Debug, Default)]
+struct BytesHasher(u64);
+
+impl Hasher for BytesHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Children by parent. A parent is named by a writer and need not be a claim, so that its bytes may be chosen: they are hashed
 /// again. Children are claims of this database.
 #[derive(Debug, Default)]
 struct Adjacency {
-    spans: HashMap<ClaimId, (u32, u32), BuildHasherDefault<DefaultHasher>>,
+    spans: HashMap<ClaimId, (u32, u32), BuildHasherDefault<BytesHasher>>,
     children: Vec<ClaimId>,
 }
 
@@ -124,7 +139,7 @@ struct Walk<'a, S> {
     next_scan: u64,
     probes: u64,
     /// Subject, NUL and predicate of the questions.
-    questions: HashSet<Box<[u8]>, BuildHasherDefault<DefaultHasher>>,
+    questions: HashSet<Box<[u8]>, BuildHasherDefault<BytesHasher>>,
     rows_read: u64,
     lookups: u64,
     /// True once a claim was left out because there are too many.

@@ -103,7 +103,7 @@ impl Submission {
     /// The first `count` commands, and those after them, each as a submission of its own.
     pub fn split(&self, count: usize) -> (Submission, Submission) {
         let part = |items: &[Item]| {
-            let mut part = Submission::default();
+            let mut part = Submission::new().under(self.authority);
             for item in items {
                 let start = part.bytes.len();
                 part.bytes.extend_from_slice(self.bytes.get(item.range.clone()).unwrap_or_default());
