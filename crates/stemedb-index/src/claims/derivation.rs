@@ -1,5 +1,7 @@
 //! From journal entries to rows, and back.
 
+use std::collections::BTreeSet;
+
 use stemedb_core::{ClaimId, CommandRef};
 use stemedb_env::{Lsn, Micros};
 use stemedb_lsm::WriteBatch;
@@ -11,7 +13,7 @@ use super::{
 use crate::{
     Error, Result,
     derive::{Derive, ViewRow},
-    keys::{self, Family, Position},
+    keys::{self, Family, Position, SortedValue},
 };
 
 /// recorded_at in front of the command bytes in the value of a row that holds a command.
@@ -39,8 +41,30 @@ pub(super) fn parse_entry_value(value: &[u8]) -> Result<(Micros, u32)> {
     Ok((Micros(i64::from_be_bytes(*stamp)), u32::from_be_bytes(count)))
 }
 
+/// What the claims of one entry have posted already. An entry of one command keeps nothing.
+struct Postings<'a> {
+    alone: bool,
+    questions: BTreeSet<(&'a str, &'a str)>,
+    values: BTreeSet<(&'a str, SortedValue, &'a str)>,
+}
+
+impl<'a> Postings<'a> {
+    fn of(entry: &Entry<'_>) -> Postings<'a> {
+        Postings { alone: entry.count <= 1, questions: BTreeSet::new(), values: BTreeSet::new() }
+    }
+
+    fn is_first_question(&mut self, predicate: &'a str, subject: &'a str) -> bool {
+        // Subjects tell apart sooner than predicates do.
+        self.alone || self.questions.insert((subject, predicate))
+    }
+
+    fn is_first_value(&mut self, predicate: &'a str, value: SortedValue, subject: &'a str) -> bool {
+        self.alone || self.values.insert((subject, value, predicate))
+    }
+}
+
 impl Derive for Claims {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     // The entry row counts the commands, every command's row has its ordinal, and a claim's key its hash.
     const INVERSE_IS_CERTAIN: bool = true;
     // Keys have a position; those that have not (`by_id`, `derived`) have the id of a claim, and a claim is admitted once.
@@ -52,6 +76,7 @@ impl Derive for Claims {
         value[..8].copy_from_slice(&entry.recorded_at.0.to_be_bytes());
         value[8..].copy_from_slice(&entry.count.to_be_bytes());
         rows.put(&keys::entry(lsn), &value);
+        let mut postings = Postings::of(&entry);
         entry.for_each(|ordinal, command, bytes| {
             let at = Position { lsn, ordinal };
             let value = stamped(entry.recorded_at, bytes);
@@ -60,7 +85,14 @@ impl Derive for Claims {
                     let id = ClaimId::of(claim.canonical);
                     rows.put(&keys::claim(claim.subject, claim.predicate, at, &id.0), &value);
                     rows.put(&keys::by_id(&id.0), &keys::by_id_value(at, claim.subject, claim.predicate));
-                    rows.put(&keys::by_predicate(claim.predicate, claim.subject, at), &[]);
+                    if postings.is_first_question(claim.predicate, claim.subject) {
+                        rows.put(&keys::by_predicate(claim.predicate, claim.subject, at), &[]);
+                    }
+                    if let Some(value) = SortedValue::of(claim.object)
+                        && postings.is_first_value(claim.predicate, value, claim.subject)
+                    {
+                        rows.put(&keys::by_value(claim.predicate, &value, claim.subject, at), &[]);
+                    }
                     let place = keys::by_source_value(claim.subject, claim.predicate);
                     rows.put(&keys::by_source(claim.source, at), &place);
                     if let Some(author) = claim.author {
@@ -110,9 +142,12 @@ impl Derive for Claims {
                 Family::Vote | Family::Cosigned => keys::parse_id_agent(family, key)?.1,
                 Family::Superseded => keys::parse_superseded(key)?,
                 Family::Epoch | Family::Source => keys::parse_named(family, key)?.1,
-                Family::ById | Family::ByPredicate | Family::BySource | Family::ByAgent | Family::Derived => {
-                    continue;
-                }
+                Family::ById
+                | Family::ByPredicate
+                | Family::ByValue
+                | Family::BySource
+                | Family::ByAgent
+                | Family::Derived => continue,
             };
             if at.lsn == lsn {
                 commands.push((at.ordinal, parse_stamped(family, value)?.1));

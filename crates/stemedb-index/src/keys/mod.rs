@@ -18,14 +18,17 @@
 //! | `0a` | source | id `00` ~lsn ~ordinal | recorded_at, command bytes |
 //! | `0b` | cosigned | claim id, agent, ~lsn ~ordinal | recorded_at, command bytes |
 //! | `0c` | entry | lsn | recorded_at, count |
+//! | `0e` | by_value | predicate `00` value subject `00` lsn ordinal | empty |
 //!
 //! The value of a family that holds a command holds its exact bytes, so that a journal entry can be rebuilt from the
 //! view (`invert`).
 
 mod position;
+mod value;
 
 pub use position::Position;
 use stemedb_env::Lsn;
+pub use value::{BadRange, SortedValue, ValueKind, ValueRange};
 
 use crate::{Error, Result};
 
@@ -57,11 +60,13 @@ pub enum Family {
     Cosigned = 0x0b,
     /// Journal entries: when, and how many commands.
     Entry = 0x0c,
+    /// Which subjects have a value under a predicate, in the order of values.
+    ByValue = 0x0e,
 }
 
 impl Family {
     /// Every family, in key order.
-    pub const ALL: [Family; 12] = [
+    pub const ALL: [Family; 13] = [
         Family::Claim,
         Family::ById,
         Family::ByPredicate,
@@ -74,6 +79,7 @@ impl Family {
         Family::Source,
         Family::Cosigned,
         Family::Entry,
+        Family::ByValue,
     ];
 
     /// The family of a key.
@@ -97,6 +103,7 @@ impl Family {
             Family::Source => "source",
             Family::Cosigned => "cosigned",
             Family::Entry => "entry",
+            Family::ByValue => "by_value",
         }
     }
 }
@@ -211,11 +218,18 @@ pub fn parse_by_id_value(value: &[u8]) -> Result<(Position, &str, &str)> {
     Ok((Position::from_oldest_first(position), subject, predicate))
 }
 
-/// One posting: a subject has a claim under a predicate.
+/// One posting: a subject has claims under a predicate, of one entry; the position is that of the first of them.
 pub fn by_predicate(predicate: &str, subject: &str, position: Position) -> Vec<u8> {
     let mut key = by_predicate_prefix(predicate);
     text(&mut key, subject);
     key.extend_from_slice(&position.oldest_first());
+    key
+}
+
+/// All postings of a subject under a predicate.
+pub fn by_predicate_subject(predicate: &str, subject: &str) -> Vec<u8> {
+    let mut key = by_predicate_prefix(predicate);
+    text(&mut key, subject);
     key
 }
 
@@ -234,6 +248,60 @@ pub fn parse_by_predicate(key: &[u8]) -> Result<(&str, &str, Position)> {
     let (subject, rest) = split_text(rest).ok_or_else(bad)?;
     let position = rest.try_into().map_err(|_| bad())?;
     Ok((predicate, subject, Position::from_oldest_first(position)))
+}
+
+/// One posting: a subject has claims with a value under a predicate, of one entry; the position is that of the first of
+/// them.
+pub fn by_value(predicate: &str, value: &SortedValue, subject: &str, position: Position) -> Vec<u8> {
+    let mut key = by_value_subject(predicate, value, subject);
+    key.extend_from_slice(&position.oldest_first());
+    key
+}
+
+/// All postings of a value of a subject under a predicate.
+pub fn by_value_subject(predicate: &str, value: &SortedValue, subject: &str) -> Vec<u8> {
+    let capacity = predicate.len() + SortedValue::MAX_BYTES + subject.len() + 2 + Position::BYTES;
+    let mut key = start(Family::ByValue, capacity);
+    text(&mut key, predicate);
+    key.extend_from_slice(value.as_bytes());
+    text(&mut key, subject);
+    key
+}
+
+/// All postings under a predicate whose value lies in a range: from the first key on, and before the second.
+pub fn by_value_bounds(predicate: &str, range: &ValueRange) -> (Vec<u8>, Vec<u8>) {
+    let (min, max) = range.bounds();
+    let end = |bytes: &[u8]| {
+        let mut key = start(Family::ByValue, predicate.len() + 1 + bytes.len());
+        text(&mut key, predicate);
+        key.extend_from_slice(bytes);
+        key
+    };
+    (end(&min), end(&max))
+}
+
+/// What a key of [`by_value`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByValueKey<'a> {
+    /// The predicate.
+    pub predicate: &'a str,
+    /// The value.
+    pub value: SortedValue,
+    /// The subject.
+    pub subject: &'a str,
+    /// The first claim of its entry that says so.
+    pub position: Position,
+}
+
+/// Takes a key of [`by_value`] apart.
+pub fn parse_by_value(key: &[u8]) -> Result<ByValueKey<'_>> {
+    let bad = || Error::BadKey { family: Family::ByValue };
+    let rest = key.strip_prefix(&[Family::ByValue as u8]).ok_or_else(bad)?;
+    let (predicate, rest) = split_text(rest).ok_or_else(bad)?;
+    let (value, rest) = SortedValue::split_from(rest).ok_or_else(bad)?;
+    let (subject, rest) = split_text(rest).ok_or_else(bad)?;
+    let position = Position::from_oldest_first(rest.try_into().map_err(|_| bad())?);
+    Ok(ByValueKey { predicate, value, subject, position })
 }
 
 /// One posting: a source made a claim.
@@ -256,6 +324,19 @@ pub fn by_source_value(subject: &str, predicate: &str) -> Vec<u8> {
     text(&mut value, subject);
     value.extend_from_slice(predicate.as_bytes());
     value
+}
+
+/// The position in a key of [`by_source`] or [`by_agent`], which ends with it.
+pub fn parse_posting(family: Family, key: &[u8]) -> Result<Position> {
+    let position = key.last_chunk::<{ Position::BYTES }>().ok_or(Error::BadKey { family })?;
+    Ok(Position::from_oldest_first(position))
+}
+
+/// Takes the value of [`by_source`] apart: subject and predicate.
+pub fn parse_by_source_value(value: &[u8]) -> Result<(&str, &str)> {
+    let bad = || Error::BadValue { family: Family::BySource };
+    let (subject, predicate) = split_text(value).ok_or_else(bad)?;
+    Ok((subject, std::str::from_utf8(predicate).map_err(|_| bad())?))
 }
 
 /// One posting: an agent did something.
@@ -405,11 +486,19 @@ mod tests {
             prop_assert_eq!(parse_by_id_value(&place).unwrap(), (at, n.as_str(), m.as_str()));
             let posting = by_predicate(&n, &m, at);
             prop_assert_eq!(parse_by_predicate(&posting).unwrap(), (n.as_str(), m.as_str(), at));
+            let value = SortedValue::number(&stemedb_core::Decimal::from_integer(at.lsn.0 as i64));
+            let posting = by_value(&n, &value, &m, at);
+            let expected = ByValueKey { predicate: &n, value, subject: &m, position: at };
+            prop_assert_eq!(parse_by_value(&posting).unwrap(), expected);
+            prop_assert!(posting.starts_with(&by_value_subject(&n, &value, &m)));
+            prop_assert_eq!(parse_posting(Family::BySource, &by_source(&n, at)).unwrap(), at);
+            let place = by_source_value(&n, &m);
+            prop_assert_eq!(parse_by_source_value(&place).unwrap(), (n.as_str(), m.as_str()));
         }
 
         #[test]
         fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
-            for tag in 0..=13u8 {
+            for tag in 0..=15u8 {
                 let mut key = vec![tag];
                 key.extend_from_slice(&bytes);
                 prop_assert!(filtered_prefix_bytes(&key) <= key.len());
@@ -419,6 +508,9 @@ mod tests {
                 let _ = parse_id_agent(Family::Vote, &key);
                 let _ = parse_named(Family::Source, &key);
                 let _ = parse_by_id_value(&key);
+                let _ = parse_by_value(&key);
+                let _ = parse_posting(Family::BySource, &key);
+                let _ = parse_by_source_value(&key);
             }
         }
     }
