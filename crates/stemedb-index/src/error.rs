@@ -50,6 +50,9 @@ pub enum Error {
         /// The limit.
         limit_bytes: usize,
     },
+    /// A page was to begin at a place that is not in what is listed.
+    #[error("the place to go on from is not in what is listed")]
+    ForeignMark,
     /// A moment that is not in this database's past.
     #[error("LSN {wanted} has not been reached (newest is {newest})")]
     NotReached {

@@ -7,17 +7,19 @@
 //! - [`keys`]: the key codec, the one place where keys are made and taken apart.
 //! - [`mod@derive`]: the contract between the engine and what it stores ([`Derive`], [`Admit`]).
 //! - [`claims`]: the product's implementation of that contract, and the reader that turns a question into candidates.
+//! - [`questions`]: listings in pages, and the board of the most contested questions.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod claims;
 pub mod derive;
 pub mod error;
 pub mod keys;
+pub mod questions;
 
 pub use claims::{ClaimReader, Claims, Outcome, QuestionKey, StoredClaim, Submission};
 pub use derive::{Admit, Admitted, Derive, KeyValues, ViewRow};
 pub use error::{EntryProblem, Error, Result};
-pub use keys::{Family, Position};
+pub use keys::{Family, Position, SortedValue, ValueRange};
 
 /// The crate's README, whose example is compiled and run.
 #[cfg(doctest)]

@@ -16,6 +16,7 @@ mod submission;
 pub use admission::InFlightClaims;
 pub use entry::{Entry, MAX_ENTRY_BYTES};
 pub use reader::{ClaimReader, QuestionKey, QuestionScan, StoredClaim};
+pub(crate) use reader::{decode as command_of_row, stored, stored_ref};
 pub use submission::{Outcome, Submission};
 
 /// The product's derivation: claims, votes, supersessions, epochs, sources, cosignatures.
