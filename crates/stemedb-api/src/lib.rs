@@ -37,8 +37,8 @@ pub mod metrics;
 pub(crate) mod store_helpers;
 
 pub use database::{
-    AsOf, Database, DatabaseOptions, ImportFailed, ImportOptions, ImportReport, ImportSink, OnError, Query,
-    Resolved, Snapshot,
+    AsOf, ConflictQuery, Conflicts, Database, DatabaseOptions, ImportFailed, ImportOptions, ImportReport,
+    ImportSink, ListPage, ListQuery, OnError, Query, Resolved, Selection, Snapshot,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 #[cfg(feature = "server")]

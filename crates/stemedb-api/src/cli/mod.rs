@@ -6,6 +6,8 @@
 //! | `serve` | a database | answers HTTP until told to stop |
 //! | `import` | a database, an absent folder, or a server | claims from JSONL |
 //! | `query` | a database or a server | one question, as a table or JSON |
+//! | `list` | a database or a server | claims or questions, by what they are about or who said them |
+//! | `conflicts` | a database or a server | the most contested questions |
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
@@ -20,11 +22,13 @@
 mod backup;
 mod client;
 mod compact;
+mod conflicts;
 mod demo;
 mod failure;
 mod folder;
 mod import;
 mod init;
+mod list;
 mod logs;
 mod paint;
 mod process;
@@ -75,6 +79,8 @@ enum Command {
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
     Query(query::QueryArgs),
+    List(list::ListArgs),
+    Conflicts(conflicts::ConflictsArgs),
     Demo(demo::DemoArgs),
     Rebuild(rebuild::RebuildArgs),
     Salvage(salvage::SalvageArgs),
@@ -127,6 +133,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Conflicts(args) => conflicts::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Rebuild(args) => rebuild::run(&args),
         Command::Salvage(args) => salvage::run(&args),

@@ -10,8 +10,11 @@
 //! when the last one is dropped.
 
 mod as_of;
+mod conflicts;
+mod cursor;
 mod import;
 mod lines;
+mod list;
 mod options;
 mod query;
 
@@ -24,8 +27,10 @@ use std::{
 };
 
 pub use as_of::AsOf;
+pub use conflicts::{ConflictQuery, Conflicts, KnowledgeReport};
 pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError};
 pub use lines::{LINE_MAX_BYTES, Line, Lines};
+pub use list::{ListPage, ListQuery, Selection};
 pub use options::DatabaseOptions;
 pub use query::{Query, Resolved};
 use stemedb_core::{
@@ -61,6 +66,7 @@ struct Inner {
     /// Claims that were new since.
     created: AtomicU64,
     report: Option<OpenReport>,
+    board: conflicts::Board,
 }
 
 impl Database {
@@ -87,8 +93,9 @@ impl Database {
 
     fn over(engine: ClaimEngine, options: DatabaseOptions, report: Option<OpenReport>) -> Database {
         let opened_at = engine.published_lsn();
-        let DatabaseOptions { signatures, env, .. } = options;
-        let inner = Inner { engine, env, signatures, opened_at, created: AtomicU64::new(0), report };
+        let DatabaseOptions { signatures, env, conflict_board_bytes, .. } = options;
+        let board = conflicts::Board::new(conflict_board_bytes);
+        let inner = Inner { engine, env, signatures, opened_at, created: AtomicU64::new(0), report, board };
         Database { inner: Arc::new(inner) }
     }
 
@@ -309,6 +316,10 @@ impl Database {
     /// A handle that does not keep the database open.
     pub(crate) fn downgrade(&self) -> WeakDatabase {
         WeakDatabase { inner: Arc::downgrade(&self.inner) }
+    }
+
+    fn board(&self) -> &conflicts::Board {
+        &self.inner.board
     }
 
     pub(crate) fn env(&self) -> &Env {

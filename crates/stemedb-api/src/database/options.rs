@@ -11,6 +11,9 @@ pub struct DatabaseOptions {
     pub signatures: SignaturePolicy,
     /// Sizes of the engine's parts.
     pub engine: HybridOptions,
+    /// What the board of conflicts may hold in memory, in bytes: nothing before somebody asks for conflicts. The least
+    /// contested questions find no room on one that is too small.
+    pub conflict_board_bytes: usize,
     /// Files, clock, randomness and background tasks.
     pub env: Env,
 }
@@ -20,6 +23,7 @@ impl Default for DatabaseOptions {
         DatabaseOptions {
             signatures: SignaturePolicy::default(),
             engine: HybridOptions::default(),
+            conflict_board_bytes: 64 << 20,
             env: Env::real(),
         }
     }

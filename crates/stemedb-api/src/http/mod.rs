@@ -18,6 +18,7 @@ mod envelope;
 mod events;
 mod health;
 mod import;
+mod list;
 mod openapi;
 mod params;
 mod problem;

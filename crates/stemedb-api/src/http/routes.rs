@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
-use super::{App, backups, events, health, import, openapi, read, schemas, storage, write};
+use super::{App, backups, events, health, import, list, openapi, read, schemas, storage, write};
 
 /// One route.
 pub(super) struct Route {
@@ -36,6 +36,9 @@ pub(super) fn table() -> Vec<Route> {
         get_route("/v1/skeptic", get(read::skeptic), schemas::skeptic()),
         get_route("/v1/layered", get(read::layered), schemas::layered()),
         get_route("/v1/assertions/{id}", get(read::assertion), schemas::assertion()),
+        get_route("/v1/claims", get(list::claims), schemas::claims()),
+        get_route("/v1/questions", get(list::questions), schemas::questions()),
+        get_route("/v1/conflicts", get(list::conflicts), schemas::conflicts()),
         post_route("/v1/admin/backup", post(backups::backup), schemas::admin_backup()),
         get_route("/v1/admin/backup/status", get(backups::status), schemas::admin_backup_status()),
         post_route("/v1/admin/wal/archive", post(backups::archive), schemas::admin_archive()),

@@ -8,7 +8,7 @@ use utoipa::openapi::{
     schema::{AnyOfBuilder, ArrayBuilder, SchemaType, Type},
 };
 
-use super::{events, import, read};
+use super::{events, import, list, read};
 use crate::json::{ASSERT_FIELDS, EPOCH_FIELDS, Member, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS};
 
 pub(super) fn assert() -> Operation {
@@ -89,6 +89,26 @@ pub(super) fn assertion() -> Operation {
         .response("200", reply("The claim", "application/json", content("StoredAssertion")))
         .response("304", ResponseBuilder::new().description("The client has it").build())
         .build()
+}
+
+pub(super) fn claims() -> Operation {
+    listing("claims", "Claims, those set aside included", list::LIST_PARAMETERS, "ClaimPage")
+}
+
+pub(super) fn questions() -> Operation {
+    listing("questions", "Questions, and how much is claimed", list::LIST_PARAMETERS, "QuestionPage")
+}
+
+pub(super) fn conflicts() -> Operation {
+    listing("conflicts", "The most contested questions", list::CONFLICT_PARAMETERS, "ConflictPage")
+}
+
+fn listing(id: &str, summary: &str, parameters: &[&str], page: &str) -> Operation {
+    let mut operation = operation(id, summary);
+    for name in parameters {
+        operation = operation.parameter(parameter(name, false));
+    }
+    operation.response("200", reply("A page", "application/json", content(page))).build()
 }
 
 pub(super) fn admin_backup() -> Operation {
@@ -183,6 +203,15 @@ fn parameter(name: &str, required: bool) -> Parameter {
         "decay" => "true: confidences fade with age",
         "evaluated_at" => "RFC 3339: the instant that validity and age are measured at; default now",
         "explain" => "true: adds the arithmetic",
+        "min" => "With predicate: the smallest value; a number, true, false, or an RFC 3339 time",
+        "max" => "With predicate: the greatest value, of the same kind",
+        "source" => "What this source said",
+        "agent" => "What this agent asserted, signed or co-signed; 64 hexadecimal digits",
+        "prefix" => "Subjects that begin so",
+        "predicate_prefix" => "Predicates that begin so",
+        "limit" => "Most items of the page, 1 to 1000; default 100",
+        "cursor" => "Where to go on: the cursor of the page before, with the same other parameters",
+        "min_score" => "Only conflicts with at least this score, 0 to 1",
         "verdicts" => "errors (default): verdicts for refused lines only; all: for every line",
         "after" => "Only events with greater numbers; default 0",
         "on_error" => "continue (default) or stop at the first refused line",
@@ -195,7 +224,8 @@ fn parameter(name: &str, required: bool) -> Parameter {
         .description(Some(description))
         .schema(Some(of_type(match name {
             "decay" | "explain" => Type::Boolean,
-            "after" => Type::Integer,
+            "after" | "limit" => Type::Integer,
+            "min_score" => Type::Number,
             _ => Type::String,
         })))
         .build()
@@ -255,6 +285,9 @@ pub(super) fn components() -> Components {
                 &[("started", Type::String), ("last_full_round", Type::String), ("reading", Type::String)],
             ),
         )
+        .schema("ClaimPage", page("claims", Ref::from_schema_name("StoredAssertion").into(), &[]))
+        .schema("QuestionPage", page("questions", described(&QUESTION, &[]).into(), &[]))
+        .schema("ConflictPage", page("conflicts", described(&CONFLICT, &[]).into(), &BOARD))
         .schema("StorageEvent", described(&EVENT, &[("file", Type::String)]))
         .schema("StorageEvents", storage_events())
         .schema("EndRecord", described(&END, &[("error", Type::Object)]))
@@ -282,6 +315,39 @@ const END: [(&str, Type); 7] = [
     ("refused", Type::Integer),
     ("lsn", Type::Integer),
 ];
+
+const QUESTION: [(&str, Type); 4] = [
+    ("subject", Type::String),
+    ("predicate", Type::String),
+    ("claims", Type::Integer),
+    ("newest_lsn", Type::Integer),
+];
+
+const CONFLICT: [(&str, Type); 7] = [
+    ("subject", Type::String),
+    ("predicate", Type::String),
+    ("conflict_score", Type::Number),
+    ("status", Type::String),
+    ("values", Type::Integer),
+    ("support", Type::Number),
+    ("considered", Type::Integer),
+];
+
+const BOARD: [(&str, Type); 3] =
+    [("knowledge", Type::Object), ("complete", Type::Boolean), ("evaluated_at", Type::String)];
+
+fn page(name: &str, item: RefOr<Schema>, more: &[(&str, Type)]) -> Schema {
+    let mut object = ObjectBuilder::new()
+        .property(name, ArrayBuilder::new().items(item))
+        .required(name)
+        .property("lsn", of_type(Type::Integer))
+        .required("lsn")
+        .property("cursor", of_type(Type::String));
+    for (name, kind) in more {
+        object = object.property(*name, of_type(kind.clone())).required(*name);
+    }
+    object.into()
+}
 
 const EVENT: [(&str, Type); 4] =
     [("number", Type::Integer), ("at", Type::String), ("kind", Type::String), ("text", Type::String)];

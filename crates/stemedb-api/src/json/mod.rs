@@ -13,6 +13,7 @@
 
 mod answer;
 mod claim;
+mod list;
 mod members;
 mod object;
 mod records;
@@ -20,6 +21,7 @@ mod values;
 
 pub use answer::{AnswerJson, LayeredJson, SkepticJson};
 pub use claim::ClaimJson;
+pub use list::{ClaimPageJson, ConflictPageJson, KnowledgeJson, QuestionPageJson};
 pub use members::Member;
 pub use object::{ObjectJson, parse_object};
 pub use records::{

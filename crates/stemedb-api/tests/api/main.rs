@@ -5,10 +5,12 @@
 
 mod backups;
 mod concurrency;
+mod conflicts;
 mod documents;
 mod facade;
 mod full;
 mod import;
+mod listings;
 mod oracle;
 mod refusals;
 mod routes;

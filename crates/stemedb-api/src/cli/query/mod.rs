@@ -11,7 +11,7 @@ use std::{io::Write, path::Path};
 
 use stemedb_api::{AsOf, Database, Query, core::Lens, core::Micros, json::AnswerJson};
 
-pub use answer::AnswerView;
+pub use answer::{AnswerView, plain, short_id};
 pub use table::{headline, print_table};
 
 use super::{
