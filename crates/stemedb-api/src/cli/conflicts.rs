@@ -133,18 +133,19 @@ fn print(
     mut page: impl FnMut(usize, Option<String>) -> Result<Vec<u8>, Failure>,
 ) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    if !args.json {
-        let head = format!("{}  values  claims  status     question", left("conflict", BAR_CELLS + 6));
-        writeln!(out, "{}", paint(FAINT, &head))?;
-    }
     let (mut shown, mut cursor) = (0, None);
     loop {
-        let left = if args.all { usize::MAX } else { args.limit - shown };
+        let left = if args.all { usize::MAX } else { args.limit.saturating_sub(shown) };
         if left == 0 {
             return Err(Failure::usage("--limit 0 shows nothing; --all shows everything"));
         }
         let json = page(left.min(ListQuery::LIMIT_MAX), cursor)?;
         let view: PageView = parse(&json)?;
+        if shown == 0 && !args.json {
+            let head =
+                format!("{}  values  claims  status     question", self::left("conflict", BAR_CELLS + 6));
+            writeln!(out, "{}", paint(FAINT, &head))?;
+        }
         for item in &view.conflicts {
             if args.json {
                 writeln!(out, "{}", item.get())?;

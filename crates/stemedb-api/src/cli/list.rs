@@ -171,16 +171,16 @@ fn print(
     mut page: impl FnMut(usize, Option<String>) -> Result<Vec<u8>, Failure>,
 ) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    if !args.json {
-        writeln!(out, "{}", paint(FAINT, &head(args.what)))?;
-    }
     let (mut shown, mut cursor) = (0, None);
     let (lsn, more) = loop {
-        let left = if args.all { usize::MAX } else { args.limit - shown };
+        let left = if args.all { usize::MAX } else { args.limit.saturating_sub(shown) };
         if left == 0 {
             return Err(Failure::usage("--limit 0 shows nothing; --all shows everything"));
         }
         let PageView { items, lsn, cursor: next } = parse(&page(left.min(ListQuery::LIMIT_MAX), cursor)?)?;
+        if shown == 0 && !args.json {
+            writeln!(out, "{}", paint(FAINT, &head(args.what)))?;
+        }
         for item in &items {
             if args.json {
                 writeln!(out, "{}", item.get())?;

@@ -63,6 +63,15 @@ fn write(database: &Database, dice: &mut Dice, timed: bool) {
     }
 }
 
+/// Stops the writers, also where a test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn database_time() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_micros()).unwrap()
@@ -77,6 +86,7 @@ fn every_answer_is_what_a_scan_of_its_moment_finds_while_others_write() {
     }
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = Stop(&stop);
         for writer in 0..2 {
             let (database, stop) = (&database, &stop);
             scope.spawn(move || {
@@ -97,7 +107,6 @@ fn every_answer_is_what_a_scan_of_its_moment_finds_while_others_write() {
             seen += items.len();
         }
         assert!(seen > 500, "{seen}");
-        stop.store(true, Ordering::Relaxed);
     });
 }
 
@@ -145,7 +154,8 @@ fn routes_metrics_and_restarts() {
     };
     let before;
     {
-        let server = Server::over(database, dir, RouterOptions::default());
+        // The server's folder goes with it; this one is needed again.
+        let server = Server::over(database, tempfile::tempdir().unwrap(), RouterOptions::default());
         let text = server.get("/metrics").text().to_owned();
         assert_eq!(metric(&text, "stemedb_knowledge_ready"), Some(0.0));
         assert_eq!(metric(&text, "stemedb_knowledge_questions"), None);
@@ -181,13 +191,18 @@ fn routes_metrics_and_restarts() {
         let other = server.get(&format!("/v1/conflicts?cursor={cursor}"));
         assert_eq!(other.problem().2, "?cursor", "another min_score is another listing");
         before = cursor;
-        let kept = std::fs::read_dir(&path).unwrap().count();
-        assert!(kept > 0);
-        // The folder goes with the server; what follows needs it.
-        copy(&path, &std::env::temp_dir().join(format!("stemedb-conflicts-{}", std::process::id())));
     }
-    let copied = std::env::temp_dir().join(format!("stemedb-conflicts-{}", std::process::id()));
-    let database = Database::open(&copied, tiny()).unwrap();
+    // The last request may still hold the database for a moment.
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let database = loop {
+        match Database::open(&path, tiny()) {
+            Ok(database) => break database,
+            Err(error) if error.code() == Code::InUse && std::time::Instant::now() < deadline => {
+                thread::yield_now();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
     let query = ConflictQuery { cursor: Some(before), min_score: 500_000_000, ..ConflictQuery::default() };
     let Err(error) = database.conflicts(&query) else { panic!("a board of before a restart") };
     assert_eq!(error.code(), Code::CursorExpired);
@@ -200,19 +215,4 @@ fn routes_metrics_and_restarts() {
         Err(error) => panic!("{error}"),
     }
     assert!(!database.conflicts(&ConflictQuery::default()).unwrap().items.is_empty());
-    drop(database);
-    std::fs::remove_dir_all(copied).unwrap();
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -19,7 +19,16 @@ fn subject(subject: &str) -> Selection {
     Selection { subject: Some(subject.into()), ..Selection::default() }
 }
 
-fn all_claims(database: &Database, mut query: ListQuery) -> (Vec<StoredClaim>, BTreeSet<u64>) {
+fn all_claims(database: &Database, query: ListQuery) -> (Vec<StoredClaim>, BTreeSet<u64>) {
+    walk(database, query, || ())
+}
+
+/// Walks to the end; `between` comes after each page.
+fn walk(
+    database: &Database,
+    mut query: ListQuery,
+    mut between: impl FnMut(),
+) -> (Vec<StoredClaim>, BTreeSet<u64>) {
     let (mut all, mut moments) = (Vec::new(), BTreeSet::new());
     loop {
         let ListPage { items, lsn, cursor } = database.claims(&query).unwrap();
@@ -29,6 +38,16 @@ fn all_claims(database: &Database, mut query: ListQuery) -> (Vec<StoredClaim>, B
         if query.cursor.is_none() {
             return (all, moments);
         }
+        between();
+    }
+}
+
+/// Stops the writers, also where a test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -45,6 +64,7 @@ fn a_walk_sees_one_moment_while_writers_write() {
     }
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = Stop(&stop);
         for writer in 0..2_u64 {
             let (database, stop) = (&database, &stop);
             scope.spawn(move || {
@@ -63,7 +83,14 @@ fn a_walk_sees_one_moment_while_writers_write() {
         ];
         for selection in selections {
             let query = ListQuery { limit: 13, ..ListQuery::new(selection) };
-            let (walked, moments) = all_claims(&database, query.clone());
+            let mut seen = database.published_lsn();
+            let (walked, moments) = walk(&database, query.clone(), || {
+                // A page only after others have written again.
+                while database.published_lsn() == seen {
+                    thread::yield_now();
+                }
+                seen = database.published_lsn();
+            });
             let lsn = *moments.first().unwrap();
             assert_eq!(moments.len(), 1, "one moment");
             assert!(database.published_lsn().0 > lsn, "others wrote meanwhile");
@@ -75,7 +102,6 @@ fn a_walk_sees_one_moment_while_writers_write() {
             assert_eq!(walked, all_claims(&database, at_once).0);
             assert!(walked.len() > 13 && walked.iter().all(|claim| claim.position.lsn.0 <= lsn));
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 

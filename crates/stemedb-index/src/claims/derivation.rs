@@ -41,25 +41,20 @@ pub(super) fn parse_entry_value(value: &[u8]) -> Result<(Micros, u32)> {
     Ok((Micros(i64::from_be_bytes(*stamp)), u32::from_be_bytes(count)))
 }
 
-/// What the claims of one entry have posted already. An entry of one command keeps nothing.
+/// The questions that an entry has posted already. An entry of one command keeps nothing.
 struct Postings<'a> {
     alone: bool,
+    /// Subject and predicate: subjects tell apart sooner than predicates do.
     questions: BTreeSet<(&'a str, &'a str)>,
-    values: BTreeSet<(&'a str, SortedValue, &'a str)>,
 }
 
 impl<'a> Postings<'a> {
     fn of(entry: &Entry<'_>) -> Postings<'a> {
-        Postings { alone: entry.count <= 1, questions: BTreeSet::new(), values: BTreeSet::new() }
+        Postings { alone: entry.count <= 1, questions: BTreeSet::new() }
     }
 
     fn is_first_question(&mut self, predicate: &'a str, subject: &'a str) -> bool {
-        // Subjects tell apart sooner than predicates do.
         self.alone || self.questions.insert((subject, predicate))
-    }
-
-    fn is_first_value(&mut self, predicate: &'a str, value: SortedValue, subject: &'a str) -> bool {
-        self.alone || self.values.insert((subject, value, predicate))
     }
 }
 
@@ -88,9 +83,7 @@ impl Derive for Claims {
                     if postings.is_first_question(claim.predicate, claim.subject) {
                         rows.put(&keys::by_predicate(claim.predicate, claim.subject, at), &[]);
                     }
-                    if let Some(value) = SortedValue::of(claim.object)
-                        && postings.is_first_value(claim.predicate, value, claim.subject)
-                    {
+                    if let Some(value) = SortedValue::of(claim.object) {
                         rows.put(&keys::by_value(claim.predicate, &value, claim.subject, at), &[]);
                     }
                     let place = keys::by_source_value(claim.subject, claim.predicate);

@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | `01` | claim | subject `00` predicate `00` ~lsn ~ordinal id | recorded_at, command bytes |
 //! | `02` | by_id | id | lsn, ordinal, subject `00` predicate |
-//! | `03` | by_predicate | predicate `00` subject `00` lsn ordinal | empty |
+//! | `03` | by_predicate | predicate `00` subject `00` compact position | empty |
 //! | `04` | by_source | source `00` lsn ordinal | subject `00` predicate |
 //! | `05` | by_agent | agent lsn ordinal | what it did, id |
 //! | `06` | vote | claim id, agent, ~lsn ~ordinal | recorded_at, command bytes |
@@ -18,7 +18,7 @@
 //! | `0a` | source | id `00` ~lsn ~ordinal | recorded_at, command bytes |
 //! | `0b` | cosigned | claim id, agent, ~lsn ~ordinal | recorded_at, command bytes |
 //! | `0c` | entry | lsn | recorded_at, count |
-//! | `0e` | by_value | predicate `00` value subject `00` lsn ordinal | empty |
+//! | `0e` | by_value | predicate `00` value subject `00` compact position | empty |
 //!
 //! The value of a family that holds a command holds its exact bytes, so that a journal entry can be rebuilt from the
 //! view (`invert`).
@@ -220,9 +220,8 @@ pub fn parse_by_id_value(value: &[u8]) -> Result<(Position, &str, &str)> {
 
 /// One posting: a subject has claims under a predicate, of one entry; the position is that of the first of them.
 pub fn by_predicate(predicate: &str, subject: &str, position: Position) -> Vec<u8> {
-    let mut key = by_predicate_prefix(predicate);
-    text(&mut key, subject);
-    key.extend_from_slice(&position.oldest_first());
+    let mut key = by_predicate_subject(predicate, subject);
+    position.push_compact(&mut key);
     key
 }
 
@@ -246,15 +245,13 @@ pub fn parse_by_predicate(key: &[u8]) -> Result<(&str, &str, Position)> {
     let rest = key.strip_prefix(&[Family::ByPredicate as u8]).ok_or_else(bad)?;
     let (predicate, rest) = split_text(rest).ok_or_else(bad)?;
     let (subject, rest) = split_text(rest).ok_or_else(bad)?;
-    let position = rest.try_into().map_err(|_| bad())?;
-    Ok((predicate, subject, Position::from_oldest_first(position)))
+    Ok((predicate, subject, Position::from_compact(rest).ok_or_else(bad)?))
 }
 
-/// One posting: a subject has claims with a value under a predicate, of one entry; the position is that of the first of
-/// them.
+/// One posting: a subject has a claim with a value under a predicate.
 pub fn by_value(predicate: &str, value: &SortedValue, subject: &str, position: Position) -> Vec<u8> {
     let mut key = by_value_subject(predicate, value, subject);
-    key.extend_from_slice(&position.oldest_first());
+    position.push_compact(&mut key);
     key
 }
 
@@ -289,7 +286,7 @@ pub struct ByValueKey<'a> {
     pub value: SortedValue,
     /// The subject.
     pub subject: &'a str,
-    /// The first claim of its entry that says so.
+    /// Where the claim stands.
     pub position: Position,
 }
 
@@ -300,7 +297,7 @@ pub fn parse_by_value(key: &[u8]) -> Result<ByValueKey<'_>> {
     let (predicate, rest) = split_text(rest).ok_or_else(bad)?;
     let (value, rest) = SortedValue::split_from(rest).ok_or_else(bad)?;
     let (subject, rest) = split_text(rest).ok_or_else(bad)?;
-    let position = Position::from_oldest_first(rest.try_into().map_err(|_| bad())?);
+    let position = Position::from_compact(rest).ok_or_else(bad)?;
     Ok(ByValueKey { predicate, value, subject, position })
 }
 
@@ -326,8 +323,11 @@ pub fn by_source_value(subject: &str, predicate: &str) -> Vec<u8> {
     value
 }
 
-/// The position in a key of [`by_source`] or [`by_agent`], which ends with it.
+/// The position in a key of [`by_value`], [`by_source`] or [`by_agent`], which ends with it.
 pub fn parse_posting(family: Family, key: &[u8]) -> Result<Position> {
+    if family == Family::ByValue {
+        return Ok(parse_by_value(key)?.position);
+    }
     let position = key.last_chunk::<{ Position::BYTES }>().ok_or(Error::BadKey { family })?;
     Ok(Position::from_oldest_first(position))
 }
@@ -459,6 +459,18 @@ mod tests {
             prop_assert_eq!(parse_claim(&key).unwrap(), ClaimKey { subject: &s, predicate: &p, position: at, id });
             prop_assert_eq!(filtered_prefix_bytes(&key), claim_prefix(&s, &p).len());
             prop_assert!(key.starts_with(&subject_prefix(&s)));
+        }
+
+        #[test]
+        fn compact_positions_sort_and_come_apart(a in position(), b in position(), shift in 0..64u32, tail in any::<u8>()) {
+            let a = Position { lsn: Lsn(a.lsn.0 >> shift), ordinal: a.ordinal >> (shift / 2) };
+            let compact = |at: Position| { let mut key = Vec::new(); at.push_compact(&mut key); key };
+            prop_assert_eq!(compact(a).cmp(&compact(b)), a.cmp(&b));
+            prop_assert_eq!(Position::from_compact(&compact(a)), Some(a));
+            let mut longer = compact(a);
+            longer.push(tail);
+            prop_assert_eq!(Position::from_compact(&longer), None);
+            prop_assert_eq!(Position::from_compact(&longer[..longer.len() - 2]), None);
         }
 
         #[test]

@@ -9,14 +9,13 @@ use super::{
 };
 use crate::{
     ClaimReader, Error, QuestionKey, Result, StoredClaim,
-    claims::{stored, stored_ref},
-    keys::{self, ClaimKey, Family, Position, SortedValue},
+    claims::stored,
+    keys::{self, ClaimKey, Family, Position},
 };
 
-/// The question that postings belong to, of by_value with the value.
+/// The question that postings of by_predicate belong to.
 pub(super) struct Group {
     pub question: QuestionKey,
-    pub value: Option<SortedValue>,
     /// What the keys of its postings begin with.
     pub prefix: Vec<u8>,
     /// Its first posting, the oldest.
@@ -25,35 +24,18 @@ pub(super) struct Group {
 
 impl Group {
     /// The group of a posting.
-    pub(super) fn of(family: Family, key: &[u8]) -> Result<Group> {
-        let (subject, predicate, value, first) = match family {
-            Family::ByValue => {
-                let posting = keys::parse_by_value(key)?;
-                (posting.subject, posting.predicate, Some(posting.value), posting.position)
-            }
-            _ => {
-                let (predicate, subject, position) = keys::parse_by_predicate(key)?;
-                (subject, predicate, None, position)
-            }
-        };
-        let prefix = key.get(..key.len().saturating_sub(Position::BYTES)).unwrap_or_default().to_vec();
+    pub(super) fn of(key: &[u8]) -> Result<Group> {
+        let (predicate, subject, first) = keys::parse_by_predicate(key)?;
+        let prefix = keys::by_predicate_subject(predicate, subject);
         let question = QuestionKey { subject: subject.to_owned(), predicate: predicate.to_owned() };
-        Ok(Group { question, value, prefix, first })
+        Ok(Group { question, prefix, first })
     }
 
     /// The group that a mark ended in.
-    fn of_mark(family: Family, mark: &Mark) -> Result<Group> {
+    fn of_mark(mark: &Mark) -> Result<Group> {
         let mut key = mark.key.clone();
-        key.extend_from_slice(&Position::default().oldest_first());
-        Group::of(family, &key).map_err(|_| Error::ForeignMark)
-    }
-
-    /// Whether a claim of its question belongs to it.
-    fn holds(&self, row: &[u8]) -> Result<bool> {
-        match &self.value {
-            None => Ok(true),
-            Some(value) => Ok(SortedValue::of(stored_ref(row)?.object).as_ref() == Some(value)),
-        }
+        Position::default().push_compact(&mut key);
+        Group::of(&key).map_err(|_| Error::ForeignMark)
     }
 }
 
@@ -74,7 +56,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         let page = Filling::new(limits);
         match listing.walk(self.lsn()) {
             Walk::Claims(range) => self.claims_of_rows(behind_key(range, after)?, page),
-            Walk::Groups(family, range) => self.claims_of_groups(family, range, after, page),
+            Walk::Groups(range) => self.claims_of_groups(range, after, page),
             Walk::Points(family, range) => {
                 self.claims_of_points(listing, family, behind_key(range, after)?, page)
             }
@@ -99,7 +81,6 @@ impl<S: KvSnapshot> ClaimReader<S> {
 
     fn claims_of_groups(
         &self,
-        family: Family,
         range: KeyRange,
         after: Option<&Mark>,
         mut page: Filling<StoredClaim>,
@@ -108,7 +89,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         if let Some(mark) = after
             && let Some(last) = mark.inside
         {
-            let group = Group::of_mark(family, mark)?;
+            let group = Group::of_mark(mark)?;
             if let Some(last) = self.claims_of_group(&group, Some(last), &mut page)? {
                 return Ok(page.full_inside(group.prefix, last));
             }
@@ -124,7 +105,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
             if group.as_ref().is_some_and(|group| rows.key().starts_with(&group.prefix)) {
                 continue;
             }
-            let next = group.insert(Group::of(family, rows.key())?);
+            let next = group.insert(Group::of(rows.key())?);
             // Its oldest posting comes first: if that is from later, the whole group is.
             if next.first.lsn <= self.lsn()
                 && let Some(last) = self.claims_of_group(next, None, &mut page)?
@@ -157,7 +138,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
             }
             page.read();
             let key = keys::parse_claim(rows.key())?;
-            if key.position.lsn <= self.lsn() && group.holds(rows.value())? {
+            if key.position.lsn <= self.lsn() {
                 page.push(stored(&key, rows.value())?, rows.value().len());
             }
             last = Some(key.position);
@@ -198,8 +179,8 @@ impl<S: KvSnapshot> ClaimReader<S> {
         Ok(page.full())
     }
 
-    /// The claim that a posting of by_source or by_agent stands for, with the bytes of its row; `None` for what an agent did
-    /// beside asserting and signing, or had done to that claim before.
+    /// The claim that a posting stands for, with the bytes of its row; `None` for one that came later, and for what an agent
+    /// did beside asserting and signing, or had done to that claim before.
     pub(super) fn claim_of_posting(
         &self,
         listing: &Listing,
@@ -208,13 +189,22 @@ impl<S: KvSnapshot> ClaimReader<S> {
         value: &[u8],
     ) -> Result<Option<(StoredClaim, usize)>> {
         let at = keys::parse_posting(family, key)?;
+        if at.lsn > self.lsn() {
+            return Ok(None);
+        }
         if let Listing::Agent(agent) = listing {
             let id: [u8; 32] = value.try_into().map_err(|_| Error::BadValue { family })?;
             let claim = self.claim(ClaimId(id))?.ok_or(Error::BadValue { family })?;
             let first = self.first_voice(&claim, agent)?;
             return Ok((first == Some(at)).then_some((claim, value.len())));
         }
-        let (subject, predicate) = keys::parse_by_source_value(value)?;
+        let (subject, predicate) = match family {
+            Family::ByValue => {
+                let posting = keys::parse_by_value(key)?;
+                (posting.subject, posting.predicate)
+            }
+            _ => keys::parse_by_source_value(value)?,
+        };
         let mut prefix = keys::claim_prefix(subject, predicate);
         let prefix_bytes = prefix.len();
         prefix.extend_from_slice(&at.newest_first());

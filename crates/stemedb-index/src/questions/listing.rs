@@ -23,8 +23,8 @@ pub enum Listing {
     Predicate(String),
     /// All under the predicates that begin with a text, by predicate and subject.
     PredicatePrefix(String),
-    /// What is claimed under a predicate with a value in a range, by value and subject. Texts, references and JSON have no
-    /// place in that order.
+    /// What is claimed under a predicate with a value in a range, by value and subject, oldest first. Texts, references and
+    /// JSON have no place in that order.
     Values {
         /// The predicate.
         predicate: String,
@@ -41,9 +41,9 @@ pub enum Listing {
 pub(super) enum Walk {
     /// Rows of the claim family.
     Claims(KeyRange),
-    /// Postings, several of which may belong to one question: by_predicate or by_value.
-    Groups(Family, KeyRange),
-    /// Postings of one claim each: by_source or by_agent.
+    /// Postings of a question each, several of which may be of the same one: by_predicate.
+    Groups(KeyRange),
+    /// Postings of one claim each: by_value, by_source or by_agent.
     Points(Family, KeyRange),
 }
 
@@ -78,15 +78,11 @@ impl Listing {
                 Walk::Claims(KeyRange::prefix(keys::claim_prefix(subject, predicate)))
             }
             Listing::SubjectPrefix(prefix) => Walk::Claims(text(Family::Claim, prefix)),
-            Listing::Predicate(predicate) => {
-                Walk::Groups(Family::ByPredicate, plain(keys::by_predicate_prefix(predicate)))
-            }
-            Listing::PredicatePrefix(prefix) => {
-                Walk::Groups(Family::ByPredicate, text(Family::ByPredicate, prefix))
-            }
+            Listing::Predicate(predicate) => Walk::Groups(plain(keys::by_predicate_prefix(predicate))),
+            Listing::PredicatePrefix(prefix) => Walk::Groups(text(Family::ByPredicate, prefix)),
             Listing::Values { predicate, range } => {
                 let (start, end) = keys::by_value_bounds(predicate, range);
-                Walk::Groups(Family::ByValue, KeyRange::between(start, end))
+                Walk::Points(Family::ByValue, KeyRange::between(start, end))
             }
             Listing::Source(source) => {
                 Walk::Points(Family::BySource, until_now(keys::by_source_prefix(source)))

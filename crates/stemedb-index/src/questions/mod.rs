@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Listing ─┬ claim family, in its order ────────────────────────┐
-//!          ├ by_predicate, by_value: groups ─▶ their claims ────┼─▶ Page { items, after: Mark }
-//!          └ by_source, by_agent: postings ─▶ one claim each ───┘
+//!          ├ by_predicate: questions ─▶ their claims ───────────┼─▶ Page { items, after: Mark }
+//!          └ by_value, by_source, by_agent ─▶ one claim each ───┘
 //! ConflictBoard ◀─ one scan, then the questions that entries touch
 //! ```
 //!

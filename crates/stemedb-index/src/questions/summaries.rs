@@ -1,5 +1,7 @@
 //! Listings of questions.
 
+use std::collections::BTreeSet;
+
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
 
 use super::{
@@ -8,9 +10,9 @@ use super::{
     page::{Filling, Mark, Page, PageLimits, behind_group, behind_key},
 };
 use crate::{
-    ClaimReader, QuestionKey, Result,
+    ClaimReader, QuestionKey, Result, StoredClaim,
     claims::{stored, stored_ref},
-    keys::{self, Family, Position, SortedValue, ValueRange},
+    keys::{self, Family, Position, SortedValue},
 };
 
 /// A question, and how much is claimed.
@@ -57,13 +59,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         let page = Filling::new(limits);
         match listing.walk(self.lsn()) {
             Walk::Claims(range) => self.questions_of_rows(behind_group(range, after)?, page),
-            Walk::Groups(family, range) => {
-                let values = match listing {
-                    Listing::Values { range, .. } => Some(range),
-                    _ => None,
-                };
-                self.questions_of_groups(family, behind_group(range, after)?, values, page)
-            }
+            Walk::Groups(range) => self.questions_of_groups(behind_group(range, after)?, page),
             Walk::Points(family, range) => {
                 self.questions_of_points(listing, family, behind_key(range, after)?, page)
             }
@@ -108,9 +104,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
 
     fn questions_of_groups(
         &self,
-        family: Family,
         range: KeyRange,
-        values: Option<&ValueRange>,
         mut page: Filling<QuestionSummary>,
     ) -> Result<Page<QuestionSummary>> {
         let mut rows = self.snapshot().scan(&range, Direction::Forward);
@@ -123,28 +117,19 @@ impl<S: KvSnapshot> ClaimReader<S> {
             if group.as_ref().is_some_and(|group| rows.key().starts_with(&group.prefix)) {
                 continue;
             }
-            let next = group.insert(Group::of(family, rows.key())?);
+            let next = group.insert(Group::of(rows.key())?);
             page.done_with(&next.prefix);
             if next.first.lsn > self.lsn() {
                 continue;
             }
             let mut summary = QuestionSummary::begin(&next.question.subject, &next.question.predicate);
-            let mut smallest: Option<SortedValue> = None;
-            self.each_claim(&next.question, |key, row| {
+            self.each_claim(&next.question, |key, _| {
                 page.read();
                 summary.add(key.position);
-                if let Some(range) = values
-                    && let Some(value) = SortedValue::of(stored_ref(row)?.object)
-                    && range.contains(&value)
-                {
-                    smallest = Some(smallest.map_or(value, |smallest| smallest.min(value)));
-                }
                 Ok(())
             })?;
-            if smallest == next.value {
-                let bytes = summary.bytes();
-                page.push(summary, bytes);
-            }
+            let bytes = summary.bytes();
+            page.push(summary, bytes);
         }
         Ok(page.full())
     }
@@ -157,6 +142,9 @@ impl<S: KvSnapshot> ClaimReader<S> {
         mut page: Filling<QuestionSummary>,
     ) -> Result<Page<QuestionSummary>> {
         let mut rows = self.snapshot().scan(&range, Direction::Forward);
+        // Of a question only the first posting of the listing counts, so one that was met needs no second look. At most
+        // as many as a page reads rows.
+        let mut met: BTreeSet<QuestionKey> = BTreeSet::new();
         while page.has_room() {
             if !rows.advance()? {
                 return Ok(page.ended());
@@ -165,26 +153,35 @@ impl<S: KvSnapshot> ClaimReader<S> {
             page.done_with(rows.key());
             let found = self.claim_of_posting(listing, family, rows.key(), rows.value())?;
             let Some((claim, _)) = found else { continue };
-            let at = keys::parse_posting(family, rows.key())?;
-            let mut summary = QuestionSummary::begin(&claim.assertion.subject, &claim.assertion.predicate);
-            let mut first: Option<Position> = None;
+            let StoredClaim { assertion, .. } = claim;
+            let mut summary = QuestionSummary::begin(&assertion.subject, &assertion.predicate);
+            if !met.insert(summary.question.clone()) {
+                continue;
+            }
+            let mut first: Option<(Option<SortedValue>, Position)> = None;
             let question = summary.question.clone();
             self.each_claim(&question, |key, row| {
                 page.read();
                 summary.add(key.position);
-                let voice = match listing {
-                    Listing::Agent(agent) => self.first_voice(&stored(&key, row)?, agent)?,
-                    Listing::Source(source) => Some(key.position)
-                        .filter(|_| stored_ref(row).is_ok_and(|claim| claim.source == source)),
-                    _ => None,
+                let place = match listing {
+                    Listing::Values { range, .. } => {
+                        let value = SortedValue::of(stored_ref(row)?.object);
+                        value.filter(|value| range.contains(value)).map(|value| (Some(value), key.position))
+                    }
+                    Listing::Agent(agent) => {
+                        self.first_voice(&stored(&key, row)?, agent)?.map(|voice| (None, voice))
+                    }
+                    _ => (stored_ref(row)?.source == assertion.source).then_some((None, key.position)),
                 };
-                first = match (first, voice) {
-                    (Some(first), Some(voice)) => Some(first.min(voice)),
-                    (first, voice) => first.or(voice),
+                first = match (first, place) {
+                    (Some(first), Some(place)) => Some(first.min(place)),
+                    (first, place) => first.or(place),
                 };
                 Ok(())
             })?;
-            if first == Some(at) {
+            if first
+                .is_some_and(|(_, at)| keys::parse_posting(family, rows.key()).is_ok_and(|here| here == at))
+            {
                 let bytes = summary.bytes();
                 page.push(summary, bytes);
             }
