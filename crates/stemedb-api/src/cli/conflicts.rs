@@ -133,7 +133,7 @@ fn print(
     mut page: impl FnMut(usize, Option<String>) -> Result<Vec<u8>, Failure>,
 ) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    let (mut shown, mut cursor) = (0, None);
+    let (mut shown, mut cursor, mut begun) = (0, None, false);
     loop {
         let left = if args.all { usize::MAX } else { args.limit.saturating_sub(shown) };
         if left == 0 {
@@ -141,7 +141,7 @@ fn print(
         }
         let json = page(left.min(ListQuery::LIMIT_MAX), cursor)?;
         let view: PageView = parse(&json)?;
-        if shown == 0 && !args.json {
+        if !std::mem::replace(&mut begun, true) && !args.json {
             let head =
                 format!("{}  values  claims  status     question", self::left("conflict", BAR_CELLS + 6));
             writeln!(out, "{}", paint(FAINT, &head))?;

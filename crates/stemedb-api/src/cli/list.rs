@@ -171,14 +171,14 @@ fn print(
     mut page: impl FnMut(usize, Option<String>) -> Result<Vec<u8>, Failure>,
 ) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    let (mut shown, mut cursor) = (0, None);
+    let (mut shown, mut cursor, mut begun) = (0, None, false);
     let (lsn, more) = loop {
         let left = if args.all { usize::MAX } else { args.limit.saturating_sub(shown) };
         if left == 0 {
             return Err(Failure::usage("--limit 0 shows nothing; --all shows everything"));
         }
         let PageView { items, lsn, cursor: next } = parse(&page(left.min(ListQuery::LIMIT_MAX), cursor)?)?;
-        if shown == 0 && !args.json {
+        if !std::mem::replace(&mut begun, true) && !args.json {
             writeln!(out, "{}", paint(FAINT, &head(args.what)))?;
         }
         for item in &items {
@@ -210,9 +210,9 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Failure> {
         .map_err(|error| Failure::new(error).context("the page is not what this version understands"))
 }
 
-const SUBJECT_CELLS: usize = 20;
-const PREDICATE_CELLS: usize = 22;
-const VALUE_CELLS: usize = 14;
+const SUBJECT_CELLS: usize = 15;
+const PREDICATE_CELLS: usize = 20;
+const VALUE_CELLS: usize = 13;
 
 fn head(what: What) -> String {
     let question = format!("{}  {}", left("subject", SUBJECT_CELLS), left("predicate", PREDICATE_CELLS));
