@@ -85,6 +85,9 @@ pub enum Error {
         /// The latest time that may be used.
         bound: Micros,
     },
+    /// A page was to begin at a place that is not in what is listed.
+    #[error("the place to go on from is not in what is listed")]
+    ForeignMark,
     /// A moment that is not in this database's past.
     #[error("LSN {wanted} has not been reached (newest is {newest})")]
     NotReached {

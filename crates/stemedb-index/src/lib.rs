@@ -8,6 +8,7 @@
 //! - [`mod@derive`]: the contract between the engine and what it stores ([`Derive`], [`Admit`]).
 //! - [`claims`]: the product's implementation of that contract, and the reader that turns a question into candidates.
 //! - [`cache`]: candidates, tallies and answers in memory, never stale.
+//! - [`questions`]: listings in pages, and the board of the most contested questions.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod cache;
@@ -15,12 +16,13 @@ pub mod claims;
 pub mod derive;
 pub mod error;
 pub mod keys;
+pub mod questions;
 
 pub use cache::{CacheCounts, CacheStats, CandidateSet, ClaimCache};
 pub use claims::{ClaimReader, Claims, Outcome, QuestionKey, StoredClaim, Submission};
 pub use derive::{Admit, Admitted, AppliedRows, Derive, KeyValues, Observers, ViewRow};
 pub use error::{EntryProblem, Error, Result};
-pub use keys::{Family, Position};
+pub use keys::{Family, Position, SortedValue, ValueRange};
 
 /// The crate's README, whose example is compiled and run.
 #[cfg(doctest)]

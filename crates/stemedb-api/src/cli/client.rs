@@ -88,6 +88,11 @@ pub struct Problem {
 }
 
 impl Refusal {
+    /// The stable code of the refusal; empty where a reply had none.
+    pub fn code(&self) -> &str {
+        &self.problem.code
+    }
+
     /// True when the same request may be carried out later.
     pub fn is_retryable(&self) -> bool {
         matches!(self.status, 408 | 429 | 503 | 507)

@@ -13,6 +13,8 @@
 //! | `server-key` | a database or a server | whose receipts these are |
 //! | `diff` | a database or a server | which answers changed between two moments |
 //! | `feed` | a database or a server | what was recorded from a position on |
+//! | `list` | a database or a server | claims or questions, by what they are about or who said them |
+//! | `conflicts` | a database or a server | the most contested questions |
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
@@ -29,6 +31,7 @@ mod agent;
 mod backup;
 mod client;
 mod compact;
+mod conflicts;
 mod demo;
 mod diff;
 mod export;
@@ -37,6 +40,7 @@ mod feed;
 mod folder;
 mod import;
 mod init;
+mod list;
 mod logs;
 mod paint;
 mod process;
@@ -96,6 +100,8 @@ enum Command {
     Feed(feed::FeedArgs),
     VerifyReceipt(receipt::VerifyReceiptArgs),
     ServerKey(receipt::ServerKeyArgs),
+    List(list::ListArgs),
+    Conflicts(conflicts::ConflictsArgs),
     Demo(demo::DemoArgs),
     Rebuild(rebuild::RebuildArgs),
     Salvage(salvage::SalvageArgs),
@@ -156,6 +162,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Feed(args) => feed::run(&args),
         Command::VerifyReceipt(args) => receipt::verify(&args),
         Command::ServerKey(args) => receipt::server_key(&args),
+        Command::List(args) => list::run(&args),
+        Command::Conflicts(args) => conflicts::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Rebuild(args) => rebuild::run(&args),
         Command::Salvage(args) => salvage::run(&args),

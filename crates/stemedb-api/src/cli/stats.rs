@@ -7,12 +7,13 @@ use std::{
 };
 
 use serde::Serialize;
-use stemedb_api::Database;
+use stemedb_api::{Database, json::KnowledgeJson};
 use stemedb_env::{Env, Fs};
 use stemedb_index::keys::Family;
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
 
 use super::{
+    conflicts::{KnowledgeView, print_knowledge},
     failure::Failure,
     folder, paint,
     paint::{FAINT, STRONG, bytes, right, thousands},
@@ -24,6 +25,9 @@ pub struct StatsArgs {
     /// The database's folder
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// Also resolve every question, and show how they stand together
+    #[arg(long)]
+    knowledge: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,6 +43,8 @@ struct Sizes {
     sst_file_count: usize,
     levels: Vec<Level>,
     families: Vec<FamilySize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    knowledge: Option<KnowledgeJson>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,7 +69,10 @@ struct FamilySize {
 pub fn run(args: &StatsArgs) -> Result<(), Failure> {
     let env = Env::real();
     let database = folder::open(&args.data_dir)?;
-    let sizes = measure(&env, &database)?;
+    let mut sizes = measure(&env, &database)?;
+    if args.knowledge {
+        sizes.knowledge = Some(KnowledgeJson::new(&database.knowledge(None)?.0));
+    }
     database.close()?;
     let mut out = anstream::stdout().lock();
     if args.json {
@@ -91,6 +100,7 @@ fn measure(env: &Env, database: &Database) -> Result<Sizes, Failure> {
         sst_file_count: lsm.sst_file_count,
         levels: levels.map(|(level, of)| Level { level, files: of.files, bytes: of.bytes }).collect(),
         families,
+        knowledge: None,
     })
 }
 
@@ -157,5 +167,15 @@ fn print(out: &mut impl Write, sizes: &Sizes) -> io::Result<()> {
         writeln!(out, "{}", on_disk(&format!("  level {level}"), *size, files))?;
     }
     let total = on_disk("on disk", journal_bytes + kv_bytes, String::new());
-    writeln!(out, "{}", paint::paint(STRONG, total.trim_end()))
+    writeln!(out, "{}", paint::paint(STRONG, total.trim_end()))?;
+    if let Some(knowledge) = &sizes.knowledge {
+        writeln!(out)?;
+        print_knowledge(out, &knowledge_view(knowledge)?, sizes.lsn)?;
+    }
+    Ok(())
+}
+
+fn knowledge_view(knowledge: &KnowledgeJson) -> io::Result<KnowledgeView> {
+    let json = serde_json::to_value(knowledge).map_err(io::Error::from)?;
+    serde_json::from_value(json).map_err(io::Error::from)
 }

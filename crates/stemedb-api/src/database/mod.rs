@@ -11,11 +11,14 @@
 
 mod agents;
 mod as_of;
+mod conflicts;
+mod cursor;
 mod difference;
 mod evidence;
 mod feed;
 mod import;
 mod lines;
+mod list;
 mod options;
 mod query;
 mod receipt;
@@ -31,10 +34,12 @@ use std::{
 
 pub use agents::AgentKnown;
 pub use as_of::AsOf;
+pub use conflicts::{ConflictQuery, Conflicts, KnowledgeReport};
 pub use difference::{AnswerDifference, Arrived, Difference, DifferenceQuery, QuestionDifference};
 pub use feed::{Feed, FeedEntry};
 pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError};
 pub use lines::{LINE_MAX_BYTES, Line, Lines};
+pub use list::{ListPage, ListQuery, Selection};
 pub use options::DatabaseOptions;
 pub use query::{Query, Resolved, leave_out};
 pub use receipt::{ReceiptCheck, ReceiptError, RootCheck, check_document, read_receipt};
@@ -78,6 +83,7 @@ struct Inner {
     server_key: OnceLock<AgentKey>,
     /// Held by whoever reads or makes it.
     server_key_turn: parking_lot::Mutex<()>,
+    board: conflicts::Board,
 }
 
 impl Database {
@@ -113,7 +119,7 @@ impl Database {
         report: Option<OpenReport>,
     ) -> Database {
         let opened_at = engine.published_lsn();
-        let DatabaseOptions { signatures, supersession_authority: authority, env, .. } = options;
+        let DatabaseOptions { signatures, supersession_authority: authority, env, conflict_board_bytes, .. } = options;
         let inner = Inner {
             engine,
             env,
@@ -125,6 +131,7 @@ impl Database {
             report,
             server_key: OnceLock::new(),
             server_key_turn: parking_lot::Mutex::new(()),
+            board: conflicts::Board::new(conflict_board_bytes),
         };
         Database { inner: Arc::new(inner) }
     }
@@ -403,6 +410,10 @@ impl Database {
     #[cfg(feature = "server")]
     pub(crate) fn downgrade(&self) -> WeakDatabase {
         WeakDatabase { inner: Arc::downgrade(&self.inner) }
+    }
+
+    fn board(&self) -> &conflicts::Board {
+        &self.inner.board
     }
 
     pub(crate) fn env(&self) -> &Env {

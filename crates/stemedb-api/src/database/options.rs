@@ -19,6 +19,9 @@ pub struct DatabaseOptions {
     /// What questions that were asked before may hold in memory: their candidates, tallies and answers, all together. 0 = nothing
     /// is kept. Comes on top of the view's memory.
     pub cache_bytes: u64,
+    /// What the board of conflicts may hold in memory, in bytes: nothing before somebody asks for conflicts. The least
+    /// contested questions find no room on one that is too small.
+    pub conflict_board_bytes: usize,
     /// Files, clock, randomness and background tasks.
     pub env: Env,
 }
@@ -30,6 +33,7 @@ impl Default for DatabaseOptions {
             supersession_authority: AuthorityPolicy::default(),
             engine: HybridOptions::default(),
             cache_bytes: 64 << 20,
+            conflict_board_bytes: 64 << 20,
             env: Env::real(),
         }
     }

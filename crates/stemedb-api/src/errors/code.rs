@@ -60,6 +60,8 @@ codes! {
     ClaimNotFound = "claim_not_found", 404, "No such claim", "No claim with this id was known at the moment asked for.";
     MethodNotAllowed = "method_not_allowed", 405, "Method not allowed", "The path exists, but not for this method. The Allow header lists the methods it has.";
     NotAcceptable = "not_acceptable", 406, "Not acceptable", "The Accept header names none of the media types that the route can answer with.";
+    WrongTimeline = "wrong_timeline", 410, "Another timeline", "The position is of another timeline of this database: it was restored to a point in time since. Begin again without it.";
+    CursorExpired = "cursor_expired", 410, "Cursor expired", "The moment that the cursor is of is not remembered any more. Begin again without it.";
     BodyTooLarge = "body_too_large", 413, "Body too large", "The body exceeds the limit that the detail states. Of an import, the limit is on the decompressed size.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "The Content-Type is missing or not one that the route takes.";
     UnsupportedEncoding = "unsupported_encoding", 415, "Unsupported encoding", "The Content-Encoding is not one that the route takes.";
@@ -110,6 +112,7 @@ codes! {
     Indeterminate = "indeterminate", 503, "Outcome unknown", "Writing failed in a way that leaves open whether the request is durable. Repeating it is safe.";
     ReadOnly = "read_only", 503, "Read-only", "The disk refuses writes, or a view is behind. Writes are accepted again by themselves when the disk answers; the health check says which it is. Nothing was applied.";
     Unavailable = "unavailable", 503, "Unavailable", "No view can answer now.";
+    ConflictsBuilding = "conflicts_building", 503, "Being made", "The board of conflicts is being made; this goes on while nobody waits. Ask again after the time given.";
     StorageFull = "storage_full", 507, "Disk full", "No space is left, or only what background work needs. Nothing was applied. Reads go on; writes are accepted again by themselves when there is room.";
 }
 
@@ -123,6 +126,7 @@ impl Code {
                 | Code::LockTimeout
                 | Code::Indeterminate
                 | Code::Unavailable
+                | Code::ConflictsBuilding
                 | Code::StorageFull
         )
     }

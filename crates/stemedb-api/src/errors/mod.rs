@@ -29,6 +29,14 @@ pub enum Error {
     /// An answer does not fit into a receipt.
     #[error("the answer does not fit into a receipt: {0}")]
     Receipt(#[source] stemedb_core::CodecError),
+    /// The board of conflicts is being made; ask again.
+    #[error("the questions are being looked through: {questions} of them so far, {claims} claims")]
+    Building {
+        /// Questions resolved.
+        questions: u64,
+        /// Claims read.
+        claims: u64,
+    },
     /// Reading the input of an import failed.
     #[error("cannot read the input: {0}")]
     Input(#[source] std::io::Error),
@@ -43,6 +51,7 @@ impl Error {
         match self {
             Error::Invalid(invalid) => invalid.code(),
             Error::Engine(error) => crate::store_helpers::code_of(error),
+            Error::Building { .. } => Code::ConflictsBuilding,
             Error::Input(_) => Code::InvalidEncoding,
             Error::ServerKey(_) => Code::ServerKey,
             Error::Receipt(stemedb_core::CodecError::TooLong { .. }) => Code::TooLarge,
@@ -82,6 +91,10 @@ impl From<stemedb_index::Error> for Error {
             stemedb_index::Error::NotReached { .. } => {
                 let detail = error.to_string();
                 Error::Invalid(FieldError::in_parameter("as_of", Code::LsnNotReached, detail).into())
+            }
+            stemedb_index::Error::ForeignMark => {
+                let detail = "does not lie in what is listed";
+                Error::Invalid(FieldError::in_parameter("cursor", Code::InvalidParameter, detail).into())
             }
             other => Error::Engine(stemedb_hybrid::Error::from(other)),
         }

@@ -22,6 +22,7 @@ mod export;
 mod feed;
 mod health;
 mod import;
+mod list;
 mod openapi;
 mod params;
 mod problem;

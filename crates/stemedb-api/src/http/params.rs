@@ -1,12 +1,12 @@
 //! Query parameters: strict, because a misspelt parameter would otherwise change the answer without a word.
 
 use stemedb_core::{
-    Lens, Micros, SourceClass,
+    Decimal, Lens, Micros, Nano, SourceClass,
     lens::{Counterfactual, Tolerance},
 };
 
 use crate::{
-    database::{AsOf, Query, leave_out},
+    database::{AsOf, ListQuery, Query, leave_out},
     errors::{Code, FieldError, Invalid},
     exchange::Format,
     json::instant,
@@ -61,6 +61,38 @@ impl Params {
     fn take(&mut self, name: &str) -> Option<String> {
         let at = self.pairs.iter().position(|(other, _)| other == name)?;
         Some(self.pairs.swap_remove(at).1)
+    }
+
+    /// A text that need not be there.
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        self.take(name)
+    }
+
+    /// How many items a page may have.
+    pub(super) fn limit(&mut self) -> usize {
+        self.number("limit").map_or(ListQuery::LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    /// A fraction from 0 to 1, in units of 10⁻⁹.
+    pub(super) fn fraction(&mut self, name: &'static str) -> Option<u32> {
+        let text = self.take(name)?;
+        let nano = Decimal::parse(&text).ok().and_then(|number| number.to_nano());
+        let fraction = nano.filter(|nano| (0..=Nano::ONE.0).contains(&nano.0));
+        if fraction.is_none() {
+            self.refuse(name, Code::InvalidParameter, "must be a number from 0 to 1");
+        }
+        fraction.and_then(|nano| u32::try_from(nano.0).ok())
+    }
+
+    /// The moment whose knowledge is asked for.
+    pub(super) fn as_of(&mut self) -> Option<AsOf> {
+        match self.take("as_of").map(|text| AsOf::parse(&text))? {
+            Ok(as_of) => Some(as_of),
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
     }
 
     /// A text that must be there.

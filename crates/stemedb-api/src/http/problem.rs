@@ -37,6 +37,10 @@ impl Problem {
         match error {
             Error::Invalid(invalid) => invalid.clone().into(),
             Error::Input(error) => Problem::new(error_code_of_input(error), error.to_string()),
+            Error::Building { questions, claims } => {
+                let progress = serde_json::json!({"questions": questions, "claims": claims});
+                Problem::of(error.code()).with("progress", progress)
+            }
             Error::Engine(_) | Error::ServerKey(_) | Error::Receipt(_) | Error::Output(_) => {
                 Problem::of(error.code())
             }

@@ -4,7 +4,7 @@ use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
 use super::{
-    App, backups, claims, diff, events, export, feed, health, import, openapi, read, schemas, storage, write,
+    App, backups, claims, diff, events, export, feed, health, import, list, openapi, read, schemas, storage, write,
 };
 
 /// One route.
@@ -45,6 +45,9 @@ pub(super) fn table() -> Vec<Route> {
         get_route("/v1/agents/{id}", get(claims::agent), schemas::agent_known()),
         get_route("/v1/diff", get(diff::diff), schemas::diff()),
         get_route("/v1/feed", get(feed::feed), schemas::feed()),
+        get_route("/v1/claims", get(list::claims), schemas::claims()),
+        get_route("/v1/questions", get(list::questions), schemas::questions()),
+        get_route("/v1/conflicts", get(list::conflicts), schemas::conflicts()),
         post_route("/v1/admin/backup", post(backups::backup), schemas::admin_backup()),
         get_route("/v1/admin/backup/status", get(backups::status), schemas::admin_backup_status()),
         post_route("/v1/admin/wal/archive", post(backups::archive), schemas::admin_archive()),

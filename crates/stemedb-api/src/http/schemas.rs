@@ -8,7 +8,7 @@ use utoipa::openapi::{
     schema::{AnyOfBuilder, ArrayBuilder, SchemaType, Type},
 };
 
-use super::{claims, diff, events, export, feed, import, read};
+use super::{claims, diff, events, export, feed, import, list, read};
 use crate::json::{
     AGENT_FIELDS, ASSERT_FIELDS, EPOCH_FIELDS, Member, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS,
 };
@@ -143,6 +143,26 @@ fn about(id: &str, summary: &str, parameters: &[&str], answer: &str) -> Operatio
     operation.response("200", reply(summary, "application/json", content(answer))).build()
 }
 
+pub(super) fn claims() -> Operation {
+    listing("claims", "Claims, those set aside included", list::LIST_PARAMETERS, "ClaimPage")
+}
+
+pub(super) fn questions() -> Operation {
+    listing("questions", "Questions, and how much is claimed", list::LIST_PARAMETERS, "QuestionPage")
+}
+
+pub(super) fn conflicts() -> Operation {
+    listing("conflicts", "The most contested questions", list::CONFLICT_PARAMETERS, "ConflictPage")
+}
+
+fn listing(id: &str, summary: &str, parameters: &[&str], page: &str) -> Operation {
+    let mut operation = operation(id, summary);
+    for name in parameters {
+        operation = operation.parameter(parameter(name, false));
+    }
+    operation.response("200", reply("A page", "application/json", content(page))).build()
+}
+
 pub(super) fn admin_backup() -> Operation {
     job("admin_backup", "Begin a backup into the server's target; verify: false leaves out the proof")
 }
@@ -270,22 +290,28 @@ fn parameter(name: &str, required: bool) -> Parameter {
         "explain" => "true: adds the arithmetic",
         "known_at" => "Like as_of; adds what the newest knowledge used was. Not together with as_of",
         "receipt" => "true: adds a signed receipt that can be checked without this server",
+        "min" => "With predicate: the smallest value; a number, true, false, or an RFC 3339 time",
+        "max" => "With predicate: the greatest value, of the same kind",
+        "agent" => "What this agent asserted, signed or co-signed; 64 hexadecimal digits",
+        "predicate_prefix" => "Predicates that begin so",
+        "cursor" => "Where to go on: the cursor of the page before, with the same other parameters",
+        "min_score" => "Only conflicts with at least this score, 0 to 1",
         "verdicts" => "errors (default): verdicts for refused lines only; all: for every line",
         "offset" => "Leaves out the first so many; default 0",
         "from" => {
             "Of a feed the first entry: an LSN, or timeline.LSN as Stemedb-Lsn has it; default 1, and Last-Event-ID goes before it. Of a difference the earlier moment: an LSN or an RFC 3339 time"
         }
         "limit" => {
-            "Of a feed at most so many entries, each whole; default 1000, of events none. Of a difference at most so many questions; default 100. Of a history at most so many remarks, 1 to 10000; default 1000"
+            "Of a feed at most so many entries, each whole; default 1000, of events none. Of a difference at most so many questions; default 100. Of a history at most so many remarks, 1 to 10000; default 1000. Of a listing at most so many items, 1 to 1000; default 100"
         }
         "to" => "The later moment: an LSN or an RFC 3339 time; default now",
         "after_subject" | "after_predicate" => "Only questions behind this one: next of an earlier reply",
         "wait" => "Seconds to wait for something to say, at most 60; default 0",
         "after" => "Only events with greater numbers; default 0",
         "format" => "jsonl, csv, nquads, trig or nanopub; else what the media type says",
-        "source" => "Source of quads that are in no named graph",
+        "source" => "Of an import the source of quads that are in no named graph; else what this source said",
         "scope" => "Name under which blank nodes are known outside of their file",
-        "prefix" => "Claims about subjects that begin so",
+        "prefix" => "Subjects that begin so",
         "on_error" => "continue (default) or stop at the first refused line",
         _ => "",
     };
@@ -298,6 +324,7 @@ fn parameter(name: &str, required: bool) -> Parameter {
             "decay" | "explain" | "receipt" | "independent" | "fragility" => Type::Boolean,
             "without" => Type::Array,
             "after" | "limit" | "offset" | "wait" | "max_class" => Type::Integer,
+            "min_score" => Type::Number,
             _ => Type::String,
         })))
         .build()
@@ -385,6 +412,9 @@ pub(super) fn components() -> Components {
                 &[("started", Type::String), ("last_full_round", Type::String), ("reading", Type::String)],
             ),
         )
+        .schema("ClaimPage", page("claims", Ref::from_schema_name("StoredAssertion").into(), &[]))
+        .schema("QuestionPage", page("questions", described(&QUESTION, &[]).into(), &[]))
+        .schema("ConflictPage", page("conflicts", described(&CONFLICT, &[]).into(), &BOARD))
         .schema("StorageEvent", described(&EVENT, &[("file", Type::String)]))
         .schema("StorageEvents", storage_events())
         .schema(
@@ -499,6 +529,39 @@ const END: [(&str, Type); 7] = [
     ("refused", Type::Integer),
     ("lsn", Type::Integer),
 ];
+
+const QUESTION: [(&str, Type); 4] = [
+    ("subject", Type::String),
+    ("predicate", Type::String),
+    ("claims", Type::Integer),
+    ("newest_lsn", Type::Integer),
+];
+
+const CONFLICT: [(&str, Type); 7] = [
+    ("subject", Type::String),
+    ("predicate", Type::String),
+    ("conflict_score", Type::Number),
+    ("status", Type::String),
+    ("values", Type::Integer),
+    ("support", Type::Number),
+    ("considered", Type::Integer),
+];
+
+const BOARD: [(&str, Type); 3] =
+    [("knowledge", Type::Object), ("complete", Type::Boolean), ("evaluated_at", Type::String)];
+
+fn page(name: &str, item: RefOr<Schema>, more: &[(&str, Type)]) -> Schema {
+    let mut object = ObjectBuilder::new()
+        .property(name, ArrayBuilder::new().items(item))
+        .required(name)
+        .property("lsn", of_type(Type::Integer))
+        .required("lsn")
+        .property("cursor", of_type(Type::String));
+    for (name, kind) in more {
+        object = object.property(*name, of_type(kind.clone())).required(*name);
+    }
+    object.into()
+}
 
 const EVENT: [(&str, Type); 4] =
     [("number", Type::Integer), ("at", Type::String), ("kind", Type::String), ("text", Type::String)];

@@ -24,7 +24,10 @@ use stemedb_env::TaskHandle;
 use stemedb_hybrid::ScrubStatus;
 
 use self::{census::Census, exposition::Exposition};
-use crate::{database::Database, store_helpers::Operation};
+use crate::{
+    database::{Database, KnowledgeReport},
+    store_helpers::Operation,
+};
 
 /// The metrics of one router.
 #[derive(Debug)]
@@ -324,6 +327,7 @@ impl Metrics {
         if let Some(stats) = database.cache_stats() {
             caches::write(out, &stats);
         }
+        knowledge(out, &database.knowledge_report());
         scrub(out, &stats.scrub);
         out.gauge("stemedb_durable_lsn", "Last durable entry", stats.durable.0 as f64);
         out.gauge("stemedb_published_lsn", "Last readable entry", stats.published.0 as f64);
@@ -334,6 +338,46 @@ impl Metrics {
         );
         out.gauge("stemedb_ready", "1 when reads and writes work", f64::from(u8::from(health.is_ready())));
     }
+}
+
+/// How all questions stood when somebody last asked for conflicts. Before that only that nobody has.
+fn knowledge(out: &mut Exposition, report: &KnowledgeReport) {
+    let ready = u8::from(report.knowledge.is_some());
+    out.gauge(
+        "stemedb_knowledge_ready",
+        "1 once somebody asked for conflicts, from when on there are the other figures",
+        f64::from(ready),
+    );
+    out.gauge(
+        "stemedb_knowledge_building_claims",
+        "Claims that the scan of all questions has read so far; 0 when none is under way",
+        report.building.as_ref().map_or(0.0, |progress| progress.claims as f64),
+    );
+    let Some((knowledge, lsn)) = &report.knowledge else { return };
+    out.gauge("stemedb_knowledge_lsn", "The entry that the figures are as of", lsn.0 as f64);
+    out.gauge("stemedb_knowledge_questions", "Questions that a claim answers", knowledge.questions as f64);
+    out.gauge(
+        "stemedb_knowledge_open_conflicts",
+        "Questions of which no value has four fifths of the support",
+        knowledge.contested as f64,
+    );
+    out.gauge(
+        "stemedb_knowledge_agreed",
+        "Questions with several values, of which one has at least four fifths of the support",
+        knowledge.agreed as f64,
+    );
+    out.gauge("stemedb_knowledge_unanimous", "Questions with one value", knowledge.unanimous as f64);
+    out.gauge("stemedb_knowledge_claims", "Claims that take part in answers", knowledge.claims as f64);
+    out.gauge(
+        "stemedb_knowledge_single_source_share",
+        "Part of the questions whose claims are all of one source",
+        knowledge.single_source_share(),
+    );
+    out.gauge(
+        "stemedb_knowledge_unsigned_share",
+        "Part of the claims that nobody signed",
+        knowledge.unsigned_share(),
+    );
 }
 
 /// The reading of every file.

@@ -89,7 +89,7 @@ impl Storage {
 
 /// True for what the storage failed to do, false for what it rightly refused.
 fn is_failure(error: &Error) -> bool {
-    error.code().status() >= 500
+    error.code().status() >= 500 && !matches!(error, Error::Building { .. })
 }
 
 /// Says in the log what no reply may say: files, offsets, the system's words.

@@ -81,6 +81,7 @@ fn code_of_index(error: &stemedb_index::Error) -> Code {
         Index::UnknownClaim { .. } => Code::UnknownClaim,
         Index::TooLarge { .. } => Code::TooLarge,
         Index::NotReached { .. } => Code::LsnNotReached,
+        Index::ForeignMark => Code::InvalidParameter,
         _ => Code::InternalError,
     }
 }

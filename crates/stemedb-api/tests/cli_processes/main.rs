@@ -12,6 +12,7 @@ mod http;
 mod imports;
 mod journal;
 mod kills;
+mod listings;
 mod lost_views;
 mod program;
 mod queries;

@@ -1,6 +1,10 @@
 //! From journal entries to rows, and back.
 
-use std::{cell::Cell, ops::RangeInclusive};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    ops::RangeInclusive,
+};
 
 use stemedb_core::{AgentId, ClaimId, CommandRef, Cosign, Vote};
 use stemedb_env::{Lsn, Micros};
@@ -14,7 +18,7 @@ use super::{
 use crate::{
     Error, Result,
     derive::{Derive, ViewRow},
-    keys::{self, Family, Position},
+    keys::{self, Family, Position, SortedValue},
 };
 
 /// recorded_at in front of the command bytes in the value of a row that holds a command.
@@ -42,6 +46,23 @@ pub(super) fn parse_entry_value(value: &[u8]) -> Result<(Micros, u32)> {
     Ok((Micros(i64::from_be_bytes(*stamp)), u32::from_be_bytes(count)))
 }
 
+/// The questions that an entry has posted already. An entry of one command keeps nothing.
+struct Postings<'a> {
+    alone: bool,
+    /// Subject and predicate: subjects tell apart sooner than predicates do.
+    questions: BTreeSet<(&'a str, &'a str)>,
+}
+
+impl<'a> Postings<'a> {
+    fn of(entry: &Entry<'_>) -> Postings<'a> {
+        Postings { alone: entry.count <= 1, questions: BTreeSet::new() }
+    }
+
+    fn is_first_question(&mut self, predicate: &'a str, subject: &'a str) -> bool {
+        self.alone || self.questions.insert((subject, predicate))
+    }
+}
+
 /// Appends the rows of an entry that are wanted. Of the others nothing is built, and a claim is hashed only if a row that has
 /// its id may be wanted.
 #[inline(always)]
@@ -53,6 +74,7 @@ fn rows_of<W: Wanted>(lsn: Lsn, entry: &[u8], wanted: &W, rows: &mut WriteBatch)
         value[8..].copy_from_slice(&entry.count.to_be_bytes());
         wanted.put(rows, &keys::entry(lsn), || value);
     }
+    let postings = RefCell::new(Postings::of(&entry));
     entry.for_each(|ordinal, command, bytes| {
         let at = Position { lsn, ordinal };
         let value = || stamped(entry.recorded_at, bytes);
@@ -77,9 +99,16 @@ fn rows_of<W: Wanted>(lsn: Lsn, entry: &[u8], wanted: &W, rows: &mut WriteBatch)
                 if wanted.starts(Family::ById, &[]) && wanted.starts(Family::ById, &[&id().0]) {
                     wanted.put(rows, &keys::by_id(&id().0), || keys::by_id_value(at, subject, predicate));
                 }
+                // All claims of a question begin alike, so that a span has the first of them or none.
                 if wanted.starts(Family::ByPredicate, &[predicate.as_bytes(), &[0], subject.as_bytes(), &[0]])
+                    && postings.borrow_mut().is_first_question(predicate, subject)
                 {
                     wanted.put(rows, &keys::by_predicate(predicate, subject, at), || []);
+                }
+                if wanted.starts(Family::ByValue, &[predicate.as_bytes(), &[0]])
+                    && let Some(value) = SortedValue::of(claim.object)
+                {
+                    wanted.put(rows, &keys::by_value(predicate, &value, subject, at), || []);
                 }
                 if wanted.starts(Family::BySource, &[claim.source.as_bytes(), &[0], &at.oldest_first()]) {
                     let place = || keys::by_source_value(subject, predicate);
@@ -147,7 +176,7 @@ fn rows_of<W: Wanted>(lsn: Lsn, entry: &[u8], wanted: &W, rows: &mut WriteBatch)
 }
 
 impl Derive for Claims {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     // The entry row counts the commands, every command's row has its ordinal, and a claim's key its hash.
     const INVERSE_IS_CERTAIN: bool = true;
     // Keys have a position; those that have not (`by_id`, `derived`) have the id of a claim, and a claim is admitted once.
@@ -187,9 +216,12 @@ impl Derive for Claims {
                 Family::Superseded => keys::parse_superseded(key)?,
                 Family::Epoch | Family::Source => keys::parse_named(family, key)?.1,
                 Family::Agent => keys::parse_agent(key)?.1,
-                Family::ById | Family::ByPredicate | Family::BySource | Family::ByAgent | Family::Derived => {
-                    continue;
-                }
+                Family::ById
+                | Family::ByPredicate
+                | Family::ByValue
+                | Family::BySource
+                | Family::ByAgent
+                | Family::Derived => continue,
             };
             if at.lsn == lsn {
                 commands.push((at.ordinal, parse_stamped(family, value)?.1));

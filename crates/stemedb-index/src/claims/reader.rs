@@ -210,6 +210,16 @@ impl<S: KvSnapshot> ClaimReader<S> {
         self.scan_questions(KeyRange { prefix_bytes: 0, ..KeyRange::prefix(keys::subject_prefix(subject)) })
     }
 
+    /// Every question behind one, in key order, with its candidates; all of them behind `None`.
+    pub fn questions_after(&self, question: Option<&QuestionKey>) -> QuestionScan<'_, S> {
+        let all = KeyRange::prefix(keys::family_prefix(Family::Claim));
+        let behind = question.and_then(|question| {
+            KeyRange::prefix(keys::claim_prefix(&question.subject, &question.predicate)).end
+        });
+        let start = behind.unwrap_or(all.start);
+        self.scan_questions(KeyRange { start, end: all.end, prefix_bytes: 0 })
+    }
+
     fn scan_questions(&self, range: KeyRange) -> QuestionScan<'_, S> {
         let rows = self.snapshot.scan(&range, Direction::Forward);
         QuestionScan { context: Context::new(self, None), rows, pending: None, done: false }
@@ -332,7 +342,8 @@ impl<S: KvSnapshot> ClaimReader<S> {
     }
 }
 
-pub(super) fn decode(family: Family, value: &[u8]) -> Result<Command> {
+/// The command in a row.
+pub(crate) fn decode(family: Family, value: &[u8]) -> Result<Command> {
     let (_, command) = parse_stamped(family, value)?;
     Command::decode_exact(command).map_err(|_| Error::BadValue { family })
 }
@@ -343,6 +354,22 @@ fn decode_assertion(command: &[u8]) -> Result<Assertion> {
 
 fn assertion_in(command: &[u8]) -> Result<AssertionRef<'_>> {
     match CommandRef::decode(&mut &*command) {
+        Ok(CommandRef::Assert(claim)) => Ok(claim),
+        _ => Err(Error::BadValue { family: Family::Claim }),
+    }
+}
+
+/// A claim from its row.
+pub(crate) fn stored(key: &keys::ClaimKey<'_>, value: &[u8]) -> Result<StoredClaim> {
+    let (recorded_at, command) = parse_stamped(Family::Claim, value)?;
+    let assertion = decode_assertion(command)?;
+    Ok(StoredClaim { id: ClaimId(key.id), position: key.position, recorded_at, assertion })
+}
+
+/// A claim in its row, with borrowed texts.
+pub(crate) fn stored_ref(value: &[u8]) -> Result<AssertionRef<'_>> {
+    let (_, mut command) = parse_stamped(Family::Claim, value)?;
+    match CommandRef::decode(&mut command) {
         Ok(CommandRef::Assert(claim)) => Ok(claim),
         _ => Err(Error::BadValue { family: Family::Claim }),
     }

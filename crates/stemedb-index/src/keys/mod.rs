@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | `01` | claim | subject `00` predicate `00` ~lsn ~ordinal id | recorded_at, command bytes |
 //! | `02` | by_id | id | lsn, ordinal, subject `00` predicate |
-//! | `03` | by_predicate | predicate `00` subject `00` lsn ordinal | empty |
+//! | `03` | by_predicate | predicate `00` subject `00` compact position | empty |
 //! | `04` | by_source | source `00` lsn ordinal | subject `00` predicate |
 //! | `05` | by_agent | agent lsn ordinal | what it did, id |
 //! | `06` | vote | claim id, agent, ~lsn ~ordinal | recorded_at, command bytes |
@@ -19,15 +19,18 @@
 //! | `0b` | cosigned | claim id, agent, ~lsn ~ordinal | recorded_at, command bytes |
 //! | `0c` | entry | lsn | recorded_at, count |
 //! | `0d` | agent | agent, ~lsn ~ordinal | recorded_at, command bytes |
+//! | `0e` | by_value | predicate `00` value subject `00` compact position | empty |
 //!
 //! The value of a family that holds a command holds its exact bytes, so that a journal entry can be rebuilt from the
 //! view (`invert`).
 
 mod position;
+mod value;
 
 pub use position::Position;
 use stemedb_core::ClaimId;
 use stemedb_env::Lsn;
+pub use value::{BadRange, SortedValue, ValueKind, ValueRange};
 
 use crate::{Error, Result};
 
@@ -61,6 +64,8 @@ pub enum Family {
     Entry = 0x0c,
     /// Agent records.
     Agent = 0x0d,
+    /// Which subjects have a value under a predicate, in the order of values.
+    ByValue = 0x0e,
 }
 
 impl Family {
@@ -79,6 +84,7 @@ impl Family {
         Family::Cosigned,
         Family::Entry,
         Family::Agent,
+        Family::ByValue,
     ];
 
     /// The family of a key.
@@ -103,6 +109,7 @@ impl Family {
             Family::Cosigned => "cosigned",
             Family::Entry => "entry",
             Family::Agent => "agent",
+            Family::ByValue => "by_value",
         }
     }
 }
@@ -261,11 +268,17 @@ pub fn parse_by_id_value(value: &[u8]) -> Result<(Position, &str, &str)> {
     Ok((Position::from_oldest_first(position), subject, predicate))
 }
 
-/// One posting: a subject has a claim under a predicate.
+/// One posting: a subject has claims under a predicate, of one entry; the position is that of the first of them.
 pub fn by_predicate(predicate: &str, subject: &str, position: Position) -> Vec<u8> {
+    let mut key = by_predicate_subject(predicate, subject);
+    position.push_compact(&mut key);
+    key
+}
+
+/// All postings of a subject under a predicate.
+pub fn by_predicate_subject(predicate: &str, subject: &str) -> Vec<u8> {
     let mut key = by_predicate_prefix(predicate);
     text(&mut key, subject);
-    key.extend_from_slice(&position.oldest_first());
     key
 }
 
@@ -282,8 +295,60 @@ pub fn parse_by_predicate(key: &[u8]) -> Result<(&str, &str, Position)> {
     let rest = key.strip_prefix(&[Family::ByPredicate as u8]).ok_or_else(bad)?;
     let (predicate, rest) = split_text(rest).ok_or_else(bad)?;
     let (subject, rest) = split_text(rest).ok_or_else(bad)?;
-    let position = rest.try_into().map_err(|_| bad())?;
-    Ok((predicate, subject, Position::from_oldest_first(position)))
+    Ok((predicate, subject, Position::from_compact(rest).ok_or_else(bad)?))
+}
+
+/// One posting: a subject has a claim with a value under a predicate.
+pub fn by_value(predicate: &str, value: &SortedValue, subject: &str, position: Position) -> Vec<u8> {
+    let mut key = by_value_subject(predicate, value, subject);
+    position.push_compact(&mut key);
+    key
+}
+
+/// All postings of a value of a subject under a predicate.
+pub fn by_value_subject(predicate: &str, value: &SortedValue, subject: &str) -> Vec<u8> {
+    let capacity = predicate.len() + SortedValue::MAX_BYTES + subject.len() + 2 + Position::BYTES;
+    let mut key = start(Family::ByValue, capacity);
+    text(&mut key, predicate);
+    key.extend_from_slice(value.as_bytes());
+    text(&mut key, subject);
+    key
+}
+
+/// All postings under a predicate whose value lies in a range: from the first key on, and before the second.
+pub fn by_value_bounds(predicate: &str, range: &ValueRange) -> (Vec<u8>, Vec<u8>) {
+    let (min, max) = range.bounds();
+    let end = |bytes: &[u8]| {
+        let mut key = start(Family::ByValue, predicate.len() + 1 + bytes.len());
+        text(&mut key, predicate);
+        key.extend_from_slice(bytes);
+        key
+    };
+    (end(&min), end(&max))
+}
+
+/// What a key of [`by_value`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByValueKey<'a> {
+    /// The predicate.
+    pub predicate: &'a str,
+    /// The value.
+    pub value: SortedValue,
+    /// The subject.
+    pub subject: &'a str,
+    /// Where the claim stands.
+    pub position: Position,
+}
+
+/// Takes a key of [`by_value`] apart.
+pub fn parse_by_value(key: &[u8]) -> Result<ByValueKey<'_>> {
+    let bad = || Error::BadKey { family: Family::ByValue };
+    let rest = key.strip_prefix(&[Family::ByValue as u8]).ok_or_else(bad)?;
+    let (predicate, rest) = split_text(rest).ok_or_else(bad)?;
+    let (value, rest) = SortedValue::split_from(rest).ok_or_else(bad)?;
+    let (subject, rest) = split_text(rest).ok_or_else(bad)?;
+    let position = Position::from_compact(rest).ok_or_else(bad)?;
+    Ok(ByValueKey { predicate, value, subject, position })
 }
 
 /// One posting: a source made a claim.
@@ -308,12 +373,13 @@ pub fn by_source_value(subject: &str, predicate: &str) -> Vec<u8> {
     value
 }
 
-/// The position in a key of [`by_source`].
-pub fn parse_by_source(key: &[u8]) -> Result<Position> {
-    let bad = || Error::BadKey { family: Family::BySource };
-    let rest = key.strip_prefix(&[Family::BySource as u8]).ok_or_else(bad)?;
-    let (_, position) = split_text(rest).ok_or_else(bad)?;
-    Ok(Position::from_oldest_first(position.try_into().map_err(|_| bad())?))
+/// The position in a key of [`by_value`], [`by_source`] or [`by_agent`], which ends with it.
+pub fn parse_posting(family: Family, key: &[u8]) -> Result<Position> {
+    if family == Family::ByValue {
+        return Ok(parse_by_value(key)?.position);
+    }
+    let position = key.last_chunk::<{ Position::BYTES }>().ok_or(Error::BadKey { family })?;
+    Ok(Position::from_oldest_first(position))
 }
 
 /// Takes the value of [`by_source`] apart: subject and predicate.
@@ -484,6 +550,18 @@ mod tests {
         }
 
         #[test]
+        fn compact_positions_sort_and_come_apart(a in position(), b in position(), shift in 0..64u32, tail in any::<u8>()) {
+            let a = Position { lsn: Lsn(a.lsn.0 >> shift), ordinal: a.ordinal >> (shift / 2) };
+            let compact = |at: Position| { let mut key = Vec::new(); at.push_compact(&mut key); key };
+            prop_assert_eq!(compact(a).cmp(&compact(b)), a.cmp(&b));
+            prop_assert_eq!(Position::from_compact(&compact(a)), Some(a));
+            let mut longer = compact(a);
+            longer.push(tail);
+            prop_assert_eq!(Position::from_compact(&longer), None);
+            prop_assert_eq!(Position::from_compact(&longer[..longer.len() - 2]), None);
+        }
+
+        #[test]
         fn newer_claims_of_a_question_come_first(s in name(), p in name(), a in position(), b in position()) {
             let (x, y) = (claim(&s, &p, a, &[0; 32]), claim(&s, &p, b, &[0; 32]));
             prop_assert_eq!(x.cmp(&y), b.cmp(&a));
@@ -517,11 +595,19 @@ mod tests {
             prop_assert_eq!(parse_by_source_value(&said).unwrap(), (n.as_str(), m.as_str()));
             let posting = by_predicate(&n, &m, at);
             prop_assert_eq!(parse_by_predicate(&posting).unwrap(), (n.as_str(), m.as_str(), at));
+            let value = SortedValue::number(&stemedb_core::Decimal::from_integer(at.lsn.0 as i64));
+            let posting = by_value(&n, &value, &m, at);
+            let expected = ByValueKey { predicate: &n, value, subject: &m, position: at };
+            prop_assert_eq!(parse_by_value(&posting).unwrap(), expected);
+            prop_assert!(posting.starts_with(&by_value_subject(&n, &value, &m)));
+            prop_assert_eq!(parse_posting(Family::BySource, &by_source(&n, at)).unwrap(), at);
+            let place = by_source_value(&n, &m);
+            prop_assert_eq!(parse_by_source_value(&place).unwrap(), (n.as_str(), m.as_str()));
         }
 
         #[test]
         fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
-            for tag in 0..=14u8 {
+            for tag in 0..=15u8 {
                 let mut key = vec![tag];
                 key.extend_from_slice(&bytes);
                 prop_assert!(filtered_prefix_bytes(&key) <= key.len());
@@ -536,6 +622,9 @@ mod tests {
                 let _ = parse_by_id(&key);
                 let _ = parse_agent(&key);
                 let _ = parse_derived(&key);
+                let _ = parse_by_value(&key);
+                let _ = parse_posting(Family::BySource, &key);
+                let _ = parse_by_source_value(&key);
             }
         }
     }

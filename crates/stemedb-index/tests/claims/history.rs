@@ -77,11 +77,11 @@ impl Dice {
         self.0.next_u64() % limit
     }
 
-    fn one_in(&self, n: u64) -> bool {
+    pub fn one_in(&self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    fn pick<T: Copy>(&self, from: &[T]) -> T {
+    pub fn pick<T: Copy>(&self, from: &[T]) -> T {
         from[usize::try_from(self.below(from.len() as u64)).unwrap()]
     }
 }
@@ -312,7 +312,7 @@ impl<S: KvStore> History<S> {
         history
     }
 
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         let now = self.recorded.last().copied().unwrap_or(DAY_US * 20_000);
         let now = now + i64::try_from(self.dice.below(3)).unwrap() * DAY_US;
         let commands: Vec<Command> =

@@ -5,9 +5,11 @@
 
 mod admission;
 mod authority;
+mod board;
 mod caching;
 mod history;
 mod known;
+mod listings;
 mod questions;
 mod records;
 mod replay;

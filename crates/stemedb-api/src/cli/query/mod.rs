@@ -20,7 +20,7 @@ use stemedb_api::{
     leave_out,
 };
 
-pub use answer::{AnswerView, plain};
+pub use answer::{AnswerView, plain, short_id};
 pub use table::{headline, print_table};
 
 use super::{
