@@ -46,8 +46,8 @@ const CHUNKS_WAITING: usize = 4;
 
 /// Why a reply ends early; the log has more.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the export failed")]
-struct CutOff;
+#[error("the reply was cut off")]
+pub(super) struct CutOff;
 
 /// `GET /v1/export`
 pub(super) async fn export(State(app): State<App>, request: Request) -> Result<Response, Problem> {
