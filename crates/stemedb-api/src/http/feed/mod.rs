@@ -13,12 +13,10 @@ mod news;
 mod position;
 
 use std::{
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -29,14 +27,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use http_body::Frame;
 use serde::Serialize;
 use stemedb_env::Lsn;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use self::cursor::{Cursor, Filled};
 pub(super) use self::news::News;
-use super::{App, Problem, export::CutOff, params::Params, reply};
+use super::{App, Problem, chunks::Chunks, params::Params, reply};
 use crate::{
     errors::{Code, FieldError},
     store_helpers::Operation,
@@ -151,7 +148,7 @@ pub(super) async fn feed(
         Form::Lines => "application/x-ndjson",
         Form::Events => "text/event-stream",
     };
-    let mut response = reply::with_type(media_type, Body::new(Chunks { ready, complete }));
+    let mut response = reply::with_type(media_type, Body::new(Chunks { first: None, ready, complete }));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
@@ -288,29 +285,6 @@ impl Sender {
         };
         let sent = self.send(text.into_bytes()).await;
         self.complete.store(sent, Ordering::Release);
-    }
-}
-
-/// What is sent, as a body. One that was not sent to its end breaks off, so that nobody takes a part of it for the whole.
-struct Chunks {
-    ready: mpsc::Receiver<Bytes>,
-    complete: Arc<AtomicBool>,
-}
-
-impl http_body::Body for Chunks {
-    type Data = Bytes;
-    type Error = CutOff;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.ready.poll_recv(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(chunk)) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
-            Poll::Ready(None) if self.complete.swap(true, Ordering::AcqRel) => Poll::Ready(None),
-            Poll::Ready(None) => Poll::Ready(Some(Err(CutOff))),
-        }
     }
 }
 
