@@ -10,12 +10,10 @@
 
 use std::{
     io::{self, Write},
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -25,10 +23,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use http_body::Frame;
 use tokio::{runtime::Handle, sync::mpsc};
 
-use super::{App, Problem, envelope::AboutLsn, params::Params, reply};
+use super::{App, Problem, chunks::Chunks, envelope::AboutLsn, params::Params, reply};
 use crate::{
     errors::{Code, Error},
     exchange::{ExportOptions, Filter, Format, export_from},
@@ -43,11 +40,6 @@ pub(super) const MEDIA_TYPES: &[&str] =
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that may wait for the client.
 const CHUNKS_WAITING: usize = 4;
-
-/// Why a reply ends early; the log has more.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the export failed")]
-struct CutOff;
 
 /// `GET /v1/export`
 pub(super) async fn export(State(app): State<App>, request: Request) -> Result<Response, Problem> {
@@ -110,7 +102,7 @@ pub(super) async fn export(State(app): State<App>, request: Request) -> Result<R
             return Err(problem);
         }
     }
-    let mut response = reply::with_type(format.media_type(), Body::new(Parts { first, ready, complete }));
+    let mut response = reply::with_type(format.media_type(), Body::new(Chunks { first, ready, complete }));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(AboutLsn(lsn));
     Ok(response)
@@ -188,34 +180,6 @@ impl Write for Chunked {
     fn flush(&mut self) -> io::Result<()> {
         // Chunks are sent when they are full; what is left goes out at the end.
         self.send()
-    }
-}
-
-/// The reply as a body.
-struct Parts {
-    first: Option<Bytes>,
-    ready: mpsc::Receiver<Bytes>,
-    /// Set before the last part's sender goes away, where everything was written.
-    complete: Arc<AtomicBool>,
-}
-
-impl http_body::Body for Parts {
-    type Data = Bytes;
-    type Error = CutOff;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
-        match self.ready.poll_recv(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(part)) => Poll::Ready(Some(Ok(Frame::data(part)))),
-            Poll::Ready(None) if self.complete.swap(true, Ordering::AcqRel) => Poll::Ready(None),
-            Poll::Ready(None) => Poll::Ready(Some(Err(CutOff))),
-        }
     }
 }
 

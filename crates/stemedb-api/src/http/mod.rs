@@ -14,6 +14,7 @@
 
 mod backups;
 mod body;
+mod chunks;
 mod claims;
 mod diff;
 mod envelope;

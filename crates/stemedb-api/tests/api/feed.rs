@@ -290,4 +290,5 @@ fn a_reader_that_does_not_read_is_cut_off_and_too_many_are_refused() {
     // The connection ends; what was on its way is all there is.
     let _ = idle.stream.read_to_end(&mut rest);
     assert!(rest.len() < 20_000_000, "{}", rest.len());
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "a part must not end like the whole");
 }

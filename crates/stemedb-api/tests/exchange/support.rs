@@ -1,8 +1,8 @@
 //! Databases in folders of their own, and what is read from them.
 
 use stemedb_api::{
-    Database, DatabaseOptions, ExportOptions, ExportReport, Format, ImportOptions, ImportReport, ImportSink,
-    Invalid, OnError, ReadOptions,
+    Code, Database, DatabaseOptions, ExportOptions, ExportReport, Format, ImportOptions, ImportReport,
+    ImportSink, Invalid, OnError, ReadOptions,
     core::{AuthorityPolicy, Command, SignaturePolicy},
     hybrid::HybridOptions,
 };
@@ -41,7 +41,19 @@ impl Db {
     pub fn told(commands: &[Command]) -> Db {
         let db = Db::new(SignaturePolicy::Off);
         for some in commands.chunks(3) {
-            db.submit(some).unwrap();
+            match db.submit(some) {
+                // Histories are made at random: what would close a circle is left out.
+                Err(error) if error.code() == Code::SupersessionCycle => {
+                    for one in some {
+                        if let Err(error) = db.submit(std::slice::from_ref(one)) {
+                            assert_eq!(error.code(), Code::SupersessionCycle, "{one:?}");
+                        }
+                    }
+                }
+                told => {
+                    told.unwrap();
+                }
+            }
         }
         db
     }

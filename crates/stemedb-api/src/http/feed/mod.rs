@@ -13,9 +13,10 @@ mod news;
 mod position;
 
 use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,14 +27,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use http_body::Frame;
 use serde::Serialize;
 use stemedb_env::Lsn;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use self::cursor::{Cursor, Filled};
 pub(super) use self::news::News;
-use super::{App, Problem, params::Params, reply};
+use super::{App, Problem, chunks::Chunks, params::Params, reply};
 use crate::{
     errors::{Code, FieldError},
     store_helpers::Operation,
@@ -133,8 +133,10 @@ pub(super) async fn feed(
     };
     let (cursor, filled) = app.storage.run(Operation::Get, begin).await?;
     let (chunks, ready) = mpsc::channel(CHUNKS_WAITING);
+    let complete = Arc::new(AtomicBool::new(false));
     let sender = Sender {
         chunks,
+        complete: Arc::clone(&complete),
         slow_after: app.options.body_timeout,
         wait: (wait > 0).then(|| Duration::from_secs(wait)),
         draining: draining.map(|Extension(draining)| draining),
@@ -146,7 +148,7 @@ pub(super) async fn feed(
         Form::Lines => "application/x-ndjson",
         Form::Events => "text/event-stream",
     };
-    let mut response = reply::with_type(media_type, Body::new(Chunks(ready)));
+    let mut response = reply::with_type(media_type, Body::new(Chunks { first: None, ready, complete }));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
@@ -169,6 +171,8 @@ fn last_event(headers: &HeaderMap) -> Option<&str> {
 struct Sender {
     app: App,
     chunks: mpsc::Sender<Bytes>,
+    /// Whether all of it was sent, its end included.
+    complete: Arc<AtomicBool>,
     slow_after: Duration,
     /// How long lines may wait for something to say.
     wait: Option<Duration>,
@@ -279,22 +283,8 @@ impl Sender {
             Form::Lines => format!("{json}\n"),
             Form::Events => format!("event: end\ndata: {json}\n\n"),
         };
-        self.send(text.into_bytes()).await;
-    }
-}
-
-/// What is sent, as a body.
-struct Chunks(mpsc::Receiver<Bytes>);
-
-impl http_body::Body for Chunks {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+        let sent = self.send(text.into_bytes()).await;
+        self.complete.store(sent, Ordering::Release);
     }
 }
 
