@@ -75,6 +75,12 @@ pub enum Error {
         /// The limit.
         limit_bytes: usize,
     },
+    /// The keys of a family are not all there in today's layout yet: the view is being derived again.
+    #[error("the keys of family {} are being derived again; ask once the upgrade of the view has ended", family.name())]
+    NotDerivedYet {
+        /// The family.
+        family: Family,
+    },
     /// A row of an entry that may be used says that it was recorded after the bound of the read.
     #[error("a row of entry {lsn} was recorded at {} us, after the bound of {} us", recorded_at.0, bound.0)]
     LookAhead {

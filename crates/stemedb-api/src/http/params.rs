@@ -63,11 +63,6 @@ impl Params {
         Some(self.pairs.swap_remove(at).1)
     }
 
-    /// A text that need not be there.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
-        self.take(name)
-    }
-
     /// How many items a page may have.
     pub(super) fn limit(&mut self) -> usize {
         self.number("limit").map_or(ListQuery::LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
@@ -82,17 +77,6 @@ impl Params {
             self.refuse(name, Code::InvalidParameter, "must be a number from 0 to 1");
         }
         fraction.and_then(|nano| u32::try_from(nano.0).ok())
-    }
-
-    /// The moment whose knowledge is asked for.
-    pub(super) fn as_of(&mut self) -> Option<AsOf> {
-        match self.take("as_of").map(|text| AsOf::parse(&text))? {
-            Ok(as_of) => Some(as_of),
-            Err(error) => {
-                self.errors.push(error);
-                None
-            }
-        }
     }
 
     /// A text that must be there.

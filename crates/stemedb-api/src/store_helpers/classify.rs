@@ -82,6 +82,7 @@ fn code_of_index(error: &stemedb_index::Error) -> Code {
         Index::TooLarge { .. } => Code::TooLarge,
         Index::NotReached { .. } => Code::LsnNotReached,
         Index::ForeignMark => Code::InvalidParameter,
+        Index::NotDerivedYet { .. } => Code::Unavailable,
         _ => Code::InternalError,
     }
 }

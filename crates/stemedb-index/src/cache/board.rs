@@ -125,7 +125,8 @@ impl ChangeBoard {
             | Family::BySource
             | Family::ByAgent
             | Family::Derived
-            | Family::Entry => {}
+            | Family::Entry
+            | Family::ByValue => {}
             Family::Claim => {
                 let prefix = key.get(..keys::filtered_prefix_bytes(key)).unwrap_or_default();
                 self.touch(self.question(prefix), lsn);

@@ -182,7 +182,8 @@ impl Derive for Claims {
     // Keys have a position; those that have not (`by_id`, `derived`) have the id of a claim, and a claim is admitted once.
     const WRITE_ONCE: bool = true;
 
-    /// Every family of version 1 is as it was. A question that needs a newer family asks its snapshot's `derived_by`.
+    /// Every family of version 1 is as it was, but for those that [`Family::derived_since`] names: a listing of these asks its
+    /// snapshot's `derived_by`.
     fn reads_version(version: u32) -> bool {
         version == 1
     }

@@ -30,7 +30,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         let mut rows = self.snapshot().scan(&range, Direction::Forward);
         let mut questions = BTreeSet::new();
         while rows.advance()? {
-            if keys::parse_by_source(rows.key())?.lsn <= self.lsn() {
+            if keys::parse_posting(Family::BySource, rows.key())?.lsn <= self.lsn() {
                 let (subject, predicate) = keys::parse_by_source_value(rows.value())?;
                 questions
                     .insert(QuestionKey { subject: subject.to_owned(), predicate: predicate.to_owned() });

@@ -46,7 +46,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
     /// Cost: the rows of the page; one short scan more for each group or posting of an index.
     ///
     /// # Errors
-    /// [`Error::ForeignMark`] for a mark of another listing; otherwise where the store fails.
+    /// [`Error::ForeignMark`] for a mark of another listing, [`Error::NotDerivedYet`] during an upgrade that makes the keys; otherwise where the store fails.
     pub fn list_claims(
         &self,
         listing: &Listing,
@@ -54,12 +54,22 @@ impl<S: KvSnapshot> ClaimReader<S> {
         limits: PageLimits,
     ) -> Result<Page<StoredClaim>> {
         let page = Filling::new(limits);
-        match listing.walk(self.lsn()) {
+        match self.walk(listing)? {
             Walk::Claims(range) => self.claims_of_rows(behind_key(range, after)?, page),
             Walk::Groups(range) => self.claims_of_groups(range, after, page),
             Walk::Points(family, range) => {
                 self.claims_of_points(listing, family, behind_key(range, after)?, page)
             }
+        }
+    }
+
+    /// The keys that a listing walks over, if they are those of this program.
+    pub(super) fn walk(&self, listing: &Listing) -> Result<Walk> {
+        let walk = listing.walk(self.lsn());
+        let family = walk.family();
+        match self.snapshot().derived_by() {
+            Some(by) if by.oldest < family.derived_since() => Err(Error::NotDerivedYet { family }),
+            _ => Ok(walk),
         }
     }
 
@@ -238,7 +248,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
     }
 
     /// Visits every claim of a question that is known, newest first.
-    pub(super) fn each_claim(
+    pub(super) fn each_claim_of(
         &self,
         question: &QuestionKey,
         mut visit: impl FnMut(ClaimKey<'_>, &[u8]) -> Result<()>,

@@ -47,6 +47,17 @@ pub(super) enum Walk {
     Points(Family, KeyRange),
 }
 
+impl Walk {
+    /// Whose keys they are.
+    pub(super) fn family(&self) -> Family {
+        match self {
+            Walk::Claims(_) => Family::Claim,
+            Walk::Groups(_) => Family::ByPredicate,
+            Walk::Points(family, _) => *family,
+        }
+    }
+}
+
 impl Listing {
     /// The keys to walk over, for what was known at an LSN.
     pub(super) fn walk(&self, as_of: stemedb_env::Lsn) -> Walk {

@@ -57,7 +57,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         limits: PageLimits,
     ) -> Result<Page<QuestionSummary>> {
         let page = Filling::new(limits);
-        match listing.walk(self.lsn()) {
+        match self.walk(listing)? {
             Walk::Claims(range) => self.questions_of_rows(behind_group(range, after)?, page),
             Walk::Groups(range) => self.questions_of_groups(behind_group(range, after)?, page),
             Walk::Points(family, range) => {
@@ -123,7 +123,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
                 continue;
             }
             let mut summary = QuestionSummary::begin(&next.question.subject, &next.question.predicate);
-            self.each_claim(&next.question, |key, _| {
+            self.each_claim_of(&next.question, |key, _| {
                 page.read();
                 summary.add(key.position);
                 Ok(())
@@ -160,7 +160,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
             }
             let mut first: Option<(Option<SortedValue>, Position)> = None;
             let question = summary.question.clone();
-            self.each_claim(&question, |key, row| {
+            self.each_claim_of(&question, |key, row| {
                 page.read();
                 summary.add(key.position);
                 let place = match listing {

@@ -290,8 +290,11 @@ fn every_listing_equals_a_filter_over_all_claims_while_others_write() {
 }
 
 fn tree() -> LsmStore {
+    tree_with(LsmOptions { prefix_extractor: Some(Claims::filtered_prefix_bytes), ..LsmOptions::tiny() })
+}
+
+fn tree_with(options: LsmOptions) -> LsmStore {
     let (env, _) = Env::sim(7);
-    let options = LsmOptions { prefix_extractor: Some(Claims::filtered_prefix_bytes), ..LsmOptions::tiny() };
     LsmStore::create(env, std::path::Path::new("/kv"), stemedb_env::frame::DatabaseId([1; 16]), options)
         .unwrap()
 }
@@ -356,4 +359,40 @@ fn an_entry_posts_a_question_once_and_every_value() {
     let mut rows = WriteBatch::new();
     Claims.derive(Lsn(1), &ledger.entries[0], &mut rows).unwrap();
     assert!(batch.iter().eq(rows.iter()), "the same entry gives the same rows");
+}
+
+#[test]
+fn keys_that_an_upgrade_has_yet_to_make_are_refused_and_never_taken_for_absent() {
+    let options = |oldest, newest| LsmOptions {
+        derivation_version: oldest,
+        mixed_with: newest,
+        prefix_extractor: Some(Claims::filtered_prefix_bytes),
+        ..LsmOptions::tiny()
+    };
+    let listings = [
+        (Listing::All, true),
+        (Listing::Subject("cas:1".into()), true),
+        (Listing::Source("CRC".into()), true),
+        (Listing::Agent(AgentId([1; 32])), true),
+        (Listing::Predicate("name".into()), false),
+        (Listing::PredicatePrefix("n".into()), false),
+        (Listing::Values { predicate: "name".into(), range: ValueRange::new(SortedValue::of(Object::Integer(0).as_ref()), None).unwrap() }, false),
+    ];
+    for (options, is_upgrading) in [(options(1, Some(2)), true), (options(2, None), false)] {
+        let reader = ClaimReader::new(tree_with(options).snapshot());
+        for (listing, is_old) in &listings {
+            let limits = PageLimits::of_items(10);
+            let pages = [
+                reader.list_claims(listing, None, limits).map(|page| page.items.len()),
+                reader.list_questions(listing, None, limits).map(|page| page.items.len()),
+            ];
+            for page in pages {
+                if *is_old || !is_upgrading {
+                    assert_eq!(page.unwrap(), 0, "{listing:?}");
+                } else {
+                    assert!(matches!(page, Err(Error::NotDerivedYet { .. })), "{listing:?}: {page:?}");
+                }
+            }
+        }
+    }
 }

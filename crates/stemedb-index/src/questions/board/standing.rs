@@ -44,7 +44,7 @@ impl Standing {
         if candidates.is_empty() {
             return Standing::NOTHING;
         }
-        let answer = resolve(Lens::Skeptic, candidates, LensParams::at(evaluated_at));
+        let answer = resolve(Lens::Skeptic, candidates, &LensParams::at(evaluated_at));
         let considered = || {
             let claims = answer.values.iter().flat_map(|value| &value.claims);
             claims.filter_map(|index| candidates.get(*index))
@@ -61,7 +61,7 @@ impl Standing {
             status: answer.status,
             // Scores lie in 0..=1 and are rounded to 10⁻⁹ already.
             score: (answer.conflict_score * 1e9).round() as u32,
-            support: answer.explanation.total_support.0,
+            support: answer.total_support.0,
             values: count(answer.values.len()),
             considered: count(answer.considered),
             unsigned: count(unsigned),
