@@ -39,10 +39,10 @@ pub mod metrics;
 pub(crate) mod store_helpers;
 
 pub use database::{
-    AnswerDifference, Arrived, AsOf, ConflictQuery, Conflicts, Database, DatabaseOptions, Difference, DifferenceQuery,
-    Feed, FeedEntry, ImportFailed, ImportOptions, ImportReport, ImportSink, ListPage, ListQuery, OnError, Query,
-    QuestionDifference, ReceiptCheck, ReceiptError, Resolved, RootCheck, Selection, ServerKeyError, Snapshot,
-    check_document, leave_out, read_receipt,
+    AnswerDifference, Arrived, AsOf, ConflictQuery, Conflicts, Database, DatabaseOptions, Difference,
+    DifferenceQuery, Feed, FeedEntry, ImportFailed, ImportOptions, ImportReport, ImportSink, ListPage,
+    ListQuery, OnError, Query, QuestionDifference, ReceiptCheck, ReceiptError, Resolved, RootCheck,
+    Selection, ServerKeyError, Snapshot, check_document, leave_out, read_receipt,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 pub use exchange::{ExportOptions, ExportReport, Filter, Format, ReadOptions};

@@ -119,7 +119,9 @@ impl Database {
         report: Option<OpenReport>,
     ) -> Database {
         let opened_at = engine.published_lsn();
-        let DatabaseOptions { signatures, supersession_authority: authority, env, conflict_board_bytes, .. } = options;
+        let DatabaseOptions {
+            signatures, supersession_authority: authority, env, conflict_board_bytes, ..
+        } = options;
         let inner = Inner {
             engine,
             env,
