@@ -228,6 +228,36 @@ fn a_second_power_cut_while_reopening_changes_nothing() {
     assert!(checked >= 20, "{checked}");
 }
 
+/// A process that is killed leaves in the page cache what it has written and not synced. The next one reads it there, and a power
+/// cut may still take it away.
+#[test]
+fn a_power_cut_while_the_tree_of_a_killed_process_is_reopened_is_no_damage() {
+    let mut world = World::new(Profile::Adversarial);
+    for act in [Act::Big, Act::Flush, Act::Big] {
+        world.act(act);
+    }
+    world.fs.note(world.store.as_ref().unwrap().flushed_lsn().0);
+    world.fs.record(true);
+    world.act(Act::Flush);
+    world.act(Act::Big);
+    world.act(Act::Compact);
+    world.fs.record(false);
+    let mut checked = 0;
+    for killed in world.fs.take_crash_points() {
+        let next = killed.fs.process_killed();
+        next.record(true);
+        drop(open(&machine(next.clone()), &dir(), options()).unwrap());
+        for point in next.take_crash_points() {
+            for state in point.fs.crash_states(&CrashOptions { exhaustive_units: 4, samples: 8, seed: 5 }) {
+                checked += 1;
+                let what = (&killed.operation, &point.operation, &state.selection);
+                check(state.fs, &world.journal, Lsn(killed.note), false, &what);
+            }
+        }
+    }
+    assert!(checked >= 1_000, "{checked}");
+}
+
 #[test]
 fn a_failed_sync_anywhere_loses_nothing_that_was_acknowledged() {
     // Each file in turn fails its next sync and loses what was pending, as Linux does.

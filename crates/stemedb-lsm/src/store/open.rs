@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use stemedb_env::{
-    DirEntry, Env,
+    DirEntry, Env, OpenMode,
     frame::DatabaseId,
     planted::{Bug, planted},
 };
@@ -109,10 +109,12 @@ pub(super) fn open(env: Env, dir: &Path, database: DatabaseId, options: LsmOptio
     let unused = compare_tables(&names, &mut state, &context);
     let newest_name = names.iter().filter_map(|entry| manifest_number(&entry.name)).max().unwrap_or(current);
     let next_file = state.next_file;
+    // A process that was killed may have left its last edit in the page cache alone. What follows from it must not outlive it: a
+    // power cut between the new manifest and the new `CURRENT` would leave an old manifest beside a newer one.
+    env.fs.open(&manifest_path(dir, current), OpenMode::Read)?.sync_data()?;
     // Never append behind a tail that may be torn: the state moves to a new file first.
     let mut manifest = Manifest::create(&env, dir, database, newest_name.max(current) + 1, state)?;
-    // Only now is it durable that nobody needs these files: the edits that said so may have been read from a tail that
-    // had never been synced, and a power cut before this point brings the older manifest back, with its tables.
+    // Only now is it durable that nobody needs these files.
     for file in unused.obsolete {
         env.fs.remove(&table_path(dir, file))?;
         manifest.state.obsolete.remove(&file);
