@@ -204,7 +204,7 @@ impl Batches<'_> {
             let before = newest.insert((&claim.subject, &claim.predicate), (*id, class));
             if let Some((old, old_class)) = before
                 && class == old_class
-                && SplitMix64::of(number_of(&old)).word() % REPLACED_EACH == 0
+                && SplitMix64::of(number_of(&old)).word().is_multiple_of(REPLACED_EACH)
             {
                 found.push(Supersession::replace(old, *id, SupersessionKind::Replaces));
             }
