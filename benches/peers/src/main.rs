@@ -1,6 +1,6 @@
 //! `peers`: runs one workload over StemeDB and its peers, and reports.
 
-use std::{env, fs, path::PathBuf, process::ExitCode};
+use std::{env, fs, io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use stemedb_peers::{
@@ -31,6 +31,12 @@ enum Workload {
     #[command(hide = true)]
     Phase {
         /// What to do, as JSON.
+        task: String,
+    },
+    /// One contender for questions, as the program tells itself.
+    #[command(hide = true)]
+    QuestionWorker {
+        /// Which, as JSON.
         task: String,
     },
 }
@@ -281,6 +287,9 @@ fn main() -> ExitCode {
         Workload::Store(arguments) => run_store(arguments),
         Workload::Questions(arguments) => run_questions(arguments),
         Workload::Phase { task } => run_phase(&task),
+        Workload::QuestionWorker { task } => {
+            questions::worker::serve(&task, io::stdin().lock(), io::stdout().lock())
+        }
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

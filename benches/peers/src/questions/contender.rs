@@ -15,11 +15,29 @@ pub trait Contender {
     /// On which side it stands.
     fn kind(&self) -> Kind;
 
+    /// Product and version.
+    fn version(&self) -> String;
+
     /// Version, settings that are not the defaults, and what makes a batch durable, in one line.
     fn configuration(&self) -> String;
 
+    /// The contender whose folder it is asked over, if it does not load one itself.
+    fn loaded_by(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// True if several contenders are asked over its folder: it is closed after each turn.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Makes an empty database in an empty folder.
     fn create(&self, folder: &Path) -> Result<Box<dyn ClaimStore>>;
+
+    /// Opens what was made in a folder and closed, where folders are shared.
+    fn open(&self, _folder: &Path) -> Result<Box<dyn ClaimStore>> {
+        Err(format!("the folder of {} is not shared", self.name()).into())
+    }
 }
 
 /// A database of claims.
@@ -36,6 +54,11 @@ pub trait ClaimStore {
     /// Bytes on disk beyond the folder it was given.
     fn further_bytes(&self) -> Result<u64> {
         Ok(0)
+    }
+
+    /// Leaves the folder to another process.
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -19,7 +19,8 @@ use crate::{
 
 /// Recorded time of the first batch, 2026-01-01; each one comes a second later.
 const FIRST_RECORDED_US: i64 = 1_767_225_600_000_000;
-const BATCH_CLAIMS: usize = 1000;
+/// Claims that are recorded together.
+pub const BATCH_CLAIMS: usize = 1000;
 const VOTED_EACH: u64 = 50;
 const REPLACED_EACH: u64 = 10;
 const AGENTS: u64 = 1000;
@@ -38,7 +39,7 @@ pub struct Batch {
 }
 
 /// A subject and a predicate that claims were made about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Question {
     /// The subject.
     pub subject: String,
@@ -47,7 +48,7 @@ pub struct Question {
 }
 
 /// Which claims.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Origin {
     /// Those of a file, at most so many, each once.
     File(Files, Option<u64>),
@@ -68,6 +69,7 @@ pub fn each_batch(origin: &Origin, take: &mut dyn FnMut(&Batch) -> Result<()>) -
             for source in claims::sources(files)? {
                 batches.source(source)?;
             }
+            // Eight bytes of a hash tell ten million claims apart, and take little of the memory that is measured.
             let mut seen = HashSet::new();
             for line in claims::lines(files)? {
                 if limit.is_some_and(|limit| seen.len() as u64 >= limit) {
@@ -75,7 +77,7 @@ pub fn each_batch(origin: &Origin, take: &mut dyn FnMut(&Batch) -> Result<()>) -
                 }
                 let claim = claims::parse_claim(&line?, 0)?;
                 let id = claim.id();
-                if seen.insert(id) {
+                if seen.insert(number_of(&id)) {
                     batches.claim(claim, id)?;
                 }
             }
@@ -202,7 +204,7 @@ impl Batches<'_> {
             let before = newest.insert((&claim.subject, &claim.predicate), (*id, class));
             if let Some((old, old_class)) = before
                 && class == old_class
-                && SplitMix64::of(number_of(&old)).word() % REPLACED_EACH == 0
+                && SplitMix64::of(number_of(&old)).word().is_multiple_of(REPLACED_EACH)
             {
                 found.push(Supersession::replace(old, *id, SupersessionKind::Replaces));
             }

@@ -4,34 +4,37 @@
 //! ```text
 //! data ─ batches ─▶ every store: record durably, settle ─▶ answers compared ─▶ slices in turns ─▶ report
 //! ```
+//!
+//! Each contender is a process of its own, which waits for its turn: caches, memory and background work of one are not those
+//! of another.
 
 pub mod contender;
 pub mod data;
 mod postgres;
+mod process;
 pub mod report;
 mod rocksdb;
 mod sql;
 mod sqlite;
 mod stemedb;
+pub mod worker;
 
 use std::{
     collections::HashMap,
     fs,
     hash::{BuildHasher, RandomState},
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
+    path::PathBuf,
 };
 
 use stemedb_core::{Command, Lens};
 
 use self::{
-    contender::{ClaimStore, Contender},
+    contender::Contender,
     data::{Batch, Origin, Question, each_batch},
+    process::{Memory, Process},
+    worker::{Asked, Order, Reply, Task},
 };
-use crate::{
-    engine::{Kind, Result},
-    random::Shuffle,
-};
+use crate::engine::{Kind, Result};
 
 /// Claims of the questions that are measured.
 pub const CANDIDATES: usize = 8;
@@ -63,18 +66,31 @@ pub struct Measured {
     pub name: &'static str,
     /// On which side it stands.
     pub kind: Kind,
+    /// Product and version.
+    pub version: String,
     /// How it was set.
     pub configuration: String,
+    /// What loading took; `None` if it is asked over the folder of another.
+    pub loaded: Option<Loaded>,
+    /// Its memory when it had been asked, the greatest of all rounds; `None` where the system does not tell.
+    pub asked_memory: Option<Memory>,
+    /// Questions whose answers were compared with those of the first store.
+    pub compared: usize,
+    /// Per lens, per round: microseconds a question.
+    pub ask_us: Vec<Vec<f64>>,
+}
+
+/// What loading took.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Loaded {
     /// Seconds until everything was durable.
     pub load_s: f64,
     /// Seconds of settling.
     pub settle_s: f64,
     /// Bytes of the file system afterwards.
     pub disk_bytes: u64,
-    /// Questions whose answers were compared with those of the first store.
-    pub compared: usize,
-    /// Per lens, per round: microseconds a question.
-    pub ask_us: Vec<Vec<f64>>,
+    /// Memory at its peak, from the first claim until it had settled; `None` where the system does not tell.
+    pub memory: Option<Memory>,
 }
 
 /// One set of claims.
@@ -94,11 +110,12 @@ pub struct Outcome {
     pub missing: Vec<(&'static str, String)>,
 }
 
-/// Everybody. StemeDB comes first: the others' answers are compared with its.
-fn contenders(options: &Options, missing: &mut Vec<(&'static str, String)>) -> Vec<Box<dyn Contender>> {
-    let cache_bytes = options.cache_bytes;
+/// Everybody. StemeDB comes first: the others' answers are compared with its. One that is asked over another's folder comes after
+/// it.
+fn contenders(cache_bytes: usize, missing: &mut Vec<(&'static str, String)>) -> Vec<Box<dyn Contender>> {
     let mut all: Vec<Box<dyn Contender>> = vec![
-        Box::new(stemedb::StemeDb { cache_bytes }),
+        Box::new(stemedb::StemeDb { cache_bytes, keeps_answers: false }),
+        Box::new(stemedb::StemeDb { cache_bytes, keeps_answers: true }),
         Box::new(rocksdb::RocksDb { cache_bytes }),
         Box::new(sqlite::Sqlite { cache_bytes }),
     ];
@@ -106,8 +123,6 @@ fn contenders(options: &Options, missing: &mut Vec<(&'static str, String)>) -> V
         Ok(found) => all.push(Box::new(found)),
         Err(error) => missing.push(("postgres", error.to_string())),
     }
-    all.retain(|one| options.only.is_empty() || options.only.iter().any(|name| name == one.name()));
-    missing.retain(|(name, _)| options.only.is_empty() || options.only.iter().any(|only| only == name));
     all
 }
 
@@ -119,34 +134,62 @@ pub fn run(options: &Options, tell: &mut dyn FnMut(&str)) -> Result<Vec<Outcome>
 fn run_one(options: &Options, origin: &Origin, tell: &mut dyn FnMut(&str)) -> Result<Outcome> {
     let folder = tempfile::Builder::new().prefix("stemedb-peers-").tempdir_in(&options.dir)?;
     tell("counting the questions");
-    let asked = Asked::of(origin, options.questions)?;
+    let asked = asked_of(origin, options.questions)?;
     if asked.measured.is_empty() {
         return Err(format!("no question has {CANDIDATES} claims").into());
     }
+    let questions = folder.path().join("questions.json");
+    fs::write(&questions, serde_json::to_vec(&asked)?)?;
+    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
     let mut missing = Vec::new();
-    let mut stores: Vec<(Measured, Box<dyn ClaimStore>)> = Vec::new();
-    for contender in contenders(options, &mut missing) {
-        tell(&format!("{}: {} claims", contender.name(), asked.claims));
-        let dir = folder.path().join(contender.name());
-        fs::create_dir(&dir)?;
-        stores.push(load(&*contender, origin, &dir)?);
+    let mut stores: Vec<(Measured, Process)> = Vec::new();
+    for contender in contenders(options.cache_bytes, &mut missing) {
+        let loader = contender.loaded_by().unwrap_or(contender.name());
+        if !wanted(loader) {
+            continue;
+        }
+        let dir = folder.path().join(loader);
+        let mut process = Process::start(&Task {
+            contender: contender.name().to_owned(),
+            cache_bytes: options.cache_bytes,
+            origin: origin.clone(),
+            folder: dir.clone(),
+            questions: questions.clone(),
+        })?;
+        let mut loaded = None;
+        if contender.loaded_by().is_none() {
+            tell(&format!("{}: {} claims", contender.name(), asked.claims));
+            fs::create_dir(&dir)?;
+            let (reply, memory) = process.order(Order::Load, true)?;
+            let Reply::Loaded { load_s, settle_s, disk_bytes } = reply else {
+                return Err(unexpected(&reply));
+            };
+            loaded = Some(Loaded { load_s, settle_s, disk_bytes, memory });
+            process.order(Order::Rest, false)?;
+        }
+        let measured = Measured {
+            name: contender.name(),
+            kind: contender.kind(),
+            version: contender.version(),
+            configuration: contender.configuration(),
+            loaded,
+            asked_memory: None,
+            compared: 0,
+            ask_us: vec![Vec::new(); Lens::ALL.len()],
+        };
+        stores.push((measured, process));
     }
+    missing.retain(|(name, _)| wanted(name));
     compare(&mut stores, &asked, tell)?;
-    measure(&mut stores, &asked, options.rounds, tell)?;
+    measure(&mut stores, options.rounds, tell)?;
     let stores = stores.into_iter().map(|(measured, _)| measured).collect();
     let Asked { claims, questions, measured, .. } = asked;
     let generated = matches!(origin, Origin::Generated(_));
     Ok(Outcome { generated, claims, questions, measured: measured.len(), stores, missing })
 }
 
-/// Which questions there are.
-struct Asked {
-    claims: u64,
-    questions: u64,
-    /// With [`CANDIDATES`] claims.
-    measured: Vec<Question>,
-    /// With any number.
-    compared: Vec<Question>,
+fn unexpected(reply: &Reply) -> crate::engine::EngineError {
+    format!("an answer to another order: {reply:?}").into()
 }
 
 fn question_of(command: &Command) -> Option<(&str, &str)> {
@@ -156,147 +199,88 @@ fn question_of(command: &Command) -> Option<(&str, &str)> {
     }
 }
 
-impl Asked {
-    fn of(origin: &Origin, most: usize) -> Result<Asked> {
-        // By hash: ten million claims have more questions than should be held as texts.
-        let hasher = RandomState::new();
-        let mut counts: HashMap<u64, u32> = HashMap::new();
-        let mut claims = 0;
-        each_batch(origin, &mut |batch| {
-            for question in batch.commands.iter().filter_map(|(command, _)| question_of(command)) {
-                *counts.entry(hasher.hash_one(question)).or_default() += 1;
-                claims += 1;
-            }
-            Ok(())
-        })?;
-        let questions = counts.len() as u64;
-        let wanted = counts.values().filter(|count| **count as usize == CANDIDATES).count();
-        let (each_measured, each_compared) =
-            (wanted.div_ceil(most.max(1)).max(1), counts.len().div_ceil(COMPARED).max(1));
-        let (mut at_measured, mut at_compared) = (0, 0);
-        let (mut measured, mut compared) = (Vec::new(), Vec::new());
-        each_batch(origin, &mut |batch: &Batch| {
-            for (subject, predicate) in batch.commands.iter().filter_map(|(command, _)| question_of(command))
-            {
-                // Each question once.
-                let Some(count) = counts.remove(&hasher.hash_one((subject, predicate))) else { continue };
-                let question = || Question { subject: subject.to_owned(), predicate: predicate.to_owned() };
-                if count as usize == CANDIDATES {
-                    if at_measured % each_measured == 0 {
-                        measured.push(question());
-                    }
-                    at_measured += 1;
-                }
-                if at_compared % each_compared == 0 {
-                    compared.push(question());
-                }
-                at_compared += 1;
-            }
-            Ok(())
-        })?;
-        Ok(Asked { claims, questions, measured, compared })
-    }
-}
-
-fn load(contender: &dyn Contender, origin: &Origin, dir: &Path) -> Result<(Measured, Box<dyn ClaimStore>)> {
-    let mut store = contender.create(dir)?;
-    // What making the claims takes is nobody's time.
-    let mut spent = Duration::ZERO;
+/// Which questions there are.
+fn asked_of(origin: &Origin, most: usize) -> Result<Asked> {
+    // By hash: ten million claims have more questions than should be held as texts.
+    let hasher = RandomState::new();
+    let mut counts: HashMap<u64, u32> = HashMap::new();
+    let mut claims = 0;
     each_batch(origin, &mut |batch| {
-        let started = Instant::now();
-        store.record(batch)?;
-        spent += started.elapsed();
+        for question in batch.commands.iter().filter_map(|(command, _)| question_of(command)) {
+            *counts.entry(hasher.hash_one(question)).or_default() += 1;
+            claims += 1;
+        }
         Ok(())
     })?;
-    let started = Instant::now();
-    store.settle()?;
-    let settle_s = started.elapsed().as_secs_f64();
-    let measured = Measured {
-        name: contender.name(),
-        kind: contender.kind(),
-        configuration: contender.configuration(),
-        load_s: spent.as_secs_f64(),
-        settle_s,
-        disk_bytes: allocated(dir)? + store.further_bytes()?,
-        compared: 0,
-        ask_us: vec![Vec::new(); Lens::ALL.len()],
-    };
-    Ok((measured, store))
-}
-
-/// Bytes that a folder takes, in blocks of the file system.
-fn allocated(dir: &Path) -> Result<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let mut bytes = 0;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        bytes += match entry.file_type()?.is_dir() {
-            true => allocated(&entry.path())?,
-            false => entry.metadata()?.blocks() * 512,
-        };
-    }
-    Ok(bytes)
+    let questions = counts.len() as u64;
+    let wanted = counts.values().filter(|count| **count as usize == CANDIDATES).count();
+    let (each_measured, each_compared) =
+        (wanted.div_ceil(most.max(1)).max(1), counts.len().div_ceil(COMPARED).max(1));
+    let (mut at_measured, mut at_compared) = (0, 0);
+    let (mut measured, mut compared) = (Vec::new(), Vec::new());
+    each_batch(origin, &mut |batch: &Batch| {
+        for (subject, predicate) in batch.commands.iter().filter_map(|(command, _)| question_of(command)) {
+            // Each question once.
+            let Some(count) = counts.remove(&hasher.hash_one((subject, predicate))) else { continue };
+            let question = || Question { subject: subject.to_owned(), predicate: predicate.to_owned() };
+            if count as usize == CANDIDATES {
+                if at_measured % each_measured == 0 {
+                    measured.push(question());
+                }
+                at_measured += 1;
+            }
+            if at_compared % each_compared == 0 {
+                compared.push(question());
+            }
+            at_compared += 1;
+        }
+        Ok(())
+    })?;
+    Ok(Asked { claims, questions, measured, compared })
 }
 
 /// Every store must give the same answers as the first, to the last figure.
-fn compare(
-    stores: &mut [(Measured, Box<dyn ClaimStore>)],
-    asked: &Asked,
-    tell: &mut dyn FnMut(&str),
-) -> Result<()> {
+fn compare(stores: &mut [(Measured, Process)], asked: &Asked, tell: &mut dyn FnMut(&str)) -> Result<()> {
     let mut expected = Vec::new();
-    for (at, (measured, store)) in stores.iter_mut().enumerate() {
+    for at in 0..stores.len() {
+        let Some((measured, process)) = stores.get_mut(at) else { continue };
         tell(&format!("{}: comparing answers", measured.name));
-        let mut asker = store.asker()?;
-        let mut place = 0;
-        for question in asked.compared.iter().chain(asked.measured.iter().take(COMPARED)) {
-            for lens in Lens::ALL {
-                let answer = asker.ask(question, lens)?;
-                if at == 0 {
-                    expected.push(answer);
-                } else if expected.get(place) != Some(&answer) {
-                    let wanted = expected.get(place);
-                    return Err(format!(
-                        "{} answers {question:?} through {lens} with {answer:#?} instead of {wanted:#?}",
-                        measured.name
-                    )
-                    .into());
-                }
-                place += 1;
-            }
-            measured.compared += 1;
+        let (reply, _) = process.order(Order::Compare, false)?;
+        let Reply::Compared(hashes) = reply else { return Err(unexpected(&reply)) };
+        let differs = expected.iter().zip(&hashes).position(|(wanted, found)| wanted != found);
+        measured.compared = asked.all_compared().count();
+        if hashes.len() != measured.compared * Lens::ALL.len() {
+            return Err(format!("{} answers {} times", measured.name, hashes.len()).into());
+        }
+        if let Some(place) = differs {
+            let (found, _) = process.order(Order::Tell(place), false)?;
+            process.order(Order::Rest, false)?;
+            let name = measured.name;
+            let Some((first, process)) = stores.first_mut() else { continue };
+            let (wanted, _) = process.order(Order::Tell(place), false)?;
+            return Err(format!("{name} says {found:?}, but {} {wanted:?}", first.name).into());
+        }
+        process.order(Order::Rest, false)?;
+        if at == 0 {
+            expected = hashes;
         }
     }
     Ok(())
 }
 
-fn measure(
-    stores: &mut [(Measured, Box<dyn ClaimStore>)],
-    asked: &Asked,
-    rounds: usize,
-    tell: &mut dyn FnMut(&str),
-) -> Result<()> {
+fn measure(stores: &mut [(Measured, Process)], rounds: usize, tell: &mut dyn FnMut(&str)) -> Result<()> {
     let count = stores.len();
-    let shuffle = Shuffle::of(asked.measured.len() as u64, ORDER_SEED);
-    let order: Vec<&Question> = (0..asked.measured.len() as u64)
-        .filter_map(|place| asked.measured.get(shuffle.at(place) as usize))
-        .collect();
     for round in 0..rounds {
         tell(&format!("round {} of {rounds}", round + 1));
         for turn in 0..count {
-            let Some((measured, store)) = stores.get_mut((round + turn) % count) else { continue };
-            let mut asker = store.asker()?;
-            // Blocks come into the caches.
-            for question in &order {
-                asker.ask(question, Lens::Skeptic)?;
+            let Some((measured, process)) = stores.get_mut((round + turn) % count) else { continue };
+            let (reply, memory) = process.order(Order::Turn, false)?;
+            let Reply::Asked(figures) = reply else { return Err(unexpected(&reply)) };
+            for (slices, figure) in measured.ask_us.iter_mut().zip(figures) {
+                slices.push(figure);
             }
-            for (lens, slices) in Lens::ALL.into_iter().zip(&mut measured.ask_us) {
-                let started = Instant::now();
-                for question in &order {
-                    std::hint::black_box(asker.ask(question, lens)?);
-                }
-                slices.push(started.elapsed().as_secs_f64() * 1e6 / order.len() as f64);
-            }
+            measured.asked_memory = Memory::peak(measured.asked_memory, memory);
+            process.order(Order::Rest, false)?;
         }
     }
     Ok(())

@@ -163,12 +163,16 @@ impl Contender for Postgres {
         Kind::Peer
     }
 
+    fn version(&self) -> String {
+        format!("PostgreSQL {}", self.version)
+    }
+
     fn configuration(&self) -> String {
         format!(
-            "PostgreSQL {} on a Unix socket: claims indexed by question, id, source and predicate, CLUSTER and VACUUM ANALYZE \
+            "{} on a Unix socket: claims indexed by question, id, source and predicate, CLUSTER and VACUUM ANALYZE \
              before it is asked; one prepared statement a question; shared_buffers {} MiB; batches by binary COPY; durable: \
              synchronous_commit=on",
-            self.version,
+            self.version(),
             self.cache_bytes >> 20
         )
     }

@@ -92,11 +92,16 @@ impl Contender for RocksDb {
         Kind::Peer
     }
 
+    fn version(&self) -> String {
+        "RocksDB 11.8.1".to_owned()
+    }
+
     fn configuration(&self) -> String {
         format!(
-            "RocksDB 11.8.1 (crate 0.25.0): keys made by hand, the claims of a question side by side, filters over questions \
+            "{} (crate 0.25.0): keys made by hand, the claims of a question side by side, filters over questions \
              and over the ids of voted and superseded claims; LZ4, 4 KiB blocks with a hash index, HyperClockCache {} MiB, \
              indexes and filters outside of it, dynamic levels, compacted before it is asked; durable: WriteBatch with sync",
+            self.version(),
             self.cache_bytes >> 20
         )
     }
@@ -293,6 +298,8 @@ impl Asker for View<'_> {
                 cosigners: Vec::new(),
                 votes: self.votes(&id)?,
                 set_aside: self.set_aside(&id)?,
+                tainted: None,
+                lineage_cut: false,
                 assertion,
             });
             rows.next();

@@ -122,6 +122,8 @@ pub fn add(candidates: &mut Vec<Candidate>, question: &Question, told: Told) -> 
             class: SourceClass::new(told.class as u8).map_err(|_| "a class that does not exist")?,
             trust: Nano::HALF,
             cosigners: Vec::new(),
+            tainted: None,
+            lineage_cut: false,
             votes: Vec::new(),
             set_aside: told.superseded.map(|kind| match kind {
                 0 => SetAside::Superseded,

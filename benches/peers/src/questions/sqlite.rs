@@ -67,12 +67,16 @@ impl Contender for Sqlite {
         Kind::Peer
     }
 
+    fn version(&self) -> String {
+        format!("SQLite {}", rusqlite::version())
+    }
+
     fn configuration(&self) -> String {
         format!(
-            "SQLite {} (bundled): claims clustered by question (WITHOUT ROWID), indexed by id, source and predicate; one \
+            "{} (bundled): claims clustered by question (WITHOUT ROWID), indexed by id, source and predicate; one \
              prepared statement a question; WAL, synchronous=FULL, page cache {} MiB, the file mapped, ANALYZE and VACUUM \
              before it is asked",
-            rusqlite::version(),
+            self.version(),
             self.cache_bytes >> 20
         )
     }

@@ -1,4 +1,5 @@
-//! StemeDB, embedded.
+//! StemeDB, embedded: without its caches of candidates and answers, as everybody else is asked, and with them, over the same
+//! folder.
 
 use std::{
     path::Path,
@@ -19,11 +20,31 @@ use super::{
 };
 use crate::engine::{Kind, Result};
 
+/// Without caches of candidates and answers.
+pub const PLAIN: &str = "stemedb";
+/// With those that it has unless told otherwise.
+pub const CACHED: &str = "stemedb, cached";
+
 /// The contender.
 #[derive(Clone, Copy, Debug)]
 pub struct StemeDb {
     /// For blocks.
     pub cache_bytes: usize,
+    /// Whether candidates and answers are kept as well.
+    pub keeps_answers: bool,
+}
+
+impl StemeDb {
+    fn options(&self, env: Env) -> DatabaseOptions {
+        let mut options =
+            DatabaseOptions { env, signatures: SignaturePolicy::Optional, ..DatabaseOptions::default() };
+        if !self.keeps_answers {
+            options.cache_bytes = 0;
+        }
+        options.engine.lsm.block_cache_bytes = self.cache_bytes as u64;
+        options.engine.lsm.memory_bytes = self.cache_bytes as u64 + (192 << 20);
+        options
+    }
 }
 
 /// The system's clock, but for the time that entries are recorded at: that of their batch, as with everybody else.
@@ -49,7 +70,8 @@ impl Clock for BatchClock {
 
 struct Opened {
     database: Database,
-    clock: Arc<BatchClock>,
+    /// While it is loaded.
+    clock: Option<Arc<BatchClock>>,
 }
 
 struct View<'a> {
@@ -58,37 +80,60 @@ struct View<'a> {
 
 impl Contender for StemeDb {
     fn name(&self) -> &'static str {
-        "stemedb"
+        if self.keeps_answers { CACHED } else { PLAIN }
     }
 
     fn kind(&self) -> Kind {
         Kind::Ours
     }
 
+    fn version(&self) -> String {
+        // The crates of the repository have one version.
+        concat!("StemeDB ", env!("CARGO_PKG_VERSION")).to_owned()
+    }
+
     fn configuration(&self) -> String {
+        let version = self.version();
+        if self.keeps_answers {
+            let kept = DatabaseOptions::default().cache_bytes >> 20;
+            return format!(
+                "{version} over the same folder, with {kept} MiB for candidates and answers, as by default: \
+                 questions that were asked before. No ratio is made from it"
+            );
+        }
         format!(
-            "StemeDB embedded: default options but a block cache of {} MiB; compacted before it is asked; durable: the \
-             journal's sync",
+            "{version} embedded, without its caches of candidates and answers (`cache_bytes` = 0): a block cache of {} \
+             MiB, the other options by default; compacted before it is asked; durable: the journal's sync",
             self.cache_bytes >> 20
         )
+    }
+
+    fn loaded_by(&self) -> Option<&'static str> {
+        self.keeps_answers.then_some(PLAIN)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn create(&self, folder: &Path) -> Result<Box<dyn ClaimStore>> {
         let mut env = Env::real();
         let clock = Arc::new(BatchClock { real: Arc::clone(&env.clock), wall_us: AtomicI64::new(0) });
         env.clock = Arc::clone(&clock) as Arc<dyn Clock>;
-        let mut options =
-            DatabaseOptions { env, signatures: SignaturePolicy::Optional, ..DatabaseOptions::default() };
-        options.engine.lsm.block_cache_bytes = self.cache_bytes as u64;
-        options.engine.lsm.memory_bytes = self.cache_bytes as u64 + (192 << 20);
-        let database = Database::create(folder.join("stemedb"), options)?;
-        Ok(Box::new(Opened { database, clock }))
+        let database = Database::create(folder.join("stemedb"), self.options(env))?;
+        Ok(Box::new(Opened { database, clock: Some(clock) }))
+    }
+
+    fn open(&self, folder: &Path) -> Result<Box<dyn ClaimStore>> {
+        let database = Database::open(folder.join("stemedb"), self.options(Env::real()))?;
+        Ok(Box::new(Opened { database, clock: None }))
     }
 }
 
 impl ClaimStore for Opened {
     fn record(&mut self, batch: &Batch) -> Result<()> {
-        self.clock.wall_us.store(batch.recorded_at.0, Ordering::Release);
+        let clock = self.clock.as_ref().ok_or("it was opened to be asked")?;
+        clock.wall_us.store(batch.recorded_at.0, Ordering::Release);
         let commands: Vec<Command> = batch.commands.iter().map(|(command, _)| command.clone()).collect();
         let outcomes = self.database.submit(&commands)?;
         // Places are part of the answers that are compared.
@@ -105,6 +150,10 @@ impl ClaimStore for Opened {
 
     fn asker(&self) -> Result<Box<dyn Asker + '_>> {
         Ok(Box::new(View { database: &self.database }))
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(self.database.close()?)
     }
 }
 

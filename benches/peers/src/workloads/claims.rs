@@ -28,7 +28,7 @@ const SAMPLE: &str = include_str!("../../../../examples/data/chemistry-sample.js
 const SAMPLE_SOURCES: &str = include_str!("../../../../examples/data/sources.json");
 
 /// Where the claims come from; by default from the sample of the repository.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Files {
     /// One claim per line, `.jsonl` or `.jsonl.zst`.
     pub claims: Option<PathBuf>,

@@ -409,7 +409,6 @@ impl Database {
     }
 
     /// A handle that does not keep the database open.
-    #[cfg(feature = "server")]
     pub(crate) fn downgrade(&self) -> WeakDatabase {
         WeakDatabase { inner: Arc::downgrade(&self.inner) }
     }
@@ -436,13 +435,11 @@ impl Database {
 }
 
 /// A handle that does not keep the database open.
-#[cfg(feature = "server")]
 #[derive(Clone, Debug)]
 pub(crate) struct WeakDatabase {
     inner: std::sync::Weak<Inner>,
 }
 
-#[cfg(feature = "server")]
 impl WeakDatabase {
     /// The database, if it is still open.
     pub(crate) fn upgrade(&self) -> Option<Database> {

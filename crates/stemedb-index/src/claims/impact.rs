@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! claim ─ probe: its children ─ probe: theirs ─ … ─▶ few claims: done
-//!                                └ many: one scan over the whole family ─▶ adjacency in memory ─▶ walk
+//!                  └ many: beside the probes one scan over the whole family, piece by piece ─▶ graph in memory ─▶ walk
 //! claims reached ─ lookups (few) or one scan over all claims (many) ─▶ questions
 //! ```
 //!
 //! Which way is the cheaper one depends on how much derives from the claim and how much there is at all, and neither is known
-//! beforehand. A scan is therefore tried with an allowance of rows that grows with the probes already paid for, and given up
-//! beyond it: together it never costs more than a few times the cheaper way alone.
+//! beforehand. The scan therefore goes as far as the probes already paid for allow, and waits for more of them: together it never
+//! costs more than about twice the cheaper way alone. No row is scanned twice.
+
+mod graph;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     hash::{BuildHasherDefault, Hasher},
 };
 
@@ -19,6 +21,7 @@ use stemedb_core::ClaimId;
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot, Value};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use self::graph::{Bits, Graph, GraphBuilder, ROWS_MAX};
 use super::reader::{ClaimReader, QuestionKey};
 use crate::{
     Result,
@@ -59,12 +62,15 @@ pub struct Impact {
 /// How much is tried before another way is taken.
 #[derive(Clone, Copy, Debug)]
 struct Effort {
-    /// Probes before the first scan is tried.
+    /// Probes before the scan begins; the rows that they read count too.
     probes: u64,
-    /// Rows of a scan that cost as much as a probe, about.
+    /// What probes must cost between two pieces of the scan, in probes.
+    probes_together: u64,
+    /// Rows that cost as much as a probe, about.
     rows_per_probe: u64,
-    /// Rows of the family of derived claims that are held in memory at most: 32 bytes each.
-    adjacency_rows: u64,
+    /// Rows of the family of derived claims that are held in memory at most: 130 bytes each while they are sorted, and 40 more where
+    /// each has another parent.
+    graph_rows: usize,
     /// Claims whose questions are looked up one by one; more are found by a scan.
     lookups: usize,
     claims: usize,
@@ -72,14 +78,12 @@ struct Effort {
 
 const EFFORT: Effort = Effort {
     probes: 2048,
-    rows_per_probe: 128,
-    adjacency_rows: 4 << 20,
+    probes_together: 256,
+    rows_per_probe: 256,
+    graph_rows: 4 << 20,
     lookups: 16 << 10,
     claims: IMPACT_MAX,
 };
-
-/// After a scan that was given up: how many times the probes there have been are made before the next one.
-const PATIENCE: u64 = 4;
 
 /// A claim's id is a hash already: any eight bytes of it are as good as all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,30 +118,19 @@ impl Hasher for BytesHasher {
     }
 }
 
-/// Children by parent. A parent is named by a writer and need not be a claim, so that its bytes may be chosen: they are hashed
-/// again. Children are claims of this database.
-#[derive(Debug, Default)]
-struct Adjacency {
-    spans: HashMap<ClaimId, (u32, u32), BuildHasherDefault<BytesHasher>>,
-    children: Vec<ClaimId>,
+/// The scan over all derivations, as far as it is.
+struct Scan<I> {
+    rows: I,
+    graph: GraphBuilder,
 }
 
-impl Adjacency {
-    fn of(&self, parent: ClaimId) -> &[ClaimId] {
-        let Some((start, end)) = self.spans.get(&parent) else { return &[] };
-        self.children.get(*start as usize..*end as usize).unwrap_or_default()
-    }
-}
-
-struct Walk<'a, S> {
+struct Walk<'a, S: KvSnapshot> {
     reader: &'a ClaimReader<S>,
     effort: Effort,
-    /// Every claim met, also those that were not known at the moment asked for.
-    met: HashSet<ClaimId, BuildHasherDefault<IdHasher>>,
-    adjacency: Option<Adjacency>,
-    /// Probes at which a scan is tried next.
-    next_scan: u64,
-    probes: u64,
+    impact: Impact,
+    nearest: Vec<ClaimId>,
+    /// Claims met, also those that were not known at the moment asked for, and the one asked about.
+    met: usize,
     /// Subject, NUL and predicate of the questions.
     questions: HashSet<Box<[u8]>, BuildHasherDefault<BytesHasher>>,
     rows_read: u64,
@@ -150,8 +143,8 @@ impl<S: KvSnapshot> ClaimReader<S> {
     /// What derives from a claim, directly or through others; `None` if there is no such claim.
     ///
     /// Cost: about one filtered probe and one lookup a claim that derives from it, or one scan over all derivations and one over
-    /// all claims where that is less. Memory: about 150 bytes a claim reached, and at most 128 MiB for the derivations. In the
-    /// past one more lookup a claim.
+    /// all claims where that is less. Memory: about 100 bytes a claim reached and the questions; or 130 bytes a derivation that there
+    /// is, at most 700 MiB for all, because of more than 4 Mi none is held. In the past one more lookup a claim.
     pub fn impact(&self, id: ClaimId) -> Result<Option<Impact>> {
         self.impact_by(id, EFFORT)
     }
@@ -160,13 +153,23 @@ impl<S: KvSnapshot> ClaimReader<S> {
         if self.claim(id)?.is_none() {
             return Ok(None);
         }
-        let mut walk = Walk {
+        let impact = Impact {
+            claim: id,
+            direct: 0,
+            total: 0,
+            depth: 0,
+            questions: 0,
+            nearest: Vec::new(),
+            complete: true,
+            rows_read: 0,
+            lookups: 0,
+        };
+        let walk = Walk {
             reader: self,
             effort,
-            met: HashSet::default(),
-            adjacency: None,
-            next_scan: effort.probes,
-            probes: 0,
+            impact,
+            nearest: Vec::new(),
+            met: 1,
             questions: HashSet::default(),
             rows_read: 0,
             lookups: 0,
@@ -182,125 +185,176 @@ impl<S: KvSnapshot> ClaimReader<S> {
 }
 
 impl<S: KvSnapshot> Walk<'_, S> {
-    fn run(&mut self, claim: ClaimId) -> Result<Impact> {
-        let mut impact = Impact {
-            claim,
-            direct: 0,
-            total: 0,
-            depth: 0,
-            questions: 0,
-            nearest: Vec::new(),
-            complete: true,
-            rows_read: 0,
-            lookups: 0,
+    fn run(mut self, claim: ClaimId) -> Result<Impact> {
+        let met = match self.by_probes(claim)? {
+            Met::Ids(met) => met,
+            Met::Graph(graph) => {
+                // From the start again: a step over the graph costs less than finding out where the probes have been.
+                (self.met, self.full) = (1, false);
+                self.nearest.clear();
+                (self.impact.direct, self.impact.total, self.impact.depth) = (0, 0, 0);
+                self.in_memory(claim, graph)?
+            }
         };
-        let mut nearest = Vec::new();
-        self.met.insert(claim);
-        let mut generation = vec![claim];
-        while !self.full {
-            let mut next = Vec::new();
-            for parent in generation {
-                self.children(parent, &mut next)?;
-                if self.full {
-                    break;
-                }
-            }
-            // In the order of the keys neighbours lie in one block; from memory the order does not matter.
-            if self.adjacency.is_none() || nearest.len() < NEAREST_MAX {
-                next.sort_unstable();
-            }
-            if self.reader.is_past() {
-                next = self.known(next)?;
-            }
-            if next.is_empty() {
-                break;
-            }
-            impact.depth += 1;
-            if impact.depth == 1 {
-                impact.direct = next.len() as u64;
-            }
-            impact.total += next.len() as u64;
-            nearest.extend(next.iter().copied().take(NEAREST_MAX - nearest.len()));
-            generation = next;
-        }
+        // In the past they were noted on the way.
         if !self.reader.is_past() {
-            self.met.remove(&claim);
-            self.find_questions()?;
+            self.find_questions(&met)?;
         }
+        drop(met);
+        let Walk { reader, mut impact, nearest, .. } = self;
         impact.complete = !self.full;
         impact.questions = self.questions.len() as u64;
+        (impact.rows_read, impact.lookups) = (self.rows_read, self.lookups);
         for id in nearest {
-            if let Some(stored) = self.reader.claim(id)? {
+            if let Some(stored) = reader.claim(id)? {
                 let (subject, predicate) = (stored.assertion.subject, stored.assertion.predicate);
                 impact.nearest.push((id, QuestionKey { subject, predicate }));
             }
         }
-        (impact.rows_read, impact.lookups) = (self.rows_read, self.lookups + self.probes);
         Ok(impact)
     }
 
-    /// Appends the children of a claim that were not met before.
-    fn children(&mut self, parent: ClaimId, next: &mut Vec<ClaimId>) -> Result<()> {
-        if self.adjacency.is_none() && self.probes >= self.next_scan {
-            self.try_to_hold_all()?;
-        }
-        if let Some(adjacency) = self.adjacency.take() {
-            for child in adjacency.of(parent) {
-                self.meet(*child, next);
-            }
-            self.adjacency = Some(adjacency);
-            return Ok(());
-        }
-        self.probes += 1;
-        let range = KeyRange::prefix(keys::id_prefix(Family::Derived, &parent.0));
-        let mut rows = self.reader.snapshot().scan(&range, Direction::Forward);
-        while rows.advance()? {
-            self.rows_read += 1;
-            let (_, child) = keys::parse_derived(rows.key())?;
-            self.meet(ClaimId(*child), next);
-        }
-        Ok(())
-    }
-
-    fn meet(&mut self, child: ClaimId, next: &mut Vec<ClaimId>) {
-        // The claim that is asked about is among those met.
-        if self.met.len() > self.effort.claims {
-            self.full |= !self.met.contains(&child);
-        } else if self.met.insert(child) {
-            next.push(child);
-        }
-    }
-
-    /// Reads the whole family into memory, unless that takes more rows than what has been paid for probes allows.
-    fn try_to_hold_all(&mut self) -> Result<()> {
-        let allowed = self.probes.saturating_mul(self.effort.rows_per_probe).min(self.effort.adjacency_rows);
-        let is_last = allowed == self.effort.adjacency_rows;
-        self.next_scan = if is_last { u64::MAX } else { self.probes.saturating_mul(PATIENCE) };
-        let range = KeyRange { prefix_bytes: 0, ..KeyRange::prefix(keys::family_prefix(Family::Derived)) };
-        let mut rows = self.reader.snapshot().scan(&range, Direction::Forward);
-        let mut adjacency = Adjacency::default();
-        let (mut parent, mut start) = (None, 0);
-        let mut read: u32 = 0;
-        loop {
-            let found = rows.advance()?;
-            let family = if found { Some(keys::parse_derived(rows.key())?) } else { None };
-            let now = family.map(|(parent, _)| ClaimId(*parent));
-            if now != parent {
-                if let Some(parent) = parent {
-                    adjacency.spans.insert(parent, (start, read));
+    /// Generation by generation, a probe for each claim, until there are no more or all derivations are in memory.
+    fn by_probes(&mut self, claim: ClaimId) -> Result<Met> {
+        let mut met: HashSet<ClaimId, BuildHasherDefault<IdHasher>> = HashSet::default();
+        met.insert(claim);
+        let mut scan = None;
+        // In probes.
+        let (mut paid, mut next_piece) = (0, self.effort.probes);
+        let mut read: u64 = 0;
+        let mut generation = vec![claim];
+        while !generation.is_empty() && !self.full {
+            let mut next = Vec::new();
+            for parent in &generation {
+                if paid >= next_piece {
+                    let allowed = paid.max(1).saturating_mul(self.effort.rows_per_probe);
+                    next_piece = paid.saturating_add(self.effort.probes_together);
+                    match self.scan_on(claim, scan.take(), allowed)? {
+                        Piece::Done(graph) => return Ok(Met::Graph(graph)),
+                        Piece::More(more) => scan = Some(more),
+                        Piece::TooMany => next_piece = u64::MAX,
+                    }
                 }
-                (parent, start) = (now, read);
+                self.lookups += 1;
+                let range = KeyRange::prefix(keys::id_prefix(Family::Derived, &parent.0));
+                let mut rows = self.reader.snapshot().scan(&range, Direction::Forward);
+                while !self.full && rows.advance()? {
+                    read += 1;
+                    self.rows_read += 1;
+                    let (_, child) = keys::parse_derived(rows.key())?;
+                    let child = ClaimId(*child);
+                    if !self.has_room() {
+                        self.full |= !met.contains(&child);
+                    } else if met.insert(child) {
+                        self.met += 1;
+                        next.push(child);
+                    }
+                }
+                if self.full {
+                    break;
+                }
+                paid = self.lookups + read / self.effort.rows_per_probe;
             }
-            let Some((_, child)) = family else { break };
-            if u64::from(read) == allowed {
-                return Ok(());
+            // In the order of the keys neighbours lie in one block.
+            next.sort_unstable();
+            generation = self.count(next)?;
+        }
+        met.remove(&claim);
+        let mut met: Vec<ClaimId> = met.into_iter().collect();
+        met.sort_unstable();
+        Ok(Met::Ids(met))
+    }
+
+    /// The walk over all derivations; returns whom it met, in the order of ids.
+    fn in_memory(&mut self, claim: ClaimId, graph: Graph) -> Result<Vec<ClaimId>> {
+        let (mut met, mut all) = (Bits::default(), Bits::default());
+        let mut generation: Vec<u32> = graph.number(&claim).into_iter().collect();
+        for number in &generation {
+            all.insert(*number);
+        }
+        while !generation.is_empty() && !self.full {
+            let mut next = Vec::new();
+            'generation: for parent in &generation {
+                for child in graph.children(*parent) {
+                    if !self.has_room() {
+                        if !all.contains(*child) {
+                            self.full = true;
+                            break 'generation;
+                        }
+                    } else if all.insert(*child) {
+                        met.insert(*child);
+                        self.met += 1;
+                        next.push(*child);
+                    }
+                }
+            }
+            if self.nearest.len() < NEAREST_MAX || self.reader.is_past() {
+                // The order of numbers is that of ids.
+                next.sort_unstable();
+                let ids = next.iter().filter_map(|number| graph.id(*number)).collect();
+                let known = self.count(ids)?;
+                if known.len() < next.len() {
+                    next = known.iter().filter_map(|id| graph.number(id)).collect();
+                }
+            } else {
+                self.count_generation(next.len());
+            }
+            generation = next;
+        }
+        Ok(graph.into_ids(&met))
+    }
+
+    fn has_room(&self) -> bool {
+        // The claim that is asked about is among those met.
+        self.met <= self.effort.claims
+    }
+
+    /// Counts a generation, in the order of ids; returns those of it that were known at the moment asked for.
+    fn count(&mut self, mut generation: Vec<ClaimId>) -> Result<Vec<ClaimId>> {
+        if self.reader.is_past() {
+            generation = self.known(generation)?;
+        }
+        self.count_generation(generation.len());
+        self.nearest.extend(generation.iter().copied().take(NEAREST_MAX - self.nearest.len()));
+        Ok(generation)
+    }
+
+    fn count_generation(&mut self, claims: usize) {
+        if claims > 0 {
+            self.impact.depth += 1;
+            if self.impact.depth == 1 {
+                self.impact.direct = claims as u64;
+            }
+            self.impact.total += claims as u64;
+        }
+    }
+
+    /// Begins the scan over the family or goes on with it, as far as `allowed` rows from its start.
+    fn scan_on(
+        &mut self,
+        claim: ClaimId,
+        scan: Option<Scan<S::Iter>>,
+        allowed: u64,
+    ) -> Result<Piece<S::Iter>> {
+        let mut scan = scan.unwrap_or_else(|| {
+            let range =
+                KeyRange { prefix_bytes: 0, ..KeyRange::prefix(keys::family_prefix(Family::Derived)) };
+            let rows = self.reader.snapshot().scan(&range, Direction::Forward);
+            Scan { rows, graph: GraphBuilder::new(claim) }
+        });
+        let most = self.effort.graph_rows.min(ROWS_MAX);
+        while (scan.graph.rows() as u64) < allowed {
+            if !scan.rows.advance()? {
+                return Ok(Piece::Done(scan.graph.finish()));
             }
             self.rows_read += 1;
-            read += 1;
-            adjacency.children.push(ClaimId(*child));
+            if scan.graph.rows() >= most {
+                return Ok(Piece::TooMany);
+            }
+            let (parent, child) = keys::parse_derived(scan.rows.key())?;
+            scan.graph.push(parent, child);
         }
-        self.adjacency = Some(adjacency);
-        Ok(())
+        Ok(Piece::More(scan))
     }
 
     /// Those that were known at the moment asked for; their questions are noted on the way.
@@ -326,13 +380,11 @@ impl<S: KvSnapshot> Walk<'_, S> {
         Ok(self.reader.snapshot().multi_get(&keys)?)
     }
 
-    /// The questions of all claims met: one by one, or by going over all claims if they are many.
-    fn find_questions(&mut self) -> Result<()> {
-        if self.met.len() > self.effort.lookups && self.scan_questions()? {
+    /// The questions of claims, which come in the order of ids: one by one, or by going over all claims if they are many.
+    fn find_questions(&mut self, ids: &[ClaimId]) -> Result<()> {
+        if ids.len() > self.effort.lookups && self.scan_questions(ids)? {
             return Ok(());
         }
-        let mut ids: Vec<ClaimId> = self.met.iter().copied().collect();
-        ids.sort_unstable();
         for chunk in ids.chunks(LOOKUPS_TOGETHER) {
             for place in self.places(chunk)?.into_iter().flatten() {
                 self.note_question(&place);
@@ -341,20 +393,22 @@ impl<S: KvSnapshot> Walk<'_, S> {
         Ok(())
     }
 
-    /// False if there are so many claims that looking up those met is cheaper.
-    fn scan_questions(&mut self) -> Result<bool> {
-        let mut allowed = (self.met.len() as u64).saturating_mul(self.effort.rows_per_probe);
+    /// False if there are so many claims that looking up these is cheaper.
+    fn scan_questions(&mut self, ids: &[ClaimId]) -> Result<bool> {
+        let mut allowed = (ids.len() as u64).saturating_mul(self.effort.rows_per_probe);
         let range = KeyRange { prefix_bytes: 0, ..KeyRange::prefix(keys::family_prefix(Family::ById)) };
         let mut rows = self.reader.snapshot().scan(&range, Direction::Forward);
-        let mut missing = self.met.len();
-        while missing > 0 && rows.advance()? {
+        // The rows are in the order of ids as well.
+        let mut missing = ids.iter().peekable();
+        while missing.peek().is_some() && rows.advance()? {
             if allowed == 0 {
                 return Ok(false);
             }
             allowed -= 1;
             self.rows_read += 1;
-            if self.met.contains(&keys::parse_by_id(rows.key())?) {
-                missing -= 1;
+            let id = keys::parse_by_id(rows.key())?;
+            while missing.next_if(|missing| **missing < id).is_some() {}
+            if missing.next_if(|missing| **missing == id).is_some() {
                 self.note_question(rows.value());
             }
         }
@@ -368,6 +422,24 @@ impl<S: KvSnapshot> Walk<'_, S> {
             self.questions.insert(question.into());
         }
     }
+}
+
+/// How far probes have come.
+enum Met {
+    /// To the end: whom they met, in the order of ids.
+    Ids(Vec<ClaimId>),
+    /// All derivations are in memory.
+    Graph(Graph),
+}
+
+/// What a piece of the scan has come to.
+enum Piece<I> {
+    /// Everything is in memory.
+    Done(Graph),
+    /// There is more.
+    More(Scan<I>),
+    /// There is more than may be held.
+    TooMany,
 }
 
 #[cfg(test)]

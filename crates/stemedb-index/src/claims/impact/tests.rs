@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stemedb_core::{Assertion, Command, Object};
-use stemedb_env::{Lsn, Micros, Random, random::SeededRandom};
-use stemedb_lsm::{KvStore, MemStore, WriteBatch};
+use stemedb_env::{Env, Lsn, Micros, Random, frame::DatabaseId, random::SeededRandom};
+use stemedb_lsm::{KvStore, LsmOptions, LsmStore, MemStore, WriteBatch};
 
 use super::*;
 use crate::{
@@ -17,7 +17,7 @@ const ONE_BY_ONE: Effort = Effort { probes: u64::MAX, lookups: usize::MAX, ..EFF
 /// Scans from the start.
 const BY_SCANS: Effort = Effort { probes: 0, rows_per_probe: u64::MAX, lookups: 0, ..EFFORT };
 
-fn commit(store: &MemStore, lsn: u64, claims: &[Assertion]) {
+fn commit<S: KvStore>(store: &S, lsn: u64, claims: &[Assertion]) {
     let mut submission = Submission::new();
     for claim in claims {
         submission.push(&Command::Assert(claim.clone())).unwrap();
@@ -101,11 +101,14 @@ fn every_way_counts_what_derives_from_a_claim() {
         let (store, claims) = graph(seed, 400);
         let reader = ClaimReader::new(store.snapshot());
         let sudden = Effort { probes: 3, rows_per_probe: u64::MAX, lookups: 5, ..EFFORT };
+        // A piece after each probe, and the graph in the midst of the walk.
+        let gradual = Effort { probes: 1, probes_together: 1, rows_per_probe: 7, lookups: 0, ..EFFORT };
         // Scans that are always given up.
-        let vain = Effort { probes: 1, rows_per_probe: 1, lookups: 0, ..EFFORT };
+        let vain =
+            Effort { probes: 1, probes_together: 1, rows_per_probe: 1, lookups: 0, graph_rows: 60, ..EFFORT };
         for claim in claims.iter().step_by(37) {
             let expected = expected(&claims, claim.id());
-            for effort in [EFFORT, ONE_BY_ONE, BY_SCANS, sudden, vain] {
+            for effort in [EFFORT, ONE_BY_ONE, BY_SCANS, sudden, gradual, vain] {
                 assert_eq!(found(&reader, claim.id(), effort), expected, "seed {seed}, {effort:?}");
             }
         }
@@ -120,7 +123,8 @@ fn the_past_knows_only_what_was_there() {
         let reader = ClaimReader::as_of(store.snapshot(), Lsn(lsn as u64)).unwrap();
         for claim in known.iter().step_by(9) {
             let expected = expected(known, claim.id());
-            for effort in [ONE_BY_ONE, BY_SCANS] {
+            let sudden = Effort { probes: 3, rows_per_probe: u64::MAX, ..EFFORT };
+            for effort in [ONE_BY_ONE, BY_SCANS, sudden] {
                 assert_eq!(found(&reader, claim.id(), effort), expected, "as of {lsn}");
             }
         }
@@ -137,7 +141,8 @@ fn a_count_that_is_given_up_says_so_and_tells_of_the_nearest() {
     let whole = expected(&claims, claims[0].id());
     assert!(whole.total > 40);
     for (bound, complete) in [(whole.total as usize, true), (whole.total as usize - 1, false), (7, false)] {
-        for effort in [ONE_BY_ONE, BY_SCANS] {
+        let sudden = Effort { probes: 3, rows_per_probe: u64::MAX, ..EFFORT };
+        for effort in [ONE_BY_ONE, BY_SCANS, sudden] {
             let impact = found(&reader, claims[0].id(), Effort { claims: bound, ..effort });
             assert_eq!((impact.total, impact.complete), (bound as u64, complete), "{bound}");
         }
@@ -147,6 +152,11 @@ fn a_count_that_is_given_up_says_so_and_tells_of_the_nearest() {
 /// A root, `fan` claims that derive from it, and `fan` that derive from each of those.
 fn tree(fan: usize) -> (MemStore, ClaimId) {
     let store = MemStore::new();
+    let root = fill_tree(&store, fan);
+    (store, root)
+}
+
+fn fill_tree<S: KvStore>(store: &S, fan: usize) -> ClaimId {
     let root = derived(0, 0, vec![]);
     let children: Vec<Assertion> = (1..=fan).map(|n| derived(n, n, vec![root.id()])).collect();
     let leaves: Vec<Assertion> = children
@@ -157,9 +167,9 @@ fn tree(fan: usize) -> (MemStore, ClaimId) {
     let id = root.id();
     let all: Vec<Assertion> = [root].into_iter().chain(children).chain(leaves).collect();
     for (chunk, lsn) in all.chunks(4000).zip(1..) {
-        commit(&store, lsn, chunk);
+        commit(store, lsn, chunk);
     }
-    (store, id)
+    id
 }
 
 #[test]
@@ -171,7 +181,9 @@ fn many_derivations_are_read_once_in_order_and_few_of_many_one_by_one() {
     let impact = reader.impact(root).unwrap().unwrap();
     assert_eq!((impact.direct, impact.total, impact.depth, impact.complete), (200, edges, 2, true));
     assert_eq!(impact.questions, 201);
-    assert_eq!(impact.lookups, EFFORT.probes, "then everything was read at once");
+    // What 2048 probes cost, of which some were paid for by reading 40,200 rows; then everything was read at once.
+    let probes = EFFORT.probes - edges / EFFORT.rows_per_probe;
+    assert_eq!(impact.lookups, probes);
     // The derivations twice, once by probes and once by the scan, and the claims once.
     assert!((3 * edges - 1..=3 * edges + 1).contains(&impact.rows_read), "{} rows", impact.rows_read);
 
@@ -184,13 +196,59 @@ fn many_derivations_are_read_once_in_order_and_few_of_many_one_by_one() {
 }
 
 #[test]
-fn a_scan_is_given_up_when_there_is_much_more_than_what_was_asked_about() {
+fn a_scan_goes_only_as_far_as_the_probes_have_paid_for() {
     let (store, root) = tree(120);
     let reader = ClaimReader::new(store.snapshot());
     let (branch, _) = reader.impact(root).unwrap().unwrap().nearest[0].clone();
-    // 121 probes; a scan is tried after 10 and 40 of them and may read as many rows as four times that.
-    let effort = Effort { probes: 10, rows_per_probe: 4, lookups: 10, ..EFFORT };
+    // The first probe reads 120 rows and so costs 31; a piece follows, and others after each 20 more, up to 151.
+    let effort = Effort { probes: 10, probes_together: 20, rows_per_probe: 4, lookups: 10, ..EFFORT };
     let impact = reader.impact_by(branch, effort).unwrap().unwrap();
     assert_eq!((impact.total, impact.lookups), (120, 121 + 120));
-    assert_eq!(impact.rows_read, 120 + 4 * (10 + 40) + 4 * 120, "{impact:?}");
+    let last_piece = (31..=150).step_by(20).last().unwrap();
+    assert_eq!(impact.rows_read, 120 + 4 * last_piece + 4 * 120, "{impact:?}");
+
+    // The whole tree: each row by the scan once, whatever the number of pieces.
+    let edges = 120 + 120 * 120;
+    let impact = reader.impact_by(root, effort).unwrap().unwrap();
+    assert_eq!(impact.total, edges);
+    let probed = impact.rows_read - edges - edges;
+    assert!(probed < edges, "{probed} rows by probes");
+    let paid = 4 * impact.lookups + probed;
+    assert!((edges..edges + 4 * (20 + 31)).contains(&paid), "{impact:?}");
+
+    // More than may be held: one row too many is read, and then there are only probes.
+    let effort = Effort { graph_rows: 1000, lookups: usize::MAX, ..effort };
+    let impact = reader.impact_by(root, effort).unwrap().unwrap();
+    assert_eq!((impact.total, impact.lookups), (edges, edges + 1 + edges));
+    assert_eq!(impact.rows_read, edges + 1001);
+}
+
+#[test]
+fn a_tree_on_disk_is_read_block_by_block_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        LsmOptions { prefix_extractor: Some(Claims::filtered_prefix_bytes), ..LsmOptions::default() };
+    let store = LsmStore::create(Env::real(), dir.path(), DatabaseId([7; 16]), options).unwrap();
+    let root = fill_tree(&store, 100);
+    store.compact().unwrap();
+    let reader = ClaimReader::new(store.snapshot());
+    let blocks = || {
+        let stats = store.stats();
+        stats.cache_hits + stats.cache_misses
+    };
+    let edges = 100 + 100 * 100;
+    // As many blocks as a scan of both families has, and a few for the probes before it and the claims that are named.
+    let before = blocks();
+    for family in [Family::Derived, Family::ById] {
+        let range = KeyRange { prefix_bytes: 0, ..KeyRange::prefix(keys::family_prefix(family)) };
+        let mut rows = reader.snapshot().scan(&range, Direction::Forward);
+        while rows.advance().unwrap() {}
+    }
+    let scanned = blocks() - before;
+    assert!(scanned > 50, "{scanned}");
+    let before = blocks();
+    let impact = reader.impact_by(root, Effort { probes: 5, rows_per_probe: 1 << 20, lookups: 50, ..EFFORT });
+    assert_eq!(impact.unwrap().unwrap().total, edges);
+    let read = blocks() - before;
+    assert!((scanned..scanned + 900).contains(&read), "{read} blocks, {scanned} for two scans");
 }
