@@ -67,9 +67,10 @@ cargo xtask <task>
                                  seeded simulation of the engine with crashes and injected errors
   rig [--deep] [--require] [--only SUITE]... [--count N] [--ledger]
                                  journal and engine on a real kernel: power cuts, kills, full disks (as root, on Linux)
-  torture [--deep] [--only SUITE]... [--planted] [--ledger]
+  torture [--deep] [--only SUITE]... [--planted] [--ledger] [--claims PATH]
                                  try to make the journal lie: crash, liar, swarm, errors, damage;
                                  and the LSM tree: lsm, lsm-options, lsm-errors, lsm-damage, lsm-cost, lsm-threads;
+                                 the whole engine: engine-crash, engine-damage, answers (--claims FILE: of real claims);
                                  --planted: each planted defect must be noticed; --ledger: keep the result
   fuzz [--seconds N] [TARGET...] parsers and recovery under a fuzzer: frame, segments, packed (journal), block, index, filter, manifest,
                                  tree (LSM tree)

@@ -15,7 +15,7 @@ use crate::steps::Outcome;
 const LEDGER: &str = "docs/proof/ledger.md";
 /// Where runs that take hours keep their progress.
 const PROGRESS: &str = "target/torture";
-const SUITES: [&str; 14] = [
+const SUITES: [&str; 15] = [
     "crash",
     "liar",
     "swarm",
@@ -30,6 +30,7 @@ const SUITES: [&str; 14] = [
     "lsm-threads",
     "engine-crash",
     "engine-damage",
+    "answers",
 ];
 /// A third of the planted defects per run, by the commit.
 const PARTS: u64 = 3;
@@ -43,18 +44,28 @@ struct Options<'a> {
     ledger: bool,
     /// First seed of what is random: the swarm, and the histories of the tree.
     first: u64,
+    /// A file of claims for `answers`, instead of the committed sample.
+    claims: Option<&'a str>,
 }
 
-/// `[--deep] [--only SUITE]... [--planted] [--ledger]`
+/// `[--deep] [--only SUITE]... [--planted] [--ledger] [--claims PATH]`
 pub fn run(root: &Path, words: &[&str]) -> Outcome {
-    let mut options =
-        Options { deep: false, only: Vec::new(), planted: false, part: None, ledger: false, first: 1 };
+    let mut options = Options {
+        deep: false,
+        only: Vec::new(),
+        planted: false,
+        part: None,
+        ledger: false,
+        first: 1,
+        claims: None,
+    };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match *word {
             "--deep" => options.deep = true,
             "--planted" => options.planted = true,
             "--ledger" => options.ledger = true,
+            "--claims" => options.claims = Some(words.next().ok_or("--claims needs a file")?),
             "--only" => {
                 let name = words.next().ok_or("--only needs the name of a suite")?;
                 if !SUITES.contains(name) {
@@ -78,6 +89,7 @@ pub fn for_ci(root: &Path, commit: &str) -> Outcome {
         part: Some(number % PARTS),
         ledger: false,
         first: number,
+        claims: None,
     };
     suites(root, &options)
 }
@@ -112,7 +124,7 @@ fn arguments(suite: &str, options: &Options<'_>) -> Vec<String> {
     let threads = thread::available_parallelism().map_or(1, usize::from).to_string();
     let (tier, first) = (if options.deep { "deep" } else { "push" }, options.first.to_string());
     let resume = format!("{PROGRESS}/{suite}.progress");
-    let sizes: Vec<&str> = match (suite, options.deep) {
+    let mut sizes: Vec<&str> = match (suite, options.deep) {
         ("crash", false) => vec!["--states", "1000000", "--threads", &threads],
         ("crash", true) => vec!["--states", "10000000", "--threads", &threads, "--resume", &resume],
         ("liar", false) => vec!["--states", "100000", "--threads", &threads],
@@ -134,10 +146,17 @@ fn arguments(suite: &str, options: &Options<'_>) -> Vec<String> {
         }
         ("engine-damage", false) => vec!["--every", "2", "--seed", &first, "--threads", &threads],
         ("engine-damage", true) => vec!["--deep", "--pairs", "100000", "--threads", &threads],
+        ("answers", false) => vec!["--questions", "500", "--seed", &first, "--threads", &threads],
+        ("answers", true) => {
+            vec!["--questions", "20000", "--seed", &first, "--threads", &threads, "--resume", &resume]
+        }
         ("damage", false) => vec!["--threads", &threads],
         ("damage", true) => vec!["--deep", "--pairs", "100000", "--threads", &threads],
         _ => Vec::new(),
     };
+    if let ("answers", Some(claims)) = (suite, options.claims) {
+        sizes.extend(["--claims", claims]);
+    }
     [suite, "--tier", tier].into_iter().chain(sizes).map(str::to_owned).collect()
 }
 
@@ -237,11 +256,21 @@ mod tests {
 
     #[test]
     fn the_deep_tier_is_resumed_and_larger() {
-        let options =
-            Options { deep: true, only: Vec::new(), planted: false, part: None, ledger: false, first: 1 };
+        let options = Options {
+            deep: true,
+            only: Vec::new(),
+            planted: false,
+            part: None,
+            ledger: false,
+            first: 1,
+            claims: Some("claims.jsonl"),
+        };
         let words = arguments("crash", &options).join(" ");
         assert!(
             words.contains("--states 10000000") && words.contains("--resume target/torture/crash.progress")
         );
+        assert!(!words.contains("--claims"));
+        let words = arguments("answers", &options).join(" ");
+        assert!(words.contains("--questions 20000") && words.ends_with("--claims claims.jsonl"), "{words}");
     }
 }

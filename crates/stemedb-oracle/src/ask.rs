@@ -1,6 +1,7 @@
 //! One question, answered: candidates, what is set aside, support, decay, and the six lenses.
 
-use crate::{Answer, Claim, Key, Supersession, World};
+use crate::near::is_near;
+use crate::{Answer, Claim, Key, Question, Supersession, Value, World};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,14 +18,6 @@ const DAY_US: i64 = 86_400_000_000;
 enum Voice<'w> {
     Agent(&'w str),
     Source(&'w str),
-}
-
-/// From where and when the world is looked at.
-struct View<'q> {
-    as_of: u64,
-    evaluated_at_us: i64,
-    decay: bool,
-    epoch: Option<&'q str>,
 }
 
 /// A claim with all that is known of it at the position asked for.
@@ -44,6 +37,8 @@ struct Candidate<'w> {
 
 /// The claims of one value, newest first.
 struct Group<'c, 'w> {
+    /// As the value is listed.
+    shown: &'c Value,
     support_nano: i64,
     claims: Vec<&'c Candidate<'w>>,
 }
@@ -64,13 +59,27 @@ impl World {
         decay: bool,
         epoch: Option<&str>,
     ) -> Answer {
+        self.answer(&Question {
+            subject: subject.into(),
+            predicate: predicate.into(),
+            lens: lens.into(),
+            as_of,
+            evaluated_at_us,
+            decay,
+            epoch: epoch.map(str::to_string),
+            ..Question::default()
+        })
+    }
+
+    /// Answers a question.
+    ///
+    /// # Panics
+    /// If the lens is not one of [`LENSES`], or the tolerance not a number or a percentage.
+    pub fn answer(&self, question: &Question) -> Answer {
         // Candidates: all claims with lsn <= L, in journal order; those set aside are named with the reason.
-        let view = View { as_of, evaluated_at_us, decay, epoch };
-        let question = (subject.to_string(), predicate.to_string());
-        let asserted = self.questions.get(&question).into_iter().flatten();
-        let mut claims: Vec<&Claim> = asserted.map(|&i| &self.claims()[i]).collect();
-        claims.retain(|claim| claim.lsn <= as_of);
-        claims.sort_by_key(|claim| (claim.lsn, claim.ordinal));
+        let as_of = question.as_of;
+        let lens = question.lens.as_str();
+        let claims = self.claims_about(&question.subject, &question.predicate, as_of);
         let mut considered = Vec::new();
         let mut set_aside = Vec::new();
         let mut tainted = Vec::new();
@@ -78,14 +87,18 @@ impl World {
             if let Some(ancestor) = self.lineage(claim, as_of).tainted {
                 tainted.push((claim.id.clone(), ancestor));
             }
-            match self.why_set_aside(claim, &claims, &view) {
+            match self.why_set_aside(claim, &claims, question) {
                 Some(reason) => set_aside.push((claim.id.clone(), reason.to_string())),
-                None => considered.push(self.candidate(claim, &view)),
+                None => considered.push(self.candidate(claim, question)),
             }
         }
 
-        // Support: values by support, then newest claim, then its id.
-        let groups = group_by_value(considered.iter());
+        // Support: values by support, then newest claim, then its id. With a tolerance the near ones become one.
+        let mut shown: BTreeMap<Key, Value> = BTreeMap::new();
+        if let Some(tolerance) = &question.tolerance {
+            shown = anchored(&mut considered, tolerance);
+        }
+        let groups = group_by_value(considered.iter(), &shown);
         let shares = shares(&groups);
         let total: i64 = groups.iter().map(|group| group.support_nano).sum();
         let status = match groups.first() {
@@ -103,7 +116,7 @@ impl World {
         let mut class_voices: BTreeMap<&Key, i64> = BTreeMap::new();
         let mut best_layer = None;
         for &class in &classes {
-            let inside = group_by_value(considered.iter().filter(|c| c.class == class));
+            let inside = group_by_value(considered.iter().filter(|c| c.class == class), &shown);
             let inside_shares = self::shares(&inside);
             let winner = inside[0].claims[0];
             let (share, conflict) = (round9(inside_shares[0]), conflict(&inside_shares));
@@ -121,7 +134,10 @@ impl World {
         let all = || considered.iter();
         let decided: Option<(&Candidate, f64)> = match lens {
             "recency" => all().max_by_key(|c| (c.newness, tie(c))).map(|c| (c, float(c.decayed_nano))),
-            "consensus" => groups.first().map(|group| (group.claims[0], round9(shares[0]))),
+            "consensus" => groups.first().and_then(|group| {
+                let spelled = group.claims.iter().find(|c| c.claim.object == *group.shown);
+                spelled.map(|c| (*c, round9(shares[0])))
+            }),
             "confidence" => {
                 all().max_by_key(|c| (c.decayed_nano, tie(c))).map(|c| (c, float(c.decayed_nano)))
             }
@@ -146,9 +162,7 @@ impl World {
             }
         }
 
-        let listed = |(group, share): (&Group, f64)| {
-            (group.claims[0].claim.object.clone(), group.support_nano, round9(share))
-        };
+        let listed = |(group, share): (&Group, f64)| (group.shown.clone(), group.support_nano, round9(share));
         Answer {
             value: decided.map(|(deciding, _)| deciding.claim.object.clone()),
             winners,
@@ -166,54 +180,63 @@ impl World {
     }
 
     /// The first reason that keeps a claim out, if any.
-    fn why_set_aside(&self, claim: &Claim, all: &[&Claim], view: &View) -> Option<&'static str> {
+    fn why_set_aside(&self, claim: &Claim, all: &[&Claim], question: &Question) -> Option<&'static str> {
         let supersessions = self.supersessions.get(&claim.id).into_iter().flatten();
-        let retired: Vec<&Supersession> = supersessions.filter(|s| s.lsn <= view.as_of).collect();
-        let mut epochs = self.epochs.iter().filter(|e| e.lsn <= view.as_of);
+        let retired: Vec<&Supersession> = supersessions.filter(|s| s.lsn <= question.as_of).collect();
+        let mut epochs = self.epochs.iter().filter(|e| e.lsn <= question.as_of);
         let out_of_epoch = claim.epoch.is_some()
-            && match view.epoch {
-                Some(asked) => claim.epoch.as_deref() != Some(asked),
+            && match &question.epoch {
+                Some(asked) => claim.epoch.as_ref() != Some(asked),
                 None => epochs.any(|e| e.supersedes == claim.epoch),
             };
+        let excluded = question.without_sources.contains(&claim.source)
+            || claim.author.iter().any(|author| question.without_agents.contains(author))
+            || question.max_class.is_some_and(|max| self.class(claim, question.as_of) > max);
         let reasons = [
             ("retracted", retired.iter().any(|s| s.new.is_none())),
             ("superseded", retired.iter().any(|s| s.new.is_some())),
             ("restaged", all.iter().any(|other| restages(other, claim))),
             ("rejected", claim.lifecycle.as_deref() == Some("rejected")),
             ("out_of_epoch", out_of_epoch),
-            ("not_yet_valid", claim.valid_from_us.is_some_and(|from| from > view.evaluated_at_us)),
-            ("no_longer_valid", claim.valid_to_us.is_some_and(|to| to <= view.evaluated_at_us)),
+            ("not_yet_valid", claim.valid_from_us.is_some_and(|from| from > question.evaluated_at_us)),
+            ("no_longer_valid", claim.valid_to_us.is_some_and(|to| to <= question.evaluated_at_us)),
+            ("excluded", excluded),
         ];
         reasons.into_iter().find(|(_, applies)| *applies).map(|(reason, _)| reason)
     }
 
-    /// Looks up all that the lists say of a claim at `as_of`.
-    fn candidate<'w>(&'w self, claim: &'w Claim, view: &View) -> Candidate<'w> {
-        // Class: as said, else that of the newest source record, else 5.
+    /// The class: as said, else that of the newest source record, else 5.
+    fn class(&self, claim: &Claim, as_of: u64) -> u8 {
         let registered = self.sources.get(&claim.source).into_iter().flatten();
-        let newest = registered.filter(|s| s.lsn <= view.as_of).max_by_key(|s| (s.lsn, s.ordinal));
-        let class = claim.source_class.or(newest.map(|s| s.class)).unwrap_or(5);
+        let newest = registered.filter(|s| s.lsn <= as_of).max_by_key(|s| (s.lsn, s.ordinal));
+        claim.source_class.or(newest.map(|s| s.class)).unwrap_or(5)
+    }
+
+    /// Looks up all that the lists say of a claim at the moment asked about.
+    fn candidate<'w>(&'w self, claim: &'w Claim, question: &Question) -> Candidate<'w> {
+        let class = self.class(claim, question.as_of);
+        let counts = |agent: &&String| !question.without_agents.contains(*agent);
 
         // Voices: author, signers and cosigners; the source speaks when nobody else does.
         let cosigns = self.cosigns.get(&claim.id).into_iter().flatten();
-        let cosigners = cosigns.filter(|c| c.lsn <= view.as_of).map(|c| &c.agent);
+        let cosigners = cosigns.filter(|c| c.lsn <= question.as_of).map(|c| &c.agent);
         let agents = claim.author.iter().chain(&claim.signers).chain(cosigners);
-        let mut voices: BTreeSet<Voice> = agents.map(|agent| Voice::Agent(agent)).collect();
+        let mut voices: BTreeSet<Voice> = agents.filter(counts).map(|agent| Voice::Agent(agent)).collect();
         if voices.is_empty() {
             voices.insert(Voice::Source(&claim.source));
         }
 
         // Votes: of each agent only the newest lives.
-        let cast = self.votes.get(&claim.id).into_iter().flatten();
-        let mut in_order: Vec<_> = cast.filter(|v| v.lsn <= view.as_of).collect();
+        let cast = self.votes_on(&claim.id, question.as_of);
+        let mut in_order: Vec<_> = cast.filter(|v| counts(&&v.agent)).collect();
         in_order.sort_by_key(|v| (v.lsn, v.ordinal));
         let live: BTreeMap<&str, i64> = in_order.iter().map(|v| (v.agent.as_str(), v.weight_nano)).collect();
 
         let time_us = claim.observed_at_us.unwrap_or(claim.recorded_at_us);
         let confidence_nano = claim.confidence_nano.unwrap_or(ONE);
-        let age_us = (i128::from(view.evaluated_at_us) - i128::from(time_us)).max(0);
+        let age_us = (i128::from(question.evaluated_at_us) - i128::from(time_us)).max(0);
         let decayed_nano = match HALF_LIFE_DAYS[usize::from(class)] {
-            Some(days) if view.decay => {
+            Some(days) if question.decay => {
                 let half_lives = age_us as f64 / (days * DAY_US) as f64;
                 (confidence_nano as f64 * (-half_lives).exp2()).round() as i64
             }
@@ -228,7 +251,7 @@ impl World {
             votes_nano: live.values().sum(),
             newness: (time_us, claim.lsn, claim.ordinal),
             decayed_nano,
-            trust_nano: self.lineage(claim, view.as_of).trust_nano,
+            trust_nano: self.lineage(claim, question.as_of).trust_nano,
         }
     }
 }
@@ -237,6 +260,9 @@ impl World {
 /// and stating a lifecycle.
 fn restages(newer: &Claim, older: &Claim) -> bool {
     let newness = |c: &Claim| (c.observed_at_us.unwrap_or(c.recorded_at_us), c.lsn, c.ordinal);
+    if newer.lifecycle.is_none() || newness(newer) <= newness(older) {
+        return false;
+    }
     // Everything that may differ is made equal; where a claim stands in the journal is not part of it.
     let same = Claim {
         id: older.id.clone(),
@@ -248,22 +274,59 @@ fn restages(newer: &Claim, older: &Claim) -> bool {
         signers: older.signers.clone(),
         ..newer.clone()
     };
-    newer.lifecycle.is_some() && newness(newer) > newness(older) && same == *older
+    same == *older
+}
+
+/// Goes through the values as they are listed: a number that nobody has taken yet is an anchor, and takes those that are near
+/// it. What was taken gets the anchor's key. Returns how each value is spelled: as the newest claim of its anchor spells it.
+fn anchored(considered: &mut [Candidate], tolerance: &str) -> BTreeMap<Key, Value> {
+    let as_spelled = BTreeMap::new();
+    let groups = group_by_value(considered.iter(), &as_spelled);
+    let listed: Vec<(Key, Value)> =
+        groups.iter().map(|g| (g.claims[0].key.clone(), g.shown.clone())).collect();
+    let number = |value: &Value| match value {
+        Value::Number(text) | Value::Integer(text) => Some(text.clone()),
+        _ => None,
+    };
+    let mut anchor_of: BTreeMap<&Key, &Key> = BTreeMap::new();
+    for (key, value) in &listed {
+        let Some(anchor) = number(value) else { continue };
+        if anchor_of.contains_key(key) {
+            continue;
+        }
+        for (other, value) in &listed {
+            let near = number(value).is_some_and(|x| is_near(&anchor, &x, tolerance));
+            if near && !anchor_of.contains_key(other) {
+                anchor_of.insert(other, key);
+            }
+        }
+    }
+    for candidate in considered {
+        if let Some(anchor) = anchor_of.get(&candidate.key) {
+            candidate.key = (*anchor).clone();
+        }
+    }
+    listed.into_iter().collect()
 }
 
 /// Groups by value; groups by support, then newest claim, then its smaller id; claims newest first.
-fn group_by_value<'c, 'w>(considered: impl Iterator<Item = &'c Candidate<'w>>) -> Vec<Group<'c, 'w>> {
+/// A value is listed as `shown` spells it, else as its newest claim does.
+fn group_by_value<'c, 'w>(
+    considered: impl Iterator<Item = &'c Candidate<'w>>,
+    shown: &'c BTreeMap<Key, Value>,
+) -> Vec<Group<'c, 'w>> {
     let mut by_key: BTreeMap<&Key, Vec<&Candidate>> = BTreeMap::new();
     for candidate in considered {
         by_key.entry(&candidate.key).or_default().push(candidate);
     }
     let mut groups = Vec::new();
-    for mut claims in by_key.into_values() {
+    for (key, mut claims) in by_key {
         claims.sort_by_key(|c| (Reverse(c.newness), &c.claim.id));
         let voices: BTreeSet<&Voice> = claims.iter().flat_map(|c| &c.voices).collect();
         let votes_nano: i64 = claims.iter().map(|c| c.votes_nano).sum();
         let support_nano = (ONE * voices.len() as i64 + votes_nano).max(0);
-        groups.push(Group { support_nano, claims });
+        let shown = shown.get(key).unwrap_or(&claims[0].claim.object);
+        groups.push(Group { shown, support_nano, claims });
     }
     groups.sort_by_key(|group| {
         (Reverse(group.support_nano), Reverse(group.claims[0].newness), &group.claims[0].claim.id)

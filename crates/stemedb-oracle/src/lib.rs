@@ -10,11 +10,12 @@
 //! Read it in this order:
 //! 1. `world` — the records and how they are appended;
 //! 2. `value` — when two objects are the same value;
-//! 3. `ask` — candidates, what is set aside, support, decay, lenses;
+//! 3. `question`, `ask` — what is asked; candidates, what is set aside, support, decay, lenses;
+//!    `near` — when two numbers are within a tolerance;
 //! 4. `lineage` — what a claim derives from: how far that is trusted, what of it is retracted;
 //! 5. `jsonl` — how a file of plain claims becomes a world.
 //!
-//! What it leaves out on purpose: computing ids, checking signatures, and refusing malformed records.
+//! What it leaves out: who copies whom (independence), and on purpose computing ids, checking signatures, and refusing malformed records.
 //! It is given only what an engine has accepted.
 //!
 //! Fixed point: names that end in `_nano` are integers in units of 1e-9, and every comparison that
@@ -26,11 +27,14 @@ mod answer;
 mod ask;
 mod jsonl;
 mod lineage;
+mod near;
+mod question;
 mod value;
 mod world;
 
 pub use answer::Answer;
 pub use ask::LENSES;
 pub use jsonl::ReadError;
+pub use question::Question;
 pub use value::{Key, Value};
 pub use world::{Agent, Claim, Cosign, Epoch, Source, Supersession, Vote, World};

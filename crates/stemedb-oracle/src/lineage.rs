@@ -29,7 +29,7 @@ impl World {
                     return lineage;
                 }
                 seen.insert(id);
-                let known = self.claims().iter().find(|other| other.id == id && other.lsn <= as_of);
+                let known = self.claim(id).filter(|other| other.lsn <= as_of);
                 let Some(ancestor) = known else {
                     lineage.trust_nano = lineage.trust_nano.min(TRUST_NANO);
                     continue;

@@ -48,17 +48,32 @@ impl Value {
 /// The one spelling of an exact decimal: sign, digits without zeros at either end, `e`, exponent of the last digit.
 /// `-12.50e3` → `-125e2`; every zero → `0`.
 fn decimal(text: &str) -> Option<String> {
-    let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (negative, digits, exponent) = decimal_parts(text)?;
+    let sign = if negative { "-" } else { "" };
+    if digits.is_empty() { Some("0".into()) } else { Some(format!("{sign}{digits}e{exponent}")) }
+}
+
+/// Sign, digits without zeros at either end, exponent of the last digit: `-12.50e3` → `(true, "125", 2)`. Zero has no
+/// digits.
+pub(crate) fn decimal_parts(text: &str) -> Option<(bool, String, i64)> {
+    let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     let written_exponent: i64 = exponent.parse().ok()?;
 
     let significant = digits.trim_end_matches('0');
     let dropped_zeros = (digits.len() - significant.len()) as i64;
     let exponent = written_exponent - fraction.len() as i64 + dropped_zeros;
     let significant = significant.trim_start_matches('0');
-    if significant.is_empty() { Some("0".into()) } else { Some(format!("{sign}{significant}e{exponent}")) }
+    if significant.is_empty() {
+        Some((false, String::new(), 0))
+    } else {
+        Some((negative, significant.into(), exponent))
+    }
 }
 
 /// `2024-02-29T23:59:59.5+01:00` → microseconds since 1970-01-01T00:00:00Z. Digits beyond the microsecond are dropped.

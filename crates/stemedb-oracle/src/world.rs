@@ -125,9 +125,11 @@ pub struct Cosign {
 }
 
 /// Everything ever appended. Each list is kept by the text that questions look it up with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct World {
     claims: Vec<Claim>,
+    /// Claim id → the first claim of it; `None` where ids may have been changed since.
+    by_id: Option<BTreeMap<String, usize>>,
     /// (subject, predicate) → indices into `claims`, in the order of appending.
     pub(crate) questions: BTreeMap<(String, String), Vec<usize>>,
     /// Claim id → votes on it.
@@ -143,6 +145,22 @@ pub struct World {
     pub(crate) cosigns: BTreeMap<String, Vec<Cosign>>,
 }
 
+impl Default for World {
+    fn default() -> World {
+        World {
+            claims: Vec::new(),
+            by_id: Some(BTreeMap::new()),
+            questions: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            supersessions: BTreeMap::new(),
+            epochs: Vec::new(),
+            sources: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            cosigns: BTreeMap::new(),
+        }
+    }
+}
+
 impl World {
     /// Appends a claim. `false` if its id was already claimed for this question: the first one stays.
     pub fn assert(&mut self, claim: Claim) -> bool {
@@ -152,6 +170,9 @@ impl World {
             return false;
         }
         asserted.push(self.claims.len());
+        if let Some(by_id) = &mut self.by_id {
+            by_id.entry(claim.id.clone()).or_insert(self.claims.len());
+        }
         self.claims.push(claim);
         true
     }
@@ -194,7 +215,31 @@ impl World {
     /// The claims, to fill in what only the engine knows (ids, positions, recorded times). Subjects and
     /// predicates must stay as they are.
     pub fn claims_mut(&mut self) -> &mut [Claim] {
+        self.by_id = None;
         &mut self.claims
+    }
+
+    /// The first claim of an id.
+    pub fn claim(&self, id: &str) -> Option<&Claim> {
+        match &self.by_id {
+            Some(by_id) => by_id.get(id).map(|&i| &self.claims[i]),
+            None => self.claims.iter().find(|claim| claim.id == id),
+        }
+    }
+
+    /// The claims about (subject, predicate) with an LSN up to `as_of`, in the order of their positions.
+    pub fn claims_about(&self, subject: &str, predicate: &str, as_of: u64) -> Vec<&Claim> {
+        let question = (subject.to_string(), predicate.to_string());
+        let asserted = self.questions.get(&question).into_iter().flatten();
+        let mut claims: Vec<&Claim> = asserted.map(|&i| &self.claims[i]).collect();
+        claims.retain(|claim| claim.lsn <= as_of);
+        claims.sort_by_key(|claim| (claim.lsn, claim.ordinal));
+        claims
+    }
+
+    /// Every vote cast on a claim up to `as_of`, in the order of telling.
+    pub fn votes_on(&self, claim: &str, as_of: u64) -> impl Iterator<Item = &Vote> {
+        self.votes.get(claim).into_iter().flatten().filter(move |vote| vote.lsn <= as_of)
     }
 
     /// Every (subject, predicate) that has a claim, sorted.

@@ -12,6 +12,7 @@
 //! | [`heal`] | damaged segments are written again, from the truth and from a lie |
 //! | [`lsm`] | the same ideas for the tree: histories beside a model, option sets, errors, damage, counts, threads |
 //! | [`engine`] | the same ideas for the whole engine: crashes anywhere, damage in every file |
+//! | [`answers`] | every answer of a sample of questions beside a naive oracle, over a history of every kind of record |
 //! | [`planted`] | defects on purpose, which [`quick`] (all suites in small) must notice |
 //!
 //! What they share:
@@ -29,6 +30,7 @@
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used, unsafe_code)]
 
 pub mod allocations;
+pub mod answers;
 mod client;
 pub mod crash;
 pub mod damage;

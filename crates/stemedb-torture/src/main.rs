@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use stemedb_torture::{
+    answers,
     crash::{self, Plan},
     damage, engine, errors, heal, lsm, planted, quick,
     report::Report,
@@ -83,6 +84,8 @@ enum Suite {
     EngineCrash(EngineCrashArgs),
     /// Every byte and file of a whole database damaged.
     EngineDamage(EngineDamageArgs),
+    /// Every answer of a sample of questions beside a naive oracle.
+    Answers(AnswersArgs),
     /// All of these in small, up to the first that fails.
     Quick {
         /// Only those of this part: journal or lsm.
@@ -94,6 +97,28 @@ enum Suite {
     },
     /// Every planted defect must be noticed. Needs a build with `--features planted`.
     Planted(PlantedArgs),
+}
+
+#[derive(Debug, Args)]
+struct AnswersArgs {
+    /// Questions, each through every lens at five moments with five counterfactuals.
+    #[arg(long, default_value_t = 500)]
+    questions: usize,
+    /// A file of claims, JSON lines, `.zst` or not; the committed sample without one.
+    #[arg(long)]
+    claims: Option<PathBuf>,
+    /// Decides everything that is drawn.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Only the question with this number.
+    #[arg(long)]
+    only: Option<usize>,
+    /// Keep the progress in this file, and go on where it stops.
+    #[arg(long)]
+    resume: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -359,6 +384,9 @@ fn main() -> ExitCode {
         Suite::EngineDamage(EngineDamageArgs { every, deep, pairs, seed, threads, only }) => {
             let options = engine::damage::Options { every, deep, pairs, seed, threads, only };
             engine::damage::run(&cli.tier, &options)
+        }
+        Suite::Answers(AnswersArgs { questions, claims, seed, threads, only, resume }) => {
+            answers::run(&cli.tier, &answers::Options { questions, claims, seed, threads, only, resume })
         }
         Suite::Errors(ErrorsArgs { script, only, every }) => {
             errors::run(&cli.tier, &errors::Options { script, only, every })

@@ -25,6 +25,8 @@ pub enum Promise {
     Deterministic,
     /// No bytes make it panic.
     NoPanic,
+    /// An answer is what the naive oracle says.
+    AsTheOracle,
     /// The suites notice a defect that was planted, and nothing where none was.
     Noticed,
 }
@@ -47,6 +49,7 @@ impl Promise {
             Promise::Live => "I11 live",
             Promise::Deterministic => "determinism",
             Promise::NoPanic => "no panic",
+            Promise::AsTheOracle => "answers as the oracle does",
             Promise::Noticed => "suites that can fail",
         }
     }

@@ -1,6 +1,7 @@
 //! Each suite in small; `cargo xtask torture` runs them in full.
 
 use stemedb_torture::{
+    answers,
     crash::{self, Plan},
     damage, engine, errors, lsm,
     report::Report,
@@ -30,6 +31,16 @@ fn a_disk_that_lies_never_brings_about_other_entries() {
     let reported: u64 =
         report.outcomes.iter().filter(|((_, what), _)| what == "reported").map(|(_, times)| times).sum();
     assert!(reported > 100, "{}", report.line());
+}
+
+#[test]
+fn every_answer_is_the_naive_oracles() {
+    let report = answers::run("test", &answers::Options::new(200)).unwrap();
+    must_pass(&report);
+    assert_eq!((did(&report, "questions"), did(&report, "different")), (200, 0));
+    for kind in ["votes", "supersessions", "retractions", "epochs", "sources", "agents", "cosignatures"] {
+        assert!(did(&report, kind) > 0, "{kind}: {}", report.line());
+    }
 }
 
 #[test]

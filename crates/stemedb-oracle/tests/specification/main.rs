@@ -1,12 +1,14 @@
 //! Hand-computed examples. Every expected number below was worked out on paper from the definitions, not copied
 //! from a run.
 
+mod counterfactual;
 mod decay;
 mod equality;
 mod lenses;
 mod lineage;
 mod set_aside;
 mod support;
+mod tolerance;
 
 use stemedb_oracle::{Answer, Claim, Value, World};
 

@@ -2,7 +2,7 @@
 
 use std::{io::Read, path::Path};
 
-use stemedb_env::{Env, Lsn, Micros};
+use stemedb_env::{Env, Lsn, Micros, fs::SimFs};
 use stemedb_hybrid::{ClaimEngine, DerivedBy, Error, FallbackMode, HybridOptions, LsmEngine, StateRoot};
 use stemedb_index::{Admit, Admitted, ClaimReader, Claims, Derive, ViewRow};
 use stemedb_lsm::{KvSnapshot, Op, WriteBatch};
@@ -14,23 +14,44 @@ const DERIVATION_1: &[u8] = include_bytes!("../../fixtures/derivation-1.zst");
 const ENTRIES: u64 = 45;
 const CLAIMS: usize = 460 + 40;
 
-/// Lays a packed folder out.
-fn unpack(packed: &[u8], to: &Path) {
+/// The files of a packed folder, each with its length and what it begins with; the rest of it is zeros.
+fn packed_files(packed: &[u8]) -> Vec<(String, u64, Vec<u8>)> {
     let mut rest = Vec::new();
     zstd::Decoder::new(packed).unwrap().read_to_end(&mut rest).unwrap();
-    let mut rest = rest.as_slice();
+    let (mut rest, mut files) = (rest.as_slice(), Vec::new());
     while !rest.is_empty() {
         let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
         let line = std::str::from_utf8(&rest[..end]).unwrap();
         let [name, len, kept] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
         let (len, kept): (u64, usize) = (len.parse().unwrap(), kept.parse().unwrap());
         let (content, behind) = rest[end + 1..].split_at(kept);
+        files.push((name.to_owned(), len, content.to_vec()));
+        rest = behind;
+    }
+    files
+}
+
+/// Lays the folder out.
+fn unpack(packed: &[u8], to: &Path) {
+    for (name, len, content) in packed_files(packed) {
         let path = to.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(len).unwrap();
-        rest = behind;
     }
+}
+
+/// The folder of the first version on a simulated disk.
+pub fn installed(to: &Path) -> SimFs {
+    let fs = SimFs::new();
+    fs.install_dir(to).unwrap();
+    for (name, len, mut content) in packed_files(DERIVATION_1) {
+        content.resize(usize::try_from(len).unwrap(), 0);
+        let path = to.join(name);
+        fs.install_dir(path.parent().unwrap()).unwrap();
+        fs.install(&path, &content).unwrap();
+    }
+    fs
 }
 
 /// What comes after [`Claims`]: one more family, by entry and length.

@@ -1,5 +1,6 @@
 //! Databases whose view another version of the derivation has made.
 
+mod answers;
 mod cuts;
 mod faults;
 mod fixture;
