@@ -30,8 +30,8 @@ pub use guard::{KnownGuard, Used};
 pub use impact::{IMPACT_MAX, Impact};
 pub use lineage::{LINEAGE_MAX, Lineage};
 pub use reader::{ClaimReader, QuestionKey, QuestionScan, StoredClaim};
-pub use replay::{Recorded, Replay, Wanted};
 pub(crate) use reader::{decode as command_of_row, stored, stored_ref};
+pub use replay::{Recorded, Replay, Wanted};
 pub use submission::{Outcome, Submission};
 
 /// The product's derivation: claims, votes, supersessions, epochs, sources, cosignatures, agents.

@@ -376,7 +376,13 @@ fn keys_that_an_upgrade_has_yet_to_make_are_refused_and_never_taken_for_absent()
         (Listing::Agent(AgentId([1; 32])), true),
         (Listing::Predicate("name".into()), false),
         (Listing::PredicatePrefix("n".into()), false),
-        (Listing::Values { predicate: "name".into(), range: ValueRange::new(SortedValue::of(Object::Integer(0).as_ref()), None).unwrap() }, false),
+        (
+            Listing::Values {
+                predicate: "name".into(),
+                range: ValueRange::new(SortedValue::of(Object::Integer(0).as_ref()), None).unwrap(),
+            },
+            false,
+        ),
     ];
     for (options, is_upgrading) in [(options(1, Some(2)), true), (options(2, None), false)] {
         let reader = ClaimReader::new(tree_with(options).snapshot());
