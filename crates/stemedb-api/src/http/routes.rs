@@ -4,7 +4,8 @@ use axum::routing::{MethodRouter, get, post};
 use utoipa::openapi::path::Operation;
 
 use super::{
-    App, backups, claims, diff, events, export, feed, health, import, list, openapi, read, schemas, storage, write,
+    App, backups, claims, diff, events, export, feed, health, import, list, openapi, read, schemas, storage,
+    write,
 };
 
 /// One route.

@@ -6,8 +6,8 @@
 mod backups;
 mod caching;
 mod concurrency;
-mod differences;
 mod conflicts;
+mod differences;
 mod documents;
 mod exchange;
 mod facade;
