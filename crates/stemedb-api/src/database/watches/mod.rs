@@ -125,7 +125,7 @@ impl Database {
 
     /// What there is to tell about the watches whose ids begin with `prefix`, from an entry on (0 counts as 1): each notice once, in the
     /// order of entries and ids. The same position always gives the same, so that whoever keeps [`Notices::position`] misses nothing and hears
-    /// nothing twice.
+    /// nothing twice. What lies before the first of these watches was registered is passed over at once.
     ///
     /// Cost: one scan of its claims for each watched question, before the first entry; then see [`stemedb_index::watches::Follower::step`].
     ///

@@ -43,8 +43,8 @@ pub(crate) enum Stepped {
 
 impl Notices {
     pub(super) fn begin(database: &Database, from: Lsn, prefix: &str) -> Result<Notices> {
-        let feed = database.feed(from)?;
-        database.registry().settle()?;
+        let nothing_up_to = database.registry().earliest(prefix, &|| database.published_lsn())?;
+        let feed = database.feed(from.max(nothing_up_to.next()))?;
         Ok(Notices {
             database: database.clone(),
             follower: Follower::new(feed.position()),
@@ -88,6 +88,12 @@ impl Notices {
     pub(crate) fn take_ready(&mut self) -> Option<(Notice, bool)> {
         let notice = self.ready.pop_front()?;
         Some((notice, self.ready.is_empty()))
+    }
+
+    /// Whether notices of one entry were given in part.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_inside(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Goes on by one entry at most, or looks at a few questions: a bounded piece of work while there is nothing to tell.

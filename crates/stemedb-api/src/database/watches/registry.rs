@@ -369,6 +369,22 @@ impl Registry {
         Ok((page.map(|one| Arc::clone(&one.0)).collect(), shared.watches.len()))
     }
 
+    /// The last entry that no watch whose id begins so tells anything of; at most the newest readable one.
+    pub(super) fn earliest(&self, prefix: &str, newest: &dyn Fn() -> Lsn) -> Result<Lsn> {
+        loop {
+            self.settle()?;
+            let shared = self.shared.lock();
+            if !shared.loaded || shared.pending.is_some() {
+                continue;
+            }
+            // Whatever is registered from now on counts from an entry that is not before this one.
+            let newest = newest();
+            let behind = shared.watches.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+            let fitting = behind.take_while(|one| one.0.watch.id.starts_with(prefix));
+            return Ok(fitting.map(|one| one.0.since).min().unwrap_or(newest).min(newest));
+        }
+    }
+
     /// What a follower that knows `revision` must do before it goes on by entry `next`.
     pub(super) fn news(&self, revision: Option<u64>, next: Lsn) -> Result<News> {
         let shared = self.shared.lock();
