@@ -127,10 +127,8 @@ impl Database {
         let DatabaseOptions {
             signatures, supersession_authority: authority, env, conflict_board_bytes, ..
         } = options;
-        let stemedb_hybrid::Identity { database, timeline, .. } = *engine.identity();
-        let watches_dir = engine.layout().watches();
-        let identity = stemedb_wal::JournalIdentity { database, timeline };
-        let watches = watches::Registry::new(&env, watches_dir, identity);
+        let watches_of = watches::journal_identity(engine.identity());
+        let watches = watches::Registry::new(&env, engine.layout().watches(), watches_of);
         let inner = Inner {
             engine,
             env,

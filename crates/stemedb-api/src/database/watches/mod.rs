@@ -17,7 +17,7 @@ pub use notices::Notices;
 pub(crate) use notices::Stepped;
 pub(crate) use registry::Registry;
 pub use registry::WATCHES_MAX;
-use stemedb_env::Lsn;
+use stemedb_env::{Lsn, frame::DatabaseId};
 use stemedb_index::watches::{Registered, Watch};
 pub use store::WatchesDamaged;
 
@@ -139,6 +139,15 @@ impl Database {
         }
         Notices::begin(self, from, prefix)
     }
+}
+
+/// Whose the journal of watches is: of an id of its own, so that its segments are never taken for those of the database's journal.
+pub(super) fn journal_identity(identity: &stemedb_hybrid::Identity) -> stemedb_wal::JournalIdentity {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"stemedb watches v1\0").update(&identity.database.0);
+    let mut id = [0; 16];
+    hasher.finalize_xof().fill(&mut id);
+    stemedb_wal::JournalIdentity { database: DatabaseId(id), timeline: identity.timeline }
 }
 
 fn at_number(invalid: Invalid, index: usize) -> Invalid {

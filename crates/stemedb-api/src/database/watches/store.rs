@@ -232,6 +232,15 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Not closing loses nothing; a closed journal has nothing to be repaired.
+        if let Err(error) = self.journal.close() {
+            tracing::debug!("the journal of watches stays open: {error}");
+        }
+    }
+}
+
 fn folder(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:06}"))
 }

@@ -76,7 +76,7 @@ fn life() -> Vec<Vec<Change>> {
 
 #[test]
 fn a_power_cut_at_any_step_leaves_each_request_done_or_not_and_everything_acknowledged() {
-    let options = CrashOptions { exhaustive_units: 6, samples: 12, seed: 3 };
+    let options = CrashOptions { exhaustive_units: 5, samples: 4, seed: 3 };
     let (mut states, mut moved) = (0, BTreeSet::new());
     for profile in [Profile::Adversarial, Profile::Ext4Like] {
         let fs = disk(profile);
