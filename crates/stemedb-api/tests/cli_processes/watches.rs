@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -30,7 +30,7 @@ const AT_ONCE: usize = 10_000;
 const ROUNDS: usize = 44;
 const KILLED_IN: usize = 20;
 /// Claims of one entry.
-const CLAIMS: usize = 24;
+const CLAIMS: usize = 60;
 
 fn watch(number: usize) -> String {
     let question = number % QUESTIONS;
@@ -142,6 +142,7 @@ fn follow(address: &str, heard: &Mutex<Heard>) -> io::Result<()> {
             match field("event: ") {
                 Some("notice") => open.push(field("data: ").unwrap().to_owned()),
                 Some("position") => heard.lock().unwrap().progress += 1,
+                Some("end") => open.clear(),
                 None => {}
                 Some(other) => panic!("{other}: {block}"),
             }
@@ -223,6 +224,7 @@ fn a_hundred_thousand_watches_are_told_everything_once_across_a_kill() {
     let address = server.address.clone();
     register(&address, 0..EARLY);
     let (heard, over) = (Mutex::new(Heard::default()), AtomicBool::new(false));
+    let begun = AtomicUsize::new(0);
     let last = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::SeqCst) {
@@ -237,11 +239,18 @@ fn a_hundred_thousand_watches_are_told_everything_once_across_a_kill() {
         }
         register(&address, EARLY..WATCHES);
         // In the middle of writing and of telling.
-        let (at, mut of_writer) = (&address, dice);
-        let writer = scope
-            .spawn(move || (KILLED_IN..ROUNDS).find(|number| round(at, *number, &mut of_writer).is_err()));
-        while heard.lock().unwrap().lsn() < KILLED_IN as u64 + 5 {
+        while heard.lock().unwrap().lsn() < 5 {
             std::thread::sleep(Duration::from_millis(1));
+        }
+        let (at, mut of_writer, begun) = (&address, dice, &begun);
+        let writer = scope.spawn(move || {
+            (KILLED_IN..ROUNDS).find(|number| {
+                begun.store(*number, Ordering::SeqCst);
+                round(at, *number, &mut of_writer).is_err()
+            })
+        });
+        while begun.load(Ordering::SeqCst) < KILLED_IN + 6 {
+            std::thread::yield_now();
         }
         server.kill();
         let broken = writer.join().unwrap().unwrap_or(ROUNDS);
@@ -283,7 +292,8 @@ fn a_hundred_thousand_watches_are_told_everything_once_across_a_kill() {
     let told = run(["watch", "follow", "--data-dir", folder, "--prefix", "team3/"]).ok();
     let of_team = expected.iter().filter(|line| line.contains("\"watch\":\"team3/"));
     assert!(told.out.lines().eq(of_team.map(String::as_str)));
-    assert_eq!(told.err.trim(), format!("next 1.{}", last + 1));
+    // Warnings may come before it.
+    assert_eq!(told.err.lines().last(), Some(format!("next 1.{}", last + 1).as_str()));
 }
 
 #[test]
