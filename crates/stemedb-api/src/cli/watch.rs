@@ -1,7 +1,6 @@
 //! `watch`: being told when an answer crosses a line.
 
 use std::{
-    fs::File,
     io::{self, BufRead, BufReader, Write},
     path::PathBuf,
 };
@@ -12,13 +11,14 @@ use stemedb_api::{
     Database, Watch,
     json::{NoticeJson, WatchPageJson, watch},
 };
-use stemedb_env::Lsn;
+use stemedb_env::{Env, Lsn};
 
 use super::{
     At, Place,
     client::{Client, Content, with_parameters},
     failure::Failure,
     folder,
+    import::Input,
 };
 
 /// Be told when an answer crosses a line
@@ -41,7 +41,7 @@ enum WatchCommand {
 struct AddArgs {
     #[command(flatten)]
     place: Place,
-    /// Watches, one a line; `-` is standard input
+    /// Watches, one a line, perhaps compressed; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "subject", "predicate"])]
     file: Option<PathBuf>,
     /// Its id, 1 to 200 bytes
@@ -170,11 +170,7 @@ type Counts = (usize, usize);
 fn add(args: &AddArgs) -> Result<(), Failure> {
     let mut input: Box<dyn BufRead> = match &args.file {
         None => Box::new(io::Cursor::new(args.line()?)),
-        Some(path) if path.as_os_str() == "-" => Box::new(io::stdin().lock()),
-        Some(path) => {
-            let file = File::open(path);
-            Box::new(BufReader::new(file.map_err(|error| Failure::new(error).context(path.display()))?))
-        }
+        Some(path) => Box::new(BufReader::new(Input::open(&Env::real(), path)?.text)),
     };
     let counts = match args.place.at()? {
         At::Folder(dir) => {

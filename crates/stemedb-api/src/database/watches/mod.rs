@@ -81,7 +81,7 @@ impl Database {
         if watches.is_empty() {
             return Ok(Vec::new());
         }
-        let changes = watches.into_iter().map(Change::Add).collect();
+        let changes = watches.into_iter().map(|watch| Change::Add(Box::new(watch))).collect();
         let outcomes = self.registry().change(changes, &|| self.published_lsn())?;
         let watched = outcomes.into_iter().filter_map(|outcome| match outcome {
             Outcome::Added(registered) => Some(Watched { registered, created: true }),

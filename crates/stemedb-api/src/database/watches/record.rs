@@ -1,5 +1,7 @@
 //! The lines of the journal of watches: see `docs/formats/watches.md`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use stemedb_env::Lsn;
@@ -13,9 +15,9 @@ const ENTRY_BYTES: usize = 1 << 20;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
-    Add(std::borrow::Cow<'a, Registered>),
-    Remove(std::borrow::Cow<'a, str>),
+pub(super) enum Line {
+    Add(Arc<Registered>),
+    Remove(String),
 }
 
 #[derive(Serialize)]
@@ -39,7 +41,7 @@ struct LineJson<'a> {
 }
 
 /// Lines as entries, each of about a megabyte at most.
-pub(super) fn entries<'a>(lines: impl IntoIterator<Item = Line<'a>>) -> Vec<Vec<u8>> {
+pub(super) fn entries(lines: impl IntoIterator<Item = Line>) -> Vec<Vec<u8>> {
     let mut entries = Vec::new();
     let mut entry = vec![LAYOUT];
     for line in lines {
@@ -65,7 +67,7 @@ pub(super) fn entries<'a>(lines: impl IntoIterator<Item = Line<'a>>) -> Vec<Vec<
 /// The lines of an entry, one after the other. The error says what is wrong.
 pub(super) fn lines(
     entry: &[u8],
-    mut visit: impl FnMut(Line<'static>) -> Result<(), &'static str>,
+    mut visit: impl FnMut(Line) -> Result<(), &'static str>,
 ) -> Result<(), &'static str> {
     let rest = match entry.split_first() {
         Some((&LAYOUT, rest)) => rest,
@@ -78,9 +80,9 @@ pub(super) fn lines(
         visit(match read {
             LineJson { since: Some(since), watch: Some(json), remove: None } => {
                 let watch = watch(json.get().as_bytes(), None).map_err(|_| "a watch breaks a rule")?;
-                Line::Add(std::borrow::Cow::Owned(Registered { watch, since: Lsn(since) }))
+                Line::Add(Arc::new(Registered { watch, since: Lsn(since) }))
             }
-            LineJson { since: None, watch: None, remove: Some(id) } => Line::Remove(id.into()),
+            LineJson { since: None, watch: None, remove: Some(id) } => Line::Remove(id),
             _ => return Err("a line is neither a watch nor a removal"),
         })?;
     }
@@ -89,8 +91,6 @@ pub(super) fn lines(
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use stemedb_core::{Lens, Nano};
     use stemedb_index::{QuestionKey, watches::Watch};
 
@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_the_page() {
-        let one = registered("team/x");
-        let entry = entries([Line::Add(Cow::Borrowed(&one)), Line::Remove("é\n".into())]);
+        let one = Arc::new(registered("team/x"));
+        let entry = entries([Line::Add(Arc::clone(&one)), Line::Remove("é\n".into())]);
         let text = concat!(
             "\u{1}",
             r#"{"since":7,"watch":{"id":"team/x","subject":"s","predicate":"p","lens":"skeptic","conflict_above":0.25}}"#,
@@ -121,7 +121,7 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert_eq!(read, [Line::Add(Cow::Owned(one)), Line::Remove("é\n".into())]);
+        assert_eq!(read, [Line::Add(one), Line::Remove("é\n".into())]);
     }
 
     #[test]
@@ -142,14 +142,15 @@ mod tests {
 
     #[test]
     fn many_lines_are_several_entries_in_order() {
-        let all: Vec<Registered> = (0..20_000).map(|number| registered(&format!("{number:05}"))).collect();
-        let entries = entries(all.iter().map(|one| Line::Add(Cow::Borrowed(one))));
+        let all: Vec<Arc<Registered>> =
+            (0..20_000).map(|number| Arc::new(registered(&format!("{number:05}")))).collect();
+        let entries = entries(all.iter().map(|one| Line::Add(Arc::clone(one))));
         assert!(entries.len() > 1 && entries.iter().all(|entry| entry.len() < 2 * ENTRY_BYTES));
         let mut read = Vec::new();
         for entry in &entries {
             lines(entry, |line| {
                 if let Line::Add(one) = line {
-                    read.push(one.into_owned());
+                    read.push(one);
                 }
                 Ok(())
             })

@@ -10,7 +10,7 @@
 //! memory they wait.
 
 use std::{
-    borrow::{Borrow, Cow},
+    borrow::Borrow,
     cmp::Ordering,
     collections::{BTreeSet, HashMap, VecDeque},
     ops::Bound,
@@ -39,7 +39,7 @@ const GROUP_BYTES: usize = 8 << 20;
 /// One change of a request.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Add(Watch),
+    Add(Box<Watch>),
     Remove(String),
 }
 
@@ -273,7 +273,7 @@ impl Registry {
             }
         };
         let Some(store) = turn.take() else { return };
-        match store.rewrite(live.iter().map(|registered| &**registered)) {
+        match store.rewrite(live.iter()) {
             Ok(store) => *turn = Some(store),
             // It is opened again when it is next needed: both folders say the same.
             Err(error) => tracing::warn!("the folder of watches could not be written anew: {error}"),
@@ -294,12 +294,12 @@ impl Registry {
         let store = Store::open(&self.env, &self.dir, self.identity, |line| {
             match line {
                 Line::Add(registered) => {
-                    if !watches.insert(ById(Arc::new(registered.into_owned()))) {
+                    if !watches.insert(ById(registered)) {
                         return Err("a watch is registered twice");
                     }
                 }
                 Line::Remove(id) => {
-                    if !watches.remove(&*id) {
+                    if !watches.remove(id.as_str()) {
                         return Err("a watch is removed that is not there");
                     }
                 }
@@ -439,14 +439,14 @@ impl Group {
                 None => shared.watches.get(id).map(|one| Arc::clone(&one.0)),
             };
             outcomes.push(match (change, present) {
-                (Change::Add(watch), Some(present)) if present.watch == *watch => Outcome::Existing(present),
+                (Change::Add(watch), Some(present)) if present.watch == **watch => Outcome::Existing(present),
                 (Change::Add(_), Some(_)) => {
                     let pointer = if changes.len() == 1 { "/id".to_owned() } else { format!("/{index}/id") };
                     let detail = format!("a watch {id} with another content is registered");
                     return Err(FieldError::in_body(pointer, Code::WatchExists, detail).into());
                 }
                 (Change::Add(watch), None) => {
-                    let registered = Arc::new(Registered { watch: watch.clone(), since });
+                    let registered = Arc::new(Registered { watch: Watch::clone(watch), since });
                     own.insert(id, Some(Arc::clone(&registered)));
                     logged.push(Logged::Added(Arc::clone(&registered)));
                     growth += 1;
@@ -467,8 +467,8 @@ impl Group {
             return Err(FieldError::in_body("", Code::TooMany, detail).into());
         }
         let lines = logged.iter().map(|change| match change {
-            Logged::Added(registered) => Line::Add(Cow::Borrowed(&**registered)),
-            Logged::Removed(registered) => Line::Remove(Cow::Borrowed(&registered.watch.id)),
+            Logged::Added(registered) => Line::Add(Arc::clone(registered)),
+            Logged::Removed(registered) => Line::Remove(registered.watch.id.clone()),
         });
         let entries = record::entries(lines);
         self.bytes += entries.iter().map(Vec::len).sum::<usize>();

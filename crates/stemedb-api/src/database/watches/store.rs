@@ -1,6 +1,9 @@
 //! The folder of watches: see `docs/formats/watches.md`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use stemedb_env::{
     Env, Lsn,
@@ -73,7 +76,7 @@ impl Store {
         env: &Env,
         dir: &Path,
         identity: JournalIdentity,
-        mut visit: impl FnMut(Line<'static>) -> Result<(), &'static str>,
+        mut visit: impl FnMut(Line) -> Result<(), &'static str>,
     ) -> Result<Store> {
         create_dir_durably(&*env.fs, dir).map_err(of_env)?;
         let current = dir.join("CURRENT");
@@ -149,7 +152,7 @@ impl Store {
         }
     }
 
-    fn replay(mut self, visit: &mut impl FnMut(Line<'static>) -> Result<(), &'static str>) -> Result<Store> {
+    fn replay(mut self, visit: &mut impl FnMut(Line) -> Result<(), &'static str>) -> Result<Store> {
         let mut reader = self.journal.read_from(Lsn(1)).map_err(of_journal)?;
         while let Some(entry) = reader.next_entry().map_err(of_journal)? {
             let read = record::lines(&entry.bytes, |line| {
@@ -185,7 +188,7 @@ impl Store {
     /// # Errors
     /// Where it cannot be written. The old one counts then, unless the system's answer to the last step was lost: so this store must
     /// not be used any more.
-    pub fn rewrite<'a>(self, live: impl Iterator<Item = &'a Registered>) -> Result<Store> {
+    pub fn rewrite<'a>(self, live: impl Iterator<Item = &'a Arc<Registered>>) -> Result<Store> {
         let number = self.number.saturating_add(1);
         let new = folder(&self.dir, number);
         remove_tree(&*self.env.fs, &new).map_err(of_env)?;
@@ -201,7 +204,7 @@ impl Store {
         };
         let mut waiting = Vec::new();
         for registered in live {
-            waiting.push(registered);
+            waiting.push(Arc::clone(registered));
             if waiting.len() == REWRITE_AT_ONCE {
                 store.append_all(&waiting)?;
                 waiting.clear();
@@ -214,8 +217,8 @@ impl Store {
         Ok(store)
     }
 
-    fn append_all(&mut self, live: &[&Registered]) -> Result<()> {
-        let lines = live.iter().map(|one| Line::Add(std::borrow::Cow::Borrowed(*one)));
+    fn append_all(&mut self, live: &[Arc<Registered>]) -> Result<()> {
+        let lines = live.iter().map(|one| Line::Add(Arc::clone(one)));
         self.append(&record::entries(lines), live.len()).map_err(of_journal)
     }
 

@@ -44,7 +44,7 @@ fn disk(profile: Profile) -> SimFs {
 }
 
 fn add(ids: impl IntoIterator<Item = String>) -> Vec<Change> {
-    ids.into_iter().map(|id| Change::Add(watch(&id))).collect()
+    ids.into_iter().map(|id| Change::Add(Box::new(watch(&id)))).collect()
 }
 
 /// Everything that is registered: id and since.
@@ -65,12 +65,12 @@ fn life() -> Vec<Vec<Change>> {
     vec![
         add(["a".into()]),
         add(["b".into(), "c".into()]),
-        vec![Change::Remove("a".into()), Change::Add(watch("d"))],
+        vec![Change::Remove("a".into()), Change::Add(Box::new(watch("d")))],
         vec![Change::Remove("nobody".into())],
         add((0..3000).map(|n| format!("m/{n}"))),
         remove(0, 2500),
         add(["e".into()]),
-        vec![Change::Remove("b".into()), Change::Add(watch("a"))],
+        vec![Change::Remove("b".into()), Change::Add(Box::new(watch("a")))],
     ]
 }
 
@@ -134,12 +134,12 @@ fn what_is_the_same_is_registered_once_and_what_is_not_is_refused_as_a_whole() {
     assert_eq!(registry.written(), (groups, lines), "nothing was written");
     let mut other = watch("x");
     other.lens = Lens::Recency;
-    let mixed = vec![Change::Add(watch("y")), Change::Add(other.clone())];
+    let mixed = vec![Change::Add(Box::new(watch("y"))), Change::Add(Box::new(other.clone()))];
     let error = registry.change(mixed, &|| Lsn(6)).unwrap_err();
     assert_eq!(error.code(), Code::WatchExists);
     assert!(error.to_string().contains("/1/id"), "{error}");
     assert!(registry.get("y").unwrap().is_none());
-    let swapped = vec![Change::Remove("x".into()), Change::Add(other)];
+    let swapped = vec![Change::Remove("x".into()), Change::Add(Box::new(other))];
     registry.change(swapped, &|| Lsn(7)).unwrap();
     assert_eq!(registry.get("x").unwrap().unwrap().since, Lsn(7));
     assert!(matches!(
@@ -148,6 +148,8 @@ fn what_is_the_same_is_registered_once_and_what_is_not_is_refused_as_a_whole() {
     ));
 }
 
+// Threads that nobody schedules are what it is about.
+#[allow(clippy::disallowed_methods)]
 #[test]
 fn a_hundred_thousand_are_one_sync_and_those_of_many_callers_share_theirs() {
     let fs = disk(Profile::Ext4Like);
