@@ -196,9 +196,57 @@ fn embedded_watches_outlive_the_process_and_a_position_goes_on_exactly() {
     assert_eq!(notices.next_notice().unwrap(), None, "removed");
     let error = database.notices(Lsn(9), "").unwrap_err();
     assert_eq!(error.code(), Code::LsnNotReached);
+    // Watches belong to their folder.
+    database.checkpoint(dir.path().join("copy")).unwrap();
+    let copy = Database::open(dir.path().join("copy"), tiny()).unwrap();
+    assert_eq!(copy.watches("", None, 10).unwrap().registered, 0);
     // Nothing before the first watch's beginning is read again.
     database.watch(watch("c", "s")).unwrap();
     let mut late = database.notices(Lsn(1), "c").unwrap();
     assert_eq!((late.position(), late.next_notice().unwrap()), (Lsn(3), None));
     assert_eq!(late.counts().entries, 0);
+}
+
+/// Every entry changes the answer, so that a watch is told of exactly those behind its own position.
+#[test]
+fn watches_that_are_registered_while_others_write_and_follow_miss_nothing() {
+    const ENTRIES: u64 = 600;
+    let (database, _dir) = database();
+    let question = QuestionKey { subject: "s".into(), predicate: "p".into() };
+    let told = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for value in 0..ENTRIES {
+                database.assert(claim("s", value.try_into().unwrap())).unwrap();
+            }
+        });
+        for part in 0..3 {
+            let (database, question) = (&database, &question);
+            scope.spawn(move || {
+                for number in 0..40 {
+                    let watch = Watch::new(format!("{part}/{number}"), question.clone(), Lens::Recency);
+                    assert!(database.watch(watch).unwrap().created);
+                }
+            });
+        }
+        let mut notices = database.notices(Lsn(1), "").unwrap();
+        let mut told = Vec::new();
+        while notices.position() <= Lsn(ENTRIES) {
+            notices.wait(Duration::from_secs(30));
+            while let Some(notice) = notices.next_notice().unwrap() {
+                told.push((notice.lsn, notice.watch));
+            }
+        }
+        told
+    });
+    let page = database.watches("", None, 1_000).unwrap();
+    assert_eq!(page.registered, 120);
+    let mut expected: Vec<(Lsn, String)> = page
+        .watches
+        .iter()
+        .flat_map(|one| (one.since.0 + 1..=ENTRIES).map(|lsn| (Lsn(lsn), one.watch.id.clone())))
+        .collect();
+    expected.sort();
+    assert!(told == expected, "{} told, {} expected", told.len(), expected.len());
+    let during = page.watches.iter().filter(|one| (1..ENTRIES).contains(&one.since.0)).count();
+    assert!(during > 5, "only {during} were registered while entries were written");
 }
