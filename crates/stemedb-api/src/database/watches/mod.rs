@@ -3,6 +3,7 @@
 //! What is registered is durable; what was told is not kept at all, because it follows from the journal and what is registered:
 //! see [`stemedb_index::watches`] and `docs/design/watches.md`.
 
+mod group;
 mod notices;
 mod record;
 mod registry;

@@ -12,7 +12,7 @@
 use std::{
     borrow::Borrow,
     cmp::Ordering,
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     ops::Bound,
     path::PathBuf,
     sync::Arc,
@@ -24,10 +24,11 @@ use stemedb_index::watches::{Registered, Watch};
 use stemedb_wal::{Error as JournalError, JournalIdentity};
 
 use super::{
-    record::{self, Line},
+    group::Group,
+    record::Line,
     store::{Store, of_journal},
 };
-use crate::errors::{Code, FieldError, Invalid, Result};
+use crate::errors::Result;
 
 /// Watches that one database may have.
 pub const WATCHES_MAX: usize = 1_000_000;
@@ -92,7 +93,7 @@ pub(super) enum Logged {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+pub(super) struct Shared {
     loaded: bool,
     watches: BTreeSet<ById>,
     /// Chosen for watches that are not in memory yet.
@@ -104,6 +105,16 @@ struct Shared {
 }
 
 impl Shared {
+    /// The watch with an id.
+    pub fn get(&self, id: &str) -> Option<Arc<Registered>> {
+        self.watches.get(id).map(|one| Arc::clone(&one.0))
+    }
+
+    /// Watches there are.
+    pub fn count(&self) -> usize {
+        self.watches.len()
+    }
+
     fn note(&mut self, change: Logged) {
         self.revision += 1;
         self.log.push_back(change);
@@ -349,7 +360,7 @@ impl Registry {
 
     /// The watch with an id.
     pub(super) fn get(&self, id: &str) -> Result<Option<Arc<Registered>>> {
-        Ok(self.ready()?.watches.get(id).map(|one| Arc::clone(&one.0)))
+        Ok(self.ready()?.get(id))
     }
 
     /// At most so many watches whose ids begin so, behind an id, in the order of the ids; and how many there are in all.
@@ -407,76 +418,5 @@ impl Registry {
     pub(super) fn written(&self) -> (u64, usize) {
         let turn = self.turn.lock();
         turn.as_ref().map_or((0, 0), |store| (store.groups(), store.lines()))
-    }
-}
-
-/// Requests that are written together.
-#[derive(Default)]
-struct Group {
-    entries: Vec<Vec<u8>>,
-    bytes: usize,
-    lines: usize,
-    changes: Vec<Logged>,
-    /// What the group has made of ids so far; `None` = removed.
-    overlay: HashMap<String, Option<Arc<Registered>>>,
-    /// Watches added less those removed.
-    growth: isize,
-}
-
-impl Group {
-    /// Adds the changes of a request, if all of them can be carried out.
-    fn plan(&mut self, shared: &Shared, changes: &[Change], since: Lsn) -> Result<Vec<Outcome>, Invalid> {
-        let mut own: HashMap<&str, Option<Arc<Registered>>> = HashMap::new();
-        let (mut growth, mut logged) = (self.growth, Vec::new());
-        let mut outcomes = Vec::with_capacity(changes.len());
-        for (index, change) in changes.iter().enumerate() {
-            let id = match change {
-                Change::Add(watch) => watch.id.as_str(),
-                Change::Remove(id) => id.as_str(),
-            };
-            let present = match own.get(id).or_else(|| self.overlay.get(id)) {
-                Some(present) => present.clone(),
-                None => shared.watches.get(id).map(|one| Arc::clone(&one.0)),
-            };
-            outcomes.push(match (change, present) {
-                (Change::Add(watch), Some(present)) if present.watch == **watch => Outcome::Existing(present),
-                (Change::Add(_), Some(_)) => {
-                    let pointer = if changes.len() == 1 { "/id".to_owned() } else { format!("/{index}/id") };
-                    let detail = format!("a watch {id} with another content is registered");
-                    return Err(FieldError::in_body(pointer, Code::WatchExists, detail).into());
-                }
-                (Change::Add(watch), None) => {
-                    let registered = Arc::new(Registered { watch: Watch::clone(watch), since });
-                    own.insert(id, Some(Arc::clone(&registered)));
-                    logged.push(Logged::Added(Arc::clone(&registered)));
-                    growth += 1;
-                    Outcome::Added(registered)
-                }
-                (Change::Remove(_), Some(present)) => {
-                    own.insert(id, None);
-                    logged.push(Logged::Removed(present));
-                    growth -= 1;
-                    Outcome::Removed
-                }
-                (Change::Remove(_), None) => Outcome::Absent,
-            });
-        }
-        let count = shared.watches.len().saturating_add_signed(growth);
-        if growth > self.growth && count > WATCHES_MAX {
-            let detail = format!("there would be {count} watches, at most {WATCHES_MAX}");
-            return Err(FieldError::in_body("", Code::TooMany, detail).into());
-        }
-        let lines = logged.iter().map(|change| match change {
-            Logged::Added(registered) => Line::Add(Arc::clone(registered)),
-            Logged::Removed(registered) => Line::Remove(registered.watch.id.clone()),
-        });
-        let entries = record::entries(lines);
-        self.bytes += entries.iter().map(Vec::len).sum::<usize>();
-        self.entries.extend(entries);
-        self.lines += logged.len();
-        self.growth = growth;
-        self.overlay.extend(own.into_iter().map(|(id, state)| (id.to_owned(), state)));
-        self.changes.extend(logged);
-        Ok(outcomes)
     }
 }
