@@ -41,8 +41,9 @@ pub(crate) mod store_helpers;
 pub use database::{
     AnswerDifference, Arrived, AsOf, ConflictQuery, Conflicts, Database, DatabaseOptions, Difference,
     DifferenceQuery, Feed, FeedEntry, ImportFailed, ImportOptions, ImportReport, ImportSink, ListPage,
-    ListQuery, OnError, Query, QuestionDifference, ReceiptCheck, ReceiptError, Resolved, RootCheck,
-    Selection, ServerKeyError, Snapshot, check_document, leave_out, read_receipt,
+    ListQuery, Notices, OnError, Query, QuestionDifference, ReceiptCheck, ReceiptError, Resolved, RootCheck,
+    Selection, ServerKeyError, Snapshot, WATCHES_MAX, WatchPage, Watched, WatchesDamaged, check_document,
+    leave_out, read_receipt,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 pub use exchange::{ExportOptions, ExportReport, Filter, Format, ReadOptions};
@@ -50,7 +51,10 @@ pub use exchange::{ExportOptions, ExportReport, Filter, Format, ReadOptions};
 pub use http::{RouterOptions, router, router_with_backups};
 pub use stemedb_core as core;
 pub use stemedb_hybrid as hybrid;
-pub use stemedb_index::{CacheCounts, CacheStats, CandidateSet, Outcome, Position, QuestionKey};
+pub use stemedb_index::{
+    CacheCounts, CacheStats, CandidateSet, Outcome, Position, QuestionKey,
+    watches::{Brief, Crossed, Notice, Registered, Watch},
+};
 
 /// The crate's README, whose example is compiled.
 #[cfg(doctest)]

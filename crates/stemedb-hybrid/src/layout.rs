@@ -79,6 +79,11 @@ impl Layout {
         self.dir.join("keys").join("server.key")
     }
 
+    /// Which answers are watched: of this folder alone, part of no backup. See `docs/formats/watches.md`.
+    pub fn watches(&self) -> PathBuf {
+        self.dir.join("watches")
+    }
+
     /// Where a backup puts its checkpoint together. Of no use to anybody else, and removed by the next open.
     pub fn staging(&self) -> PathBuf {
         self.dir.join("backup.staging")

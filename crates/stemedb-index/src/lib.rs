@@ -9,6 +9,7 @@
 //! - [`claims`]: the product's implementation of that contract, and the reader that turns a question into candidates.
 //! - [`cache`]: candidates, tallies and answers in memory, never stale.
 //! - [`questions`]: listings in pages, and the board of the most contested questions.
+//! - [`watches`]: answers that somebody wants to be told about, and what there is to tell.
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod cache;
@@ -17,6 +18,7 @@ pub mod derive;
 pub mod error;
 pub mod keys;
 pub mod questions;
+pub mod watches;
 
 pub use cache::{CacheCounts, CacheStats, CandidateSet, ClaimCache};
 pub use claims::{ClaimReader, Claims, Outcome, QuestionKey, StoredClaim, Submission};

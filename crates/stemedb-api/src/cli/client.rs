@@ -158,6 +158,11 @@ impl Client {
         self.send(Method::POST, path, Some(content))?.whole()
     }
 
+    /// Sends `DELETE` and returns the whole reply.
+    pub fn delete(&mut self, path: &str) -> Result<Bytes, ClientError> {
+        self.send(Method::DELETE, path, None)?.whole()
+    }
+
     /// Sends `POST` and returns the reply's beginning; the rest is read by [`Reply::next_part`].
     pub fn post_streaming(&mut self, path: &str, content: Content) -> Result<Reply<'_>, ClientError> {
         self.send(Method::POST, path, Some(content))

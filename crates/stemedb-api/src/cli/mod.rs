@@ -13,6 +13,7 @@
 //! | `server-key` | a database or a server | whose receipts these are |
 //! | `diff` | a database or a server | which answers changed between two moments |
 //! | `feed` | a database or a server | what was recorded from a position on |
+//! | `watch` | a database or a server | being told when an answer crosses a line |
 //! | `list` | a database or a server | claims or questions, by what they are about or who said them |
 //! | `conflicts` | a database or a server | the most contested questions |
 //! | `demo` | an absent folder | built-in claims that disagree |
@@ -53,6 +54,7 @@ mod serve;
 mod stats;
 mod verify;
 mod wal;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -98,6 +100,7 @@ enum Command {
     Agent(agent::AgentArgs),
     Diff(diff::DiffArgs),
     Feed(feed::FeedArgs),
+    Watch(watch::WatchArgs),
     VerifyReceipt(receipt::VerifyReceiptArgs),
     ServerKey(receipt::ServerKeyArgs),
     List(list::ListArgs),
@@ -160,6 +163,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Feed(args) => feed::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::VerifyReceipt(args) => receipt::verify(&args),
         Command::ServerKey(args) => receipt::server_key(&args),
         Command::List(args) => list::run(&args),

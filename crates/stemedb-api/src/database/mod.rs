@@ -23,6 +23,7 @@ mod options;
 mod query;
 mod receipt;
 mod server_key;
+mod watches;
 
 use std::{
     path::Path,
@@ -55,6 +56,9 @@ use stemedb_hybrid::{
 };
 use stemedb_index::{CacheStats, ClaimCache, ClaimReader, Claims, Outcome, StoredClaim, Submission};
 use stemedb_lsm::{KvStore, LsmStore};
+pub use watches::{Notices, WATCHES_MAX, WatchPage, Watched, WatchesDamaged};
+#[cfg(feature = "server")]
+pub(crate) use watches::{Stepped, WATCH_PAGE_MAX};
 
 use crate::errors::{Code, Error, FieldError, Result, of_signature};
 
@@ -84,6 +88,7 @@ struct Inner {
     /// Held by whoever reads or makes it.
     server_key_turn: parking_lot::Mutex<()>,
     board: conflicts::Board,
+    watches: watches::Registry,
 }
 
 impl Database {
@@ -122,6 +127,8 @@ impl Database {
         let DatabaseOptions {
             signatures, supersession_authority: authority, env, conflict_board_bytes, ..
         } = options;
+        let watches_of = watches::journal_identity(engine.identity());
+        let watches = watches::Registry::new(&env, engine.layout().watches(), watches_of);
         let inner = Inner {
             engine,
             env,
@@ -134,6 +141,7 @@ impl Database {
             server_key: OnceLock::new(),
             server_key_turn: parking_lot::Mutex::new(()),
             board: conflicts::Board::new(conflict_board_bytes),
+            watches,
         };
         Database { inner: Arc::new(inner) }
     }
@@ -415,6 +423,10 @@ impl Database {
 
     fn board(&self) -> &conflicts::Board {
         &self.inner.board
+    }
+
+    fn registry(&self) -> &watches::Registry {
+        &self.inner.watches
     }
 
     pub(crate) fn env(&self) -> &Env {

@@ -58,6 +58,7 @@ codes! {
     AuthorityTooLow = "authority_too_low", 403, "Class too low", "Neither the agent nor the successor has a class that may set this claim aside. Nothing was applied.";
     NotFound = "not_found", 404, "No such route", "Nothing lives at this path.";
     ClaimNotFound = "claim_not_found", 404, "No such claim", "No claim with this id was known at the moment asked for.";
+    WatchNotFound = "watch_not_found", 404, "No such watch", "No watch with this id is registered.";
     MethodNotAllowed = "method_not_allowed", 405, "Method not allowed", "The path exists, but not for this method. The Allow header lists the methods it has.";
     NotAcceptable = "not_acceptable", 406, "Not acceptable", "The Accept header names none of the media types that the route can answer with.";
     WrongTimeline = "wrong_timeline", 410, "Another timeline", "The position is of another timeline of this database: it was restored to a point in time since. Begin again without it.";
@@ -93,10 +94,12 @@ codes! {
     SignatureRequired = "signature_required", 422, "Signature required", "This database takes signed records only.";
     SupersessionCycle = "supersession_cycle", 422, "Circle of supersessions", "The successor is itself superseded by the old claim, directly or through others.";
     ChainTooLong = "chain_too_long", 422, "Chain too long", "Too many claims have followed the successor to see whether they lead back to the old claim. Name the newest of them.";
+    NotWatchable = "not_watchable", 422, "Cannot be watched", "The answer hangs on more than the journal and one question. The detail says on what.";
     TooLarge = "too_large", 422, "Too large", "The commands of one request exceed what one journal entry may hold.";
     // The state does not allow it.
     PositionGone = "position_gone", 410, "Position gone", "The position is of another timeline, or the journal begins after it. The detail says which; begin anew with a copy of the present state.";
     LsnNotReached = "lsn_not_reached", 409, "Not reached", "The LSN asked for lies in the future of this database.";
+    WatchExists = "watch_exists", 409, "Another watch", "A watch with this id and another content is registered. Remove it first, or choose another id. Nothing was applied.";
     NotADatabase = "not_a_database", 409, "Not a database", "The folder holds no database. Create one explicitly.";
     AlreadyExists = "already_exists", 409, "Already there", "The folder is not empty.";
     InUse = "in_use", 409, "In use", "Another process has the database open.";

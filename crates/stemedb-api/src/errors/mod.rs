@@ -37,6 +37,9 @@ pub enum Error {
         /// Claims read.
         claims: u64,
     },
+    /// The watches cannot be read.
+    #[error(transparent)]
+    Watches(#[from] crate::database::WatchesDamaged),
     /// Reading the input of an import failed.
     #[error("cannot read the input: {0}")]
     Input(#[source] std::io::Error),
@@ -54,6 +57,7 @@ impl Error {
             Error::Building { .. } => Code::ConflictsBuilding,
             Error::Input(_) => Code::InvalidEncoding,
             Error::ServerKey(_) => Code::ServerKey,
+            Error::Watches(_) => Code::Corruption,
             Error::Receipt(stemedb_core::CodecError::TooLong { .. }) => Code::TooLarge,
             Error::Receipt(_) => Code::InternalError,
             Error::Output(_) => Code::IoError,

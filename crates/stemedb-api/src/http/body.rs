@@ -14,10 +14,19 @@ use crate::errors::Code;
 /// Reads a JSON body whole.
 pub(super) async fn json(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
     require_media_type(headers, &["application/json"])?;
+    whole(app, headers, body, app.options.body_max_bytes).await
+}
+
+/// Reads a body of at most `limit` bytes whole.
+pub(super) async fn whole(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Vec<u8>, Problem> {
     if encoding(headers)? != Encoding::Identity {
         return Err(Problem::new(Code::UnsupportedEncoding, "this route takes uncompressed bodies only"));
     }
-    let limit = app.options.body_max_bytes;
     let declared =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {

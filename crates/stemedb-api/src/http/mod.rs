@@ -32,6 +32,7 @@ mod reply;
 mod routes;
 mod schemas;
 mod storage;
+mod watches;
 mod write;
 
 use std::{

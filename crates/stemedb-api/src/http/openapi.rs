@@ -11,7 +11,12 @@ use super::{Problem, reply, routes, schemas};
 pub fn document() -> OpenApi {
     let mut paths = PathsBuilder::new();
     for route in routes::table() {
-        let method = if route.method == "POST" { HttpMethod::Post } else { HttpMethod::Get };
+        let method = match route.method {
+            "POST" => HttpMethod::Post,
+            "PUT" => HttpMethod::Put,
+            "DELETE" => HttpMethod::Delete,
+            _ => HttpMethod::Get,
+        };
         paths = paths.path(route.path, PathItem::new(method, route.operation));
     }
     let info = InfoBuilder::new()

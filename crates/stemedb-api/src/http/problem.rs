@@ -41,9 +41,11 @@ impl Problem {
                 let progress = serde_json::json!({"questions": questions, "claims": claims});
                 Problem::of(error.code()).with("progress", progress)
             }
-            Error::Engine(_) | Error::ServerKey(_) | Error::Receipt(_) | Error::Output(_) => {
-                Problem::of(error.code())
-            }
+            Error::Engine(_)
+            | Error::ServerKey(_)
+            | Error::Watches(_)
+            | Error::Receipt(_)
+            | Error::Output(_) => Problem::of(error.code()),
         }
     }
 

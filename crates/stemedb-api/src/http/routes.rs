@@ -1,16 +1,16 @@
 //! The one table of routes: the router and the OpenAPI document are both made from it.
 
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use utoipa::openapi::path::Operation;
 
 use super::{
     App, backups, claims, diff, events, export, feed, health, import, list, openapi, read, schemas, storage,
-    write,
+    watches, write,
 };
 
 /// One route.
 pub(super) struct Route {
-    /// `GET` or `POST`.
+    /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
     /// Its template, as metrics and the document name it.
     pub path: &'static str,
@@ -24,6 +24,14 @@ fn get_route(path: &'static str, handler: MethodRouter<App>, operation: Operatio
 
 fn post_route(path: &'static str, handler: MethodRouter<App>, operation: Operation) -> Route {
     Route { method: "POST", path, handler, operation }
+}
+
+fn put_route(path: &'static str, handler: MethodRouter<App>, operation: Operation) -> Route {
+    Route { method: "PUT", path, handler, operation }
+}
+
+fn delete_route(path: &'static str, handler: MethodRouter<App>, operation: Operation) -> Route {
+    Route { method: "DELETE", path, handler, operation }
 }
 
 /// Every route.
@@ -46,6 +54,12 @@ pub(super) fn table() -> Vec<Route> {
         get_route("/v1/agents/{id}", get(claims::agent), schemas::agent_known()),
         get_route("/v1/diff", get(diff::diff), schemas::diff()),
         get_route("/v1/feed", get(feed::feed), schemas::feed()),
+        get_route("/v1/watches", get(watches::list), schemas::watches()),
+        post_route("/v1/watches", post(watches::post), schemas::watch_many()),
+        get_route("/v1/watches/events", get(watches::events), schemas::watch_events()),
+        get_route("/v1/watches/{id}", get(watches::get), schemas::watch_known()),
+        put_route("/v1/watches/{id}", put(watches::put), schemas::watch()),
+        delete_route("/v1/watches/{id}", delete(watches::delete), schemas::unwatch()),
         get_route("/v1/claims", get(list::claims), schemas::claims()),
         get_route("/v1/questions", get(list::questions), schemas::questions()),
         get_route("/v1/conflicts", get(list::conflicts), schemas::conflicts()),

@@ -8,9 +8,10 @@ use utoipa::openapi::{
     schema::{AnyOfBuilder, ArrayBuilder, SchemaType, Type},
 };
 
-use super::{claims, diff, events, export, feed, import, list, read};
+use super::{claims, diff, events, export, feed, import, list, read, watches};
 use crate::json::{
     AGENT_FIELDS, ASSERT_FIELDS, EPOCH_FIELDS, Member, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS,
+    WATCH_FIELDS,
 };
 
 pub(super) fn assert() -> Operation {
@@ -215,6 +216,73 @@ pub(super) fn feed() -> Operation {
     operation.response("200", reply.build()).build()
 }
 
+pub(super) fn watch() -> Operation {
+    let body = RequestBodyBuilder::new()
+        .content("application/json", content("Watch"))
+        .required(Some(Required::True));
+    let again = "Registered before; nothing changed";
+    about_watch("watch", "Be told when an answer crosses a line")
+        .request_body(Some(body.build()))
+        .response("201", reply("Registered", "application/json", content("RegisteredWatch")))
+        .response("200", reply(again, "application/json", content("RegisteredWatch")))
+        .build()
+}
+
+pub(super) fn watch_known() -> Operation {
+    about_watch("watch_known", "A watch as it is registered")
+        .response("200", reply("The watch", "application/json", content("RegisteredWatch")))
+        .build()
+}
+
+pub(super) fn unwatch() -> Operation {
+    about_watch("unwatch", "Be told no more")
+        .response("204", ResponseBuilder::new().description("Removed").build())
+        .build()
+}
+
+fn about_watch(id: &str, summary: &str) -> OperationBuilder {
+    let in_path = ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("1 to 200 bytes without control characters, percent-encoded; not `events`"))
+        .schema(Some(of_type(Type::String)));
+    operation(id, summary).parameter(in_path.build())
+}
+
+pub(super) fn watch_many() -> Operation {
+    let mut body = RequestBodyBuilder::new()
+        .required(Some(Required::True))
+        .description(Some("Watches with their ids, one a line: all of them are registered or none"));
+    for media_type in watches::MEDIA_TYPES {
+        body = body.content(*media_type, content("Watch"));
+    }
+    let numbers = ["watches", "created", "existing", "since", "timeline"].map(|name| (name, Type::Integer));
+    let done = ContentBuilder::new().schema(Some(RefOr::T(described(&numbers, &[])))).build();
+    operation("watch_many", "Be told when any of many answers crosses a line")
+        .request_body(Some(body.build()))
+        .response("200", reply("Registered, now or before", "application/json", done))
+        .build()
+}
+
+pub(super) fn watches() -> Operation {
+    listing("watches", "Watches in the order of their ids", watches::LIST_PARAMETERS, "WatchPage")
+}
+
+pub(super) fn watch_events() -> Operation {
+    let mut operation = operation("watch_events", "What there is to tell about watches, from a position on");
+    for name in watches::EVENT_PARAMETERS {
+        operation = operation.parameter(parameter(name, false));
+    }
+    let lines = "Notices, one a line, up to now; the last line is the end record. \
+                 With Accept: text/event-stream events that go on until the client leaves";
+    let reply = ResponseBuilder::new()
+        .description(lines)
+        .content("application/x-ndjson", content("Notice"))
+        .content("text/event-stream", content("Notice"));
+    operation.response("200", reply.build()).build()
+}
+
 pub(super) fn server_key() -> Operation {
     operation("server_key", "The public key that this server signs receipts with")
         .response("200", reply("The key", "application/json", content("ServerKey")))
@@ -369,6 +437,13 @@ pub(super) fn components() -> Components {
                 ],
             ),
         )
+        .schema("Watch", record(WATCH_FIELDS))
+        .schema("RegisteredWatch", registered_watch())
+        .schema(
+            "WatchPage",
+            described(&[("watches", Type::Array), ("registered", Type::Integer)], &[("next", Type::String)]),
+        )
+        .schema("Notice", described(&NOTICE, &[]))
         .schema("History", described(&HISTORY, &[]))
         .schema("Impact", described(&IMPACT, &[]))
         .schema(
@@ -648,6 +723,28 @@ fn stored() -> Schema {
     object.into()
 }
 
+const NOTICE: [(&str, Type); 7] = [
+    ("watch", Type::String),
+    ("lsn", Type::Integer),
+    ("position", Type::String),
+    ("recorded_at", Type::String),
+    ("crossed", Type::Array),
+    ("before", Type::Object),
+    ("after", Type::Object),
+];
+
+/// A watch with the moment from which on it counts.
+fn registered_watch() -> Schema {
+    let mut object = ObjectBuilder::new();
+    for (name, kind) in [("since", Type::Integer), ("timeline", Type::Integer)] {
+        object = object.property(name, of_type(kind)).required(name);
+    }
+    for member in WATCH_FIELDS {
+        object = object.property(member.name, member_schema(member.name));
+    }
+    object.into()
+}
+
 /// A claimed value: plain, or `{"type", "value"}`.
 fn claimed_object() -> Schema {
     let typed = ObjectBuilder::new()
@@ -682,8 +779,10 @@ fn member_schema(name: &str) -> RefOr<Schema> {
     match name {
         "object" => Ref::from_schema_name("Object").into(),
         "confidence" | "weight" | "trust" => of_type(Type::Number),
-        "source_class" | "class" => of_type(Type::Integer),
-        "parents" => ArrayBuilder::new().items(of_type(Type::String)).build().into(),
+        "margin_below" | "conflict_above" => of_type(Type::Number),
+        "source_class" | "class" | "max_class" => of_type(Type::Integer),
+        "decay" | "independent" => of_type(Type::Boolean),
+        "parents" | "without" => ArrayBuilder::new().items(of_type(Type::String)).build().into(),
         "signatures" => {
             let signature = described(&[("agent", Type::String), ("signature", Type::String)], &[]);
             ArrayBuilder::new().items(RefOr::T(signature)).build().into()

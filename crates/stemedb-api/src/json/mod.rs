@@ -28,6 +28,7 @@ mod object;
 mod receipt;
 mod records;
 mod values;
+mod watch;
 
 pub use agent::AgentJson;
 pub use answer::{AnswerJson, LayeredJson, SkepticJson};
@@ -48,3 +49,5 @@ pub use records::{
 pub(crate) use values::cells;
 #[cfg(feature = "server")]
 pub(crate) use values::instant;
+pub use watch::{NoticeJson, RegisteredJson, WATCH_FIELDS, WatchJson, WatchPageJson, watch};
+pub(crate) use watch::{check as check_watch, check_watch_id, watch_at};

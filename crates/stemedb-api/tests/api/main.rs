@@ -24,3 +24,4 @@ mod routes;
 mod storage;
 mod support;
 mod time_travel;
+mod watches;

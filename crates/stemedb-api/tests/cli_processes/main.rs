@@ -23,3 +23,4 @@ mod salvages;
 mod server;
 mod stops;
 mod verifies;
+mod watches;

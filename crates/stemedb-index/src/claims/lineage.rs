@@ -157,4 +157,12 @@ impl<S: KvSnapshot> ClaimReader<S> {
         let Some(stored) = self.claim(id)? else { return Ok(None) };
         Lineages::new(self).of(stored.assertion.author, &stored.assertion.parents).map(Some)
     }
+
+    /// What the lineage of a claim with these parents (ascending) is made from: the claims behind it that are looked at, whether
+    /// they are there or not, and their authors.
+    pub(crate) fn behind(&self, parents: &[ClaimId]) -> Result<(Vec<ClaimId>, Vec<AgentId>)> {
+        let mut lineages = Lineages::new(self);
+        lineages.of(None, parents)?;
+        Ok((lineages.walked, lineages.trusts.into_keys().collect()))
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use stemedb_core::{AgentId, ClaimId, Command, CommandRef};
+use stemedb_core::{AgentId, AssertionRef, ClaimId, Command, CommandRef};
 use stemedb_env::Lsn;
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
 
 use super::{
     derivation::parse_stamped,
-    reader::{ClaimReader, QuestionKey},
+    reader::{ClaimReader, QuestionKey, stored_ref},
 };
 use crate::{
     Error, Result,
@@ -22,6 +22,23 @@ impl<S: KvSnapshot> ClaimReader<S> {
         let (position, subject, predicate) = keys::parse_by_id_value(&place)?;
         let is_known = position.lsn <= self.lsn();
         Ok(is_known.then(|| QuestionKey { subject: subject.to_owned(), predicate: predicate.to_owned() }))
+    }
+
+    /// Visits the claims of a question that this reader knows, newest first, without what was said about them. Cost: one scan.
+    pub(crate) fn visit_claims(
+        &self,
+        question: &QuestionKey,
+        mut visit: impl FnMut(ClaimId, AssertionRef<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let prefix = keys::claim_prefix(&question.subject, &question.predicate);
+        let mut rows = self.snapshot().scan(&KeyRange::prefix(prefix.clone()), Direction::Forward);
+        while rows.advance()? {
+            let (position, id) = keys::parse_claim_after(prefix.len(), rows.key())?;
+            if position.lsn <= self.lsn() {
+                visit(ClaimId(id), stored_ref(rows.value())?)?;
+            }
+        }
+        Ok(())
     }
 
     /// The questions that a source has made claims about. Cost: a scan of its claims' postings.

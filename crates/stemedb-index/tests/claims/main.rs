@@ -13,4 +13,5 @@ mod listings;
 mod questions;
 mod records;
 mod replay;
+mod watches;
 mod within;

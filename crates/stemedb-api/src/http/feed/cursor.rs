@@ -5,7 +5,7 @@ use stemedb_core::{Command, Micros};
 use stemedb_env::Lsn;
 use stemedb_index::claims::Entry;
 
-use super::{Form, named};
+use super::{Counted, Filled, Followed, Form, named};
 use crate::{
     database::Feed,
     errors::{Error, Result},
@@ -33,37 +33,12 @@ struct Current {
     count: u32,
 }
 
-/// What one step has read.
-pub(super) struct Filled {
-    pub bytes: Vec<u8>,
-    /// There is nothing more yet.
-    pub is_caught_up: bool,
-    /// All entries that were asked for have been read.
-    pub is_over: bool,
-}
-
 impl Cursor {
     pub fn new(feed: Feed, form: Form, timeline: u32, limit: u64) -> Cursor {
         Cursor { feed, form, timeline, left: limit, entries: 0, current: None }
     }
 
-    pub fn form(&self) -> Form {
-        self.form
-    }
-
-    /// Entries that have been read whole.
-    pub fn entries(&self) -> u64 {
-        self.entries
-    }
-
-    /// The first entry that has not been read whole.
-    pub fn position(&self) -> Lsn {
-        self.current.as_ref().map_or_else(|| self.feed.position(), |current| current.lsn)
-    }
-
-    /// Reads on until `bytes` are full (or one command beyond).
-    pub fn fill(&mut self, bytes: usize) -> Result<Filled> {
-        let mut filled = Filled { bytes: Vec::new(), is_caught_up: false, is_over: false };
+    fn fill_in(&mut self, filled: &mut Filled, bytes: usize) -> Result<()> {
         while filled.bytes.len() < bytes {
             if self.current.is_none() {
                 if self.left == 0 {
@@ -85,7 +60,7 @@ impl Cursor {
                 }
             }
         }
-        Ok(filled)
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<Option<Current>> {
@@ -94,6 +69,29 @@ impl Cursor {
         let (recorded_at, count) = (Micros(entry.recorded_at.0), entry.count);
         let offset = bytes.len() - entry.command_bytes().len();
         Ok(Some(Current { lsn, recorded_at, offset, ordinal: 0, count, bytes }))
+    }
+}
+
+impl Followed for Cursor {
+    fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Entries that have been read whole.
+    fn counted(&self) -> Counted {
+        Counted::Entries(self.entries)
+    }
+
+    /// The first entry that has not been read whole.
+    fn position(&self) -> Lsn {
+        self.current.as_ref().map_or_else(|| self.feed.position(), |current| current.lsn)
+    }
+
+    /// Until `bytes` are full (or one command beyond).
+    fn fill(&mut self, bytes: usize) -> Filled {
+        let mut filled = Filled::default();
+        filled.failed = self.fill_in(&mut filled, bytes).err();
+        filled
     }
 }
 

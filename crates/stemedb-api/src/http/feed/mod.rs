@@ -5,6 +5,8 @@
 //!              └ caught up: lines end; events wait for news, without a thread
 //! ```
 //!
+//! Whatever else is followed goes the same way ([`Followed`]): notices of watches do.
+//!
 //! A reader that does not read holds a few chunks and no thread, and is cut off after a while: it goes on from the last
 //! position that it has.
 
@@ -29,13 +31,16 @@ use axum::{
 };
 use serde::Serialize;
 use stemedb_env::Lsn;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, watch},
+    time::Instant,
+};
 
-use self::cursor::{Cursor, Filled};
+use self::cursor::Cursor;
 pub(super) use self::news::News;
 use super::{App, Problem, chunks::Chunks, params::Params, reply};
 use crate::{
-    errors::{Code, FieldError},
+    errors::{Code, Error, FieldError},
     store_helpers::Operation,
 };
 
@@ -52,6 +57,8 @@ const LIMIT_MAX: u64 = 1_000_000;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Events that follow say at least this often that they are alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Events that have come farther than they said say so after this long without anything to tell.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// How changes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +67,93 @@ pub(super) enum Form {
     Lines,
     /// `text/event-stream`: goes on until the client leaves.
     Events,
+}
+
+/// What one step of following has read.
+#[derive(Default)]
+pub(super) struct Filled {
+    pub bytes: Vec<u8>,
+    /// There is nothing more yet.
+    pub is_caught_up: bool,
+    /// All that was asked for has been read.
+    pub is_over: bool,
+    /// Why there is no more; what was read before it counts.
+    pub failed: Option<Error>,
+}
+
+/// How much was told, as the end record has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    Entries(u64),
+    Notices(u64),
+}
+
+impl Counted {
+    fn is_nothing(self) -> bool {
+        matches!(self, Counted::Entries(0) | Counted::Notices(0))
+    }
+}
+
+/// Something that is read from a position of the journal on, a bounded piece at a time.
+pub(super) trait Followed: Send + 'static {
+    /// How it is written.
+    fn form(&self) -> Form;
+
+    /// How much was told.
+    fn counted(&self) -> Counted;
+
+    /// Where to go on.
+    fn position(&self) -> Lsn;
+
+    /// Reads on, on a thread that may block.
+    fn fill(&mut self, bytes: usize) -> Filled;
+
+    /// Whether it has come farther than its events have said.
+    fn has_progress(&self) -> bool {
+        false
+    }
+
+    /// An event that says how far it has come.
+    fn progress(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// How far following came.
+struct Ended {
+    form: Form,
+    counted: Counted,
+    next: Lsn,
+}
+
+impl Ended {
+    fn of(followed: &impl Followed) -> Ended {
+        Ended { form: followed.form(), counted: followed.counted(), next: followed.position() }
+    }
+}
+
+/// Where to begin and how to go on, as a request says it.
+pub(super) struct Asked {
+    pub form: Form,
+    pub from: Lsn,
+    pub timeline: u32,
+    wait: u64,
+}
+
+impl Asked {
+    /// Reads headers and the parameters `from` and `wait`.
+    pub fn read(app: &App, headers: &HeaderMap, from: Option<&str>, wait: u64) -> Result<Asked, Problem> {
+        if wait > WAIT_MAX.as_secs() {
+            let detail = format!("must be at most {} seconds", WAIT_MAX.as_secs());
+            return Err(FieldError::in_parameter("wait", Code::InvalidParameter, detail).into());
+        }
+        let timeline = app.database.timeline();
+        let from = match last_event(headers) {
+            Some(position) => position::parse("Last-Event-ID", position, timeline)?.next(),
+            None => position::parse("from", from.unwrap_or("1"), timeline)?,
+        };
+        Ok(Asked { form: form(headers), from, timeline, wait })
+    }
 }
 
 /// Ends feeds that follow, when a server is about to stop: they would go on for ever.
@@ -99,7 +193,6 @@ pub(super) async fn feed(
     draining: Option<Extension<Draining>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let form = form(request.headers());
     let mut params = Params::parse(request.uri().query(), PARAMETERS);
     let from = params.text("from");
     let limit = params.number("limit");
@@ -109,27 +202,34 @@ pub(super) async fn feed(
         let detail = format!("must be 1 to {LIMIT_MAX}");
         return Err(FieldError::in_parameter("limit", Code::InvalidParameter, detail).into());
     }
-    if wait > WAIT_MAX.as_secs() {
-        let detail = format!("must be at most {} seconds", WAIT_MAX.as_secs());
-        return Err(FieldError::in_parameter("wait", Code::InvalidParameter, detail).into());
-    }
-    let timeline = app.database.timeline();
-    let from = match last_event(request.headers()) {
-        Some(position) => position::parse("Last-Event-ID", position, timeline)?.next(),
-        None => position::parse("from", from.as_deref().unwrap_or("1"), timeline)?,
-    };
-    let permit = Arc::clone(&app.feeds).try_acquire_owned();
-    let permit = permit.map_err(|_| Problem::new(Code::Overloaded, "too many feeds are being read"))?;
-
+    let asked = Asked::read(&app, request.headers(), from.as_deref(), wait)?;
+    let Asked { form, from, timeline, .. } = asked;
     let limit = match form {
         Form::Lines => limit.unwrap_or(LIMIT_DEFAULT),
         Form::Events => limit.unwrap_or(u64::MAX),
     };
+    let begin =
+        move |database: &crate::Database| Ok(Cursor::new(database.feed(from)?, form, timeline, limit));
+    follow(app, draining, &asked, begin).await
+}
+
+/// Answers with what is followed.
+pub(super) async fn follow<F: Followed>(
+    app: App,
+    draining: Option<Extension<Draining>>,
+    asked: &Asked,
+    begin: impl FnOnce(&crate::Database) -> Result<F, Error> + Send + 'static,
+) -> Result<Response, Problem> {
+    let permit = Arc::clone(&app.feeds).try_acquire_owned();
+    let permit = permit.map_err(|_| Problem::new(Code::Overloaded, "too many feeds are being read"))?;
     // The beginning is read before the reply begins, so that a refusal has its status.
     let begin = move |database: &crate::Database| {
-        let mut cursor = Cursor::new(database.feed(from)?, form, timeline, limit);
-        let filled = cursor.fill(CHUNK_BYTES)?;
-        Ok((cursor, filled))
+        let mut cursor = begin(database)?;
+        let mut filled = cursor.fill(CHUNK_BYTES);
+        match filled.failed.take_if(|_| filled.bytes.is_empty()) {
+            Some(error) => Err(error),
+            None => Ok((cursor, filled)),
+        }
     };
     let (cursor, filled) = app.storage.run(Operation::Get, begin).await?;
     let (chunks, ready) = mpsc::channel(CHUNKS_WAITING);
@@ -138,13 +238,13 @@ pub(super) async fn feed(
         chunks,
         complete: Arc::clone(&complete),
         slow_after: app.options.body_timeout,
-        wait: (wait > 0).then(|| Duration::from_secs(wait)),
+        deadline: (asked.wait > 0).then(|| Instant::now() + Duration::from_secs(asked.wait)),
         draining: draining.map(|Extension(draining)| draining),
         _permit: permit,
         app,
     };
     tokio::spawn(sender.run(cursor, filled));
-    let media_type = match form {
+    let media_type = match asked.form {
         Form::Lines => "application/x-ndjson",
         Form::Events => "text/event-stream",
     };
@@ -174,8 +274,8 @@ struct Sender {
     /// Whether all of it was sent, its end included.
     complete: Arc<AtomicBool>,
     slow_after: Duration,
-    /// How long lines may wait for something to say.
-    wait: Option<Duration>,
+    /// Until when lines may wait for something to say.
+    deadline: Option<Instant>,
     draining: Option<Draining>,
     _permit: OwnedSemaphorePermit,
 }
@@ -183,8 +283,12 @@ struct Sender {
 #[derive(Serialize)]
 struct EndRecord {
     end: bool,
-    /// Entries sent.
-    entries: u64,
+    /// Entries sent, of a feed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<u64>,
+    /// Notices sent, of watches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notices: Option<u64>,
     /// Where to go on.
     next: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,18 +302,21 @@ struct EndError {
 }
 
 impl Sender {
-    async fn run(mut self, mut cursor: Cursor, mut filled: Filled) {
+    async fn run<F: Followed>(mut self, mut cursor: F, mut filled: Filled) {
         loop {
-            let (bytes, is_caught_up, is_over) = (filled.bytes, filled.is_caught_up, filled.is_over);
+            let Filled { bytes, is_caught_up, is_over, failed } = filled;
             let said = !bytes.is_empty();
             if said && !self.send(bytes).await {
                 return;
             }
-            if is_over {
-                return self.end(&cursor, None).await;
+            if let Some(error) = failed {
+                if error.code().status() >= 500 {
+                    crate::store_helpers::log_failure(Operation::Get, &error);
+                }
+                return self.end(Ended::of(&cursor), Some(&Problem::from_error(&error))).await;
             }
-            if is_caught_up && !self.news(&cursor).await {
-                return self.end(&cursor, None).await;
+            if is_over || (is_caught_up && !self.news(&mut cursor).await) || self.chunks.is_closed() {
+                return self.end(Ended::of(&cursor), None).await;
             }
             let work = move |_: &crate::Database| {
                 let filled = cursor.fill(CHUNK_BYTES);
@@ -218,16 +325,7 @@ impl Sender {
             let read = self.app.storage.run(Operation::Get, work).await;
             // Only a panic, which has been logged.
             let Ok((back, read)) = read else { return };
-            cursor = back;
-            filled = match read {
-                Ok(filled) => filled,
-                Err(error) => {
-                    if error.code().status() >= 500 {
-                        crate::store_helpers::log_failure(Operation::Get, &error);
-                    }
-                    return self.end(&cursor, Some(&Problem::from_error(&error))).await;
-                }
-            };
+            (cursor, filled) = (back, read);
         }
     }
 
@@ -238,17 +336,17 @@ impl Sender {
     }
 
     /// Waits for a next entry. False if there is none and the feed ends.
-    async fn news(&mut self, cursor: &Cursor) -> bool {
+    async fn news<F: Followed>(&mut self, cursor: &mut F) -> bool {
         let next = cursor.position();
         let mut news = match cursor.form() {
             Form::Events => self.app.news.follow(&self.app.database),
-            Form::Lines => match self.wait.take().filter(|_| cursor.entries() == 0) {
+            Form::Lines => match self.deadline.filter(|_| cursor.counted().is_nothing()) {
                 None => return false,
-                Some(limit) => {
+                Some(deadline) => {
                     let mut news = self.app.news.follow(&self.app.database);
                     return tokio::select! {
                         arrived = news.reached(next) => arrived,
-                        () = tokio::time::sleep(limit) => false,
+                        () = tokio::time::sleep_until(deadline) => false,
                         () = self.chunks.closed() => false,
                         () = Draining::begun(&mut self.draining) => false,
                     };
@@ -256,30 +354,37 @@ impl Sender {
             },
         };
         loop {
+            let quiet = if cursor.has_progress() { PROGRESS } else { HEARTBEAT };
             tokio::select! {
                 arrived = news.reached(next) => return arrived,
                 () = self.chunks.closed() => return false,
                 () = Draining::begun(&mut self.draining) => return false,
-                () = tokio::time::sleep(HEARTBEAT) => {}
+                () = tokio::time::sleep(quiet) => {}
             }
-            if !self.send(b":\n\n".to_vec()).await {
+            let said = if cursor.has_progress() { cursor.progress() } else { b":\n\n".to_vec() };
+            if !self.send(said).await {
                 return false;
             }
         }
     }
 
-    async fn end(mut self, cursor: &Cursor, problem: Option<&Problem>) {
+    async fn end(mut self, ended: Ended, problem: Option<&Problem>) {
         let timeline = self.app.database.timeline();
+        let (entries, notices) = match ended.counted {
+            Counted::Entries(count) => (Some(count), None),
+            Counted::Notices(count) => (None, Some(count)),
+        };
         let record = EndRecord {
             end: true,
-            entries: cursor.entries(),
-            next: format!("{timeline}.{}", cursor.position()),
+            entries,
+            notices,
+            next: named(timeline, ended.next),
             error: problem
                 .map(|problem| EndError { code: problem.code().name(), detail: problem.detail().to_owned() }),
         };
         // Plain structs always serialize.
         let json = serde_json::to_string(&record).unwrap_or_default();
-        let text = match cursor.form() {
+        let text = match ended.form {
             Form::Lines => format!("{json}\n"),
             Form::Events => format!("event: end\ndata: {json}\n\n"),
         };
@@ -289,6 +394,6 @@ impl Sender {
 }
 
 /// A position as replies name it.
-fn named(timeline: u32, lsn: Lsn) -> String {
+pub(super) fn named(timeline: u32, lsn: Lsn) -> String {
     format!("{timeline}.{lsn}")
 }
