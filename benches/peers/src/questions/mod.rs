@@ -268,18 +268,27 @@ fn compare(stores: &mut [(Measured, Process)], asked: &Asked, tell: &mut dyn FnM
     Ok(())
 }
 
+/// Those with a folder of their own take turns and stay open between them; then those that are asked over another's folder.
 fn measure(stores: &mut [(Measured, Process)], rounds: usize, tell: &mut dyn FnMut(&str)) -> Result<()> {
-    let count = stores.len();
-    for round in 0..rounds {
-        tell(&format!("round {} of {rounds}", round + 1));
-        for turn in 0..count {
-            let Some((measured, process)) = stores.get_mut((round + turn) % count) else { continue };
-            let (reply, memory) = process.order(Order::Turn, false)?;
-            let Reply::Asked(figures) = reply else { return Err(unexpected(&reply)) };
-            for (slices, figure) in measured.ask_us.iter_mut().zip(figures) {
-                slices.push(figure);
+    for owns in [true, false] {
+        let mut group: Vec<&mut (Measured, Process)> =
+            stores.iter_mut().filter(|(measured, _)| measured.loaded.is_some() == owns).collect();
+        let count = group.len();
+        for round in 0..rounds {
+            if count > 0 {
+                tell(&format!("round {} of {rounds}", round + 1));
             }
-            measured.asked_memory = Memory::peak(measured.asked_memory, memory);
+            for turn in 0..count {
+                let Some((measured, process)) = group.get_mut((round + turn) % count) else { continue };
+                let (reply, memory) = process.order(Order::Turn, false)?;
+                let Reply::Asked(figures) = reply else { return Err(unexpected(&reply)) };
+                for (slices, figure) in measured.ask_us.iter_mut().zip(figures) {
+                    slices.push(figure);
+                }
+                measured.asked_memory = Memory::peak(measured.asked_memory, memory);
+            }
+        }
+        for (_, process) in group {
             process.order(Order::Rest, false)?;
         }
     }

@@ -2,12 +2,13 @@
 //! folder.
 
 use std::{
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use stemedb_api::database::{Database, DatabaseOptions, Query};
@@ -70,8 +71,33 @@ impl Clock for BatchClock {
 
 struct Opened {
     database: Database,
+    folder: PathBuf,
     /// While it is loaded.
     clock: Option<Arc<BatchClock>>,
+}
+
+/// Longest wait for the journal's files to be packed.
+const PACKING: Duration = Duration::from_secs(120);
+
+impl Opened {
+    /// Packing goes on behind the writers: until it is done, a file is there as it was written.
+    fn wait_until_packed(&self) -> Result<()> {
+        let started = Instant::now();
+        let is_plain = |name: &str| name.starts_with("segment.") && name.ends_with(".wal");
+        loop {
+            let mut waiting = 0;
+            for entry in fs::read_dir(self.folder.join("wal"))? {
+                waiting += usize::from(entry?.file_name().to_str().is_some_and(is_plain));
+            }
+            if waiting == 0 {
+                return Ok(());
+            }
+            if started.elapsed() > PACKING {
+                return Err(format!("{waiting} files of the journal are not packed yet").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 struct View<'a> {
@@ -120,13 +146,15 @@ impl Contender for StemeDb {
         let mut env = Env::real();
         let clock = Arc::new(BatchClock { real: Arc::clone(&env.clock), wall_us: AtomicI64::new(0) });
         env.clock = Arc::clone(&clock) as Arc<dyn Clock>;
-        let database = Database::create(folder.join("stemedb"), self.options(env))?;
-        Ok(Box::new(Opened { database, clock: Some(clock) }))
+        let folder = folder.join("stemedb");
+        let database = Database::create(&folder, self.options(env))?;
+        Ok(Box::new(Opened { database, folder, clock: Some(clock) }))
     }
 
     fn open(&self, folder: &Path) -> Result<Box<dyn ClaimStore>> {
-        let database = Database::open(folder.join("stemedb"), self.options(Env::real()))?;
-        Ok(Box::new(Opened { database, clock: None }))
+        let folder = folder.join("stemedb");
+        let database = Database::open(&folder, self.options(Env::real()))?;
+        Ok(Box::new(Opened { database, folder, clock: None }))
     }
 }
 
@@ -145,7 +173,8 @@ impl ClaimStore for Opened {
 
     fn settle(&mut self) -> Result<()> {
         self.database.flush()?;
-        Ok(self.database.compact()?)
+        self.database.compact()?;
+        self.wait_until_packed()
     }
 
     fn asker(&self) -> Result<Box<dyn Asker + '_>> {
