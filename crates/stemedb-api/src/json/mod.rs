@@ -49,5 +49,7 @@ pub use records::{
 pub(crate) use values::cells;
 #[cfg(feature = "server")]
 pub(crate) use values::instant;
+#[cfg(feature = "server")]
+pub(crate) use watch::watch_at;
 pub use watch::{NoticeJson, RegisteredJson, WATCH_FIELDS, WatchJson, WatchPageJson, watch};
-pub(crate) use watch::{check as check_watch, check_watch_id, watch_at};
+pub(crate) use watch::{check as check_watch, check_watch_id};
