@@ -183,7 +183,8 @@ impl Report<'_> {
              Memory is that of the processes of a contender, PostgreSQL's server included, without pages of mapped files and \
              with some MB of the program itself; of a file, it holds up to 20 bytes a claim while it loads. Two contenders share a folder: the one with cached \
              answers is asked last, when the other has closed it. On disk is counted when what goes on behind the writers has \
-             ended; StemeDB's figure has 64 MiB in it that are kept free for a full disk.\n",
+             ended, of StemeDB when it is closed: open, two files of the journal are prepared for what comes next, 128 MiB. \
+             64 MiB of its figure are kept free for a full disk.\n",
             self.command,
             self.machine,
             self.options.rounds,

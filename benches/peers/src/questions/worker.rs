@@ -159,8 +159,14 @@ impl Worker {
         let started = Instant::now();
         store.settle()?;
         let settle_s = started.elapsed().as_secs_f64();
-        let disk_bytes = allocated(&self.task.folder)? + store.further_bytes()?;
-        self.store = Some(store);
+        let further = store.further_bytes()?;
+        if self.contender.is_shared() {
+            // Closed, it does not hold files that are prepared for what comes next.
+            store.close()?;
+        } else {
+            self.store = Some(store);
+        }
+        let disk_bytes = allocated(&self.task.folder)? + further;
         Ok(Reply::Loaded { load_s: spent.as_secs_f64(), settle_s, disk_bytes })
     }
 
