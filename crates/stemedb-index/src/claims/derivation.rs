@@ -207,24 +207,11 @@ impl Derive for Claims {
         let mut commands: Vec<(u32, &[u8])> = Vec::new();
         for (key, value) in rows {
             let Some(family) = Family::of(key) else { continue };
-            let at = match family {
-                Family::Entry => {
-                    header = Some(parse_entry_value(value)?);
-                    continue;
-                }
-                Family::Claim => keys::parse_claim(key)?.position,
-                Family::Vote | Family::Cosigned => keys::parse_id_agent(family, key)?.1,
-                Family::Superseded => keys::parse_superseded(key)?,
-                Family::Epoch | Family::Source => keys::parse_named(family, key)?.1,
-                Family::Agent => keys::parse_agent(key)?.1,
-                Family::ById
-                | Family::ByPredicate
-                | Family::ByValue
-                | Family::BySource
-                | Family::ByAgent
-                | Family::Derived => continue,
-            };
-            if at.lsn == lsn {
+            if family == Family::Entry {
+                header = Some(parse_entry_value(value)?);
+            } else if let Some(at) = keys::command_position(key)?
+                && at.lsn == lsn
+            {
                 commands.push((at.ordinal, parse_stamped(family, value)?.1));
             }
         }

@@ -368,11 +368,7 @@ pub(crate) fn stored(key: &keys::ClaimKey<'_>, value: &[u8]) -> Result<StoredCla
 
 /// A claim in its row, with borrowed texts.
 pub(crate) fn stored_ref(value: &[u8]) -> Result<AssertionRef<'_>> {
-    let (_, mut command) = parse_stamped(Family::Claim, value)?;
-    match CommandRef::decode(&mut command) {
-        Ok(CommandRef::Assert(claim)) => Ok(claim),
-        _ => Err(Error::BadValue { family: Family::Claim }),
-    }
+    assertion_in(parse_stamped(Family::Claim, value)?.1)
 }
 
 /// What candidates of one question share: looked up once.

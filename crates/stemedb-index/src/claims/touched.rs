@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use stemedb_core::{AgentId, AssertionRef, ClaimId, Command, CommandRef};
+use stemedb_core::{AgentId, AssertionRef, ClaimId, Command};
 use stemedb_env::Lsn;
 use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
 
@@ -30,15 +30,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         question: &QuestionKey,
         mut visit: impl FnMut(ClaimId, AssertionRef<'_>) -> Result<()>,
     ) -> Result<()> {
-        let prefix = keys::claim_prefix(&question.subject, &question.predicate);
-        let mut rows = self.snapshot().scan(&KeyRange::prefix(prefix.clone()), Direction::Forward);
-        while rows.advance()? {
-            let (position, id) = keys::parse_claim_after(prefix.len(), rows.key())?;
-            if position.lsn <= self.lsn() {
-                visit(ClaimId(id), stored_ref(rows.value())?)?;
-            }
-        }
-        Ok(())
+        self.each_claim_of(question, |key, row| visit(ClaimId(key.id), stored_ref(row)?))
     }
 
     /// The questions that a source has made claims about. Cost: a scan of its claims' postings.
@@ -63,10 +55,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         let mut questions = BTreeSet::new();
         while rows.advance()? {
             let key = keys::parse_claim(rows.key())?;
-            let (_, command) = parse_stamped(Family::Claim, rows.value())?;
-            let Ok(CommandRef::Assert(claim)) = CommandRef::decode(&mut &*command) else {
-                return Err(Error::BadValue { family: Family::Claim });
-            };
+            let claim = stored_ref(rows.value())?;
             if key.position.lsn <= self.lsn() && claim.epoch.is_some_and(|epoch| epochs.contains(epoch)) {
                 questions.insert(QuestionKey {
                     subject: key.subject.to_owned(),

@@ -248,7 +248,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
     }
 
     /// Visits every claim of a question that is known, newest first.
-    pub(super) fn each_claim_of(
+    pub(crate) fn each_claim_of(
         &self,
         question: &QuestionKey,
         mut visit: impl FnMut(ClaimKey<'_>, &[u8]) -> Result<()>,
