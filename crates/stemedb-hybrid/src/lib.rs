@@ -48,7 +48,9 @@ pub use options::{FallbackMode, HybridOptions, OpenDamaged};
 pub use recovery::{DamagedJournal, OpenReport, OpenedStore};
 pub use repair::{JournalRepair, RebuildProgress, RebuildReport, Unhealed, rebuild, salvage};
 pub use root::StateRoot;
-pub use scrub::{ClassCount, FINDINGS_KEPT, FileClass, Finding, ScrubOptions, ScrubReport, ScrubStatus};
+pub use scrub::{
+    ClassCount, FINDINGS_KEPT, FileClass, Finding, ScrubOptions, ScrubProgress, ScrubReport, ScrubStatus,
+};
 pub use stats::Stats;
 pub use stemedb_env::Lsn;
 pub use stemedb_fallback::RedbStore;

@@ -9,7 +9,7 @@ use std::{
 use stemedb_env::{Budget, Env, FileLock, Job, Lsn, Step, TaskHandle};
 use stemedb_fallback::RedbStore;
 use stemedb_index::{Admit, Claims};
-use stemedb_lsm::{DerivedBy, KvSnapshot, LsmStore, Value, WriteSource};
+use stemedb_lsm::{CompactionProgress, DerivedBy, KeyRange, KvSnapshot, LsmStore, Value, WriteSource};
 use stemedb_wal::{CommitProgress, CommitQueue, Journal, SegmentedJournal};
 
 use crate::{
@@ -458,6 +458,20 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
 }
 
 impl<F: ViewStore, D: Admit> HybridStore<LsmStore, F, D> {
+    /// Merges the primary view's tables; with `force` also those that are in shape are written anew. `progress` is called now and
+    /// then from this thread, and `is_stopped` asked: once it says yes nobody waits any more and the answer is false. What is
+    /// under way then goes on, or ends without a trace when the store is closed.
+    ///
+    /// Errors: as [`HybridStore::compact`].
+    pub fn compact_until(
+        &self,
+        force: bool,
+        progress: &dyn Fn(CompactionProgress),
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<bool> {
+        self.on_primary(|tree| tree.compact_range_until(&KeyRange::all(), force, progress, is_stopped))
+    }
+
     /// Counters of the engine and its parts.
     pub fn stats(&self) -> Stats {
         let stages = self.queue.stages();

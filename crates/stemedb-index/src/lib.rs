@@ -20,7 +20,7 @@ pub mod keys;
 pub mod questions;
 pub mod watches;
 
-pub use cache::{CacheCounts, CacheStats, CandidateSet, ClaimCache};
+pub use cache::{CacheCounts, CacheStats, CandidateSet, ClaimCache, memory_of_answer};
 pub use claims::{ClaimReader, Claims, Outcome, QuestionKey, StoredClaim, Submission};
 pub use derive::{Admit, Admitted, AppliedRows, Derive, KeyValues, Observers, ViewRow};
 pub use error::{EntryProblem, Error, Result};

@@ -56,7 +56,7 @@ pub use kv::{
 };
 pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use salvage::{Loss, ManifestUse, SalvageOptions, SalvageReport, salvage};
-pub use stats::{ApplyDelays, LevelStats, MemoryStats, RECENT_COMPACTIONS, Stats};
+pub use stats::{ApplyDelays, LevelStats, MemoryStats, RECENT_COMPACTIONS, Stats, ThreadReads};
 pub use stemedb_env::Lsn;
 pub use store::{
     AsideReason, Damage, DelayCause, Ingested, LsmSnapshot, LsmStore, RecoveredManifest, RecoveryBasis,

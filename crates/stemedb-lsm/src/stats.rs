@@ -1,6 +1,7 @@
 //! Counters and what they add up to.
 
 use std::{
+    cell,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -30,6 +31,37 @@ thread_local! {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         (NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES as u64) as usize
     };
+}
+
+thread_local! {
+    /// What this thread has asked for.
+    static READS: cell::Cell<ThreadReads> = const { cell::Cell::new(ThreadReads { block_reads: 0, cache_hits: 0 }) };
+}
+
+/// Blocks that one thread has asked for, whatever the tree: the difference of two moments is the cost of what the thread did between
+/// them. Blocks that jobs fetch for others count for the jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadReads {
+    /// Blocks read from files.
+    pub block_reads: u64,
+    /// Blocks found in the cache.
+    pub cache_hits: u64,
+}
+
+impl ThreadReads {
+    /// Of the calling thread, since it began. Cost: two loads.
+    pub fn now() -> ThreadReads {
+        READS.try_with(cell::Cell::get).unwrap_or_default()
+    }
+
+    /// What came since an earlier moment of the same thread.
+    #[must_use]
+    pub fn since(self, earlier: ThreadReads) -> ThreadReads {
+        ThreadReads {
+            block_reads: self.block_reads.saturating_sub(earlier.block_reads),
+            cache_hits: self.cache_hits.saturating_sub(earlier.cache_hits),
+        }
+    }
 }
 
 /// A cell with two cache lines of its own: processors fetch them in pairs.
@@ -76,12 +108,20 @@ impl Histogram {
         self.sum.add(value);
     }
 
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum.get()
+    }
+
+    pub(crate) fn buckets(&self) -> Vec<u64> {
+        self.buckets.iter().map(Counter::get).collect()
+    }
+
     pub(crate) fn delays(&self, cause: DelayCause) -> ApplyDelays {
         ApplyDelays {
             cause,
             count: self.count.get(),
             time: Duration::from_micros(self.sum.get()),
-            buckets: self.buckets.iter().map(Counter::get).collect(),
+            buckets: self.buckets(),
         }
     }
 }
@@ -109,7 +149,7 @@ pub(crate) struct Counters {
     pub(crate) compaction_read_bytes: Counter,
     pub(crate) compactions: Counter,
     pub(crate) moves: Counter,
-    pub(crate) compaction_us: Counter,
+    pub(crate) compaction_us: Histogram,
     pub(crate) block_reads: StripedCounter,
     pub(crate) cache_hits: StripedCounter,
     pub(crate) cache_misses: StripedCounter,
@@ -119,6 +159,26 @@ pub(crate) struct Counters {
     pub(crate) failed_healings: Counter,
     pub(crate) apply_waits: Counter,
     pub(crate) apply_wait_us: Counter,
+}
+
+impl Counters {
+    /// A block is read from a file.
+    pub(crate) fn note_block_read(&self) {
+        self.block_reads.add(1);
+        let _ = READS.try_with(|reads| {
+            let now = reads.get();
+            reads.set(ThreadReads { block_reads: now.block_reads + 1, ..now });
+        });
+    }
+
+    /// A block was found in the cache.
+    pub(crate) fn note_cache_hit(&self) {
+        self.cache_hits.add(1);
+        let _ = READS.try_with(|reads| {
+            let now = reads.get();
+            reads.set(ThreadReads { cache_hits: now.cache_hits + 1, ..now });
+        });
+    }
 }
 
 /// What a tree holds in memory. Exact at the sizes asked of the allocator; what it rounds up comes on top.
@@ -227,6 +287,9 @@ pub struct Stats {
     pub moves: u64,
     /// Time spent in compactions that rewrote tables.
     pub compaction_time: Duration,
+    /// Compactions that rewrote tables by their duration in microseconds: bucket `i > 0` counts those from `2^(i-1)` to
+    /// `2^i - 1`, the last one everything longer.
+    pub compaction_buckets: Vec<u64>,
     /// Durations of the latest of them, oldest first, at most [`RECENT_COMPACTIONS`].
     pub recent_compactions: Vec<Duration>,
     /// Batches that had to wait for a flush.

@@ -1,10 +1,16 @@
 //! What compaction does, counted: bytes, runs, files, merges. Time is the simulator's.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+// A thread of its own has figures of its own.
+#![allow(clippy::disallowed_methods)]
 
 mod support;
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+    time::Duration,
+};
 
 use stemedb_env::{
     Clock, Env, IoOp, SimHandles, Tasks,
@@ -15,7 +21,7 @@ use stemedb_env::{
 };
 use stemedb_lsm::{
     CompactionProgress, DelayCause, DerivedWrite, Direction, Error, KeyRange, KvStore, LsmOptions, LsmStore,
-    TableInfo, TableRepair, WriteBatch, kv::row_digest,
+    TableInfo, TableRepair, ThreadReads, WriteBatch, kv::row_digest,
 };
 use support::{Dice, Journal, create, dir, open, options, rows};
 
@@ -637,4 +643,56 @@ fn compaction_gives_way_to_slow_commits_and_does_what_it_can_without_them() {
     let (slow, limited) = time_for(Some(Duration::from_millis(30)));
     // Four megabytes at the least rate of 8 MiB per second, but for the way down to it.
     assert!(limited && slow > Duration::from_millis(200) && slow < Duration::from_millis(600), "{slow:?}");
+}
+
+#[test]
+fn whoever_stops_waiting_for_a_compaction_is_answered_and_the_compaction_goes_on() {
+    let mut world = World::new(LsmOptions { enable_auto_compaction: false, ..options() });
+    for n in 0..60 {
+        world.write((0..10).map(|row| n * 10 + row));
+    }
+    let before = world.store.stats();
+    let asked = Cell::new(0);
+    let is_stopped = || {
+        asked.set(asked.get() + 1);
+        asked.get() > 2
+    };
+    let all = KeyRange::all();
+    assert!(!world.store.compact_range_until(&all, true, &|_| {}, &is_stopped).unwrap());
+    world.settle();
+    let after = world.store.stats();
+    assert!(after.compactions > before.compactions, "it was asked for");
+    assert!(world.store.compact_range_until(&all, true, &|_| {}, &|| false).unwrap());
+    world.check();
+}
+
+#[test]
+fn compactions_are_counted_by_their_duration() {
+    let mut world = World::new(options());
+    for n in 0..100 {
+        world.write((0..10).map(|row| n * 10 + row));
+    }
+    world.store.compact_range(&KeyRange::all(), true, &|_| {}).unwrap();
+    let stats = world.store.stats();
+    assert!(stats.compactions > 0);
+    assert_eq!(stats.compaction_buckets.iter().sum::<u64>(), stats.compactions);
+}
+
+#[test]
+fn the_blocks_that_a_thread_has_asked_for_are_its_own() {
+    let mut world = World::new(options());
+    for n in 0..100 {
+        world.write((0..10).map(|row| n * 10 + row));
+    }
+    world.store.compact_range(&KeyRange::all(), true, &|_| {}).unwrap();
+    let began = ThreadReads::now();
+    let first = rows(&world.store.snapshot(), &KeyRange::all(), Direction::Forward).unwrap().len();
+    let cold = ThreadReads::now().since(began);
+    assert!(first == 1_000 && cold.block_reads > 0, "{cold:?}");
+    let began = ThreadReads::now();
+    rows(&world.store.snapshot(), &KeyRange::all(), Direction::Forward).unwrap();
+    let warm = ThreadReads::now().since(began);
+    assert!(warm.cache_hits > 0 && warm.block_reads < cold.block_reads, "{cold:?} and then {warm:?}");
+    let elsewhere = std::thread::scope(|scope| scope.spawn(ThreadReads::now).join().unwrap());
+    assert_eq!(elsewhere, ThreadReads::default());
 }

@@ -10,6 +10,7 @@ mod state;
 
 use std::{
     fmt,
+    ops::ControlFlow,
     path::PathBuf,
     sync::{
         Arc,
@@ -236,8 +237,8 @@ impl Scrubber {
         true
     }
 
-    /// A whole round, now and in this thread.
-    fn run(&self) -> Result<ScrubReport> {
+    /// A whole round, now and in this thread; `None` if `watch` ended it.
+    fn run(&self, watch: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>) -> Result<Option<ScrubReport>> {
         let shared = &self.shared;
         let ground = &shared.ground;
         let mut round = Round::begin(ground, None, 0, true)?;
@@ -250,13 +251,32 @@ impl Scrubber {
             if step.is_done {
                 break;
             }
+            let progress = ScrubProgress {
+                done_bytes: round.done(),
+                left_bytes: round.left().0,
+                damages: round.report.damages,
+            };
+            if watch(progress).is_break() {
+                return Ok(None);
+            }
             if let Some(wait) = step.wait {
                 ground.env.clock.sleep(wait);
             }
         }
         shared.status.lock().last_full_round = Some(ground.env.clock.wall());
-        Ok(round.report)
+        Ok(Some(round.report))
     }
+}
+
+/// How far a round has come that somebody waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrubProgress {
+    /// Bytes read so far.
+    pub done_bytes: u64,
+    /// Bytes of the files that are still to be read, as far as is known.
+    pub left_bytes: u64,
+    /// Damage found so far.
+    pub damages: u64,
 }
 
 impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
@@ -287,9 +307,18 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
     ///
     /// Errors: [`crate::Error::Env`] if a folder cannot be listed. Cost: every byte of every file from the disk.
     pub fn scrub_now(&self) -> Result<ScrubReport> {
+        let report = self.scrub_watched(&mut |_| ControlFlow::Continue(()))?;
+        Ok(report.unwrap_or_default())
+    }
+
+    /// As [`HybridStore::scrub_now`]; `watch` is told of every megabyte or so, and may end it: then there is no report.
+    pub fn scrub_watched(
+        &self,
+        watch: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
+    ) -> Result<Option<ScrubReport>> {
         match &self.scrubber {
-            Some(scrubber) => scrubber.run(),
-            None => Ok(ScrubReport::default()),
+            Some(scrubber) => scrubber.run(watch),
+            None => Ok(Some(ScrubReport::default())),
         }
     }
 

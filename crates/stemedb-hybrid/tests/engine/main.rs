@@ -9,6 +9,7 @@ mod crash;
 mod disk;
 mod folders;
 mod journal;
+mod log_texts;
 mod observing;
 mod repair;
 mod root;

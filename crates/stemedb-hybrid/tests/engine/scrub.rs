@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -607,4 +608,27 @@ fn nothing_is_doubted_beside_threads_on_a_real_disk() {
     let (engine, _) = ClaimEngine::open(&env, &place, Claims, &options).unwrap();
     assert_eq!(engine.scrub_now().unwrap().damages, 0);
     assert!(Path::new(&place).join("SCRUB").exists() || status.round <= 1);
+}
+
+#[test]
+fn a_round_that_is_watched_tells_how_far_it_is_and_can_be_ended() {
+    let (engine, _env, sim) = create(91);
+    grow(&engine, &sim, 60);
+    engine.flush().unwrap();
+    let mut told = Vec::new();
+    let whole = engine.scrub_watched(&mut |at| {
+        told.push(at);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(whole.unwrap().unwrap().damages, 0);
+    assert!(told.len() > 3 && told.is_sorted_by_key(|at| at.done_bytes), "{told:?}");
+    let (first, last) = (told[0], told[told.len() - 1]);
+    assert!(first.left_bytes > last.left_bytes && last.done_bytes > 0, "{first:?} to {last:?}");
+    let mut asked = 0;
+    let ended = engine.scrub_watched(&mut |_| {
+        asked += 1;
+        if asked == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(ended.unwrap().is_none());
+    assert_eq!(asked, 3);
 }

@@ -56,6 +56,11 @@ pub struct CacheStats {
     pub board_bytes: u64,
 }
 
+/// What the candidates of a question and its answer hold in memory, in bytes. Cost: a walk over them.
+pub fn memory_of_answer(candidates: &CandidateSet, answer: &Answer) -> usize {
+    candidates.heap_bytes() + sizes::of_answer(answer)
+}
+
 impl CacheStats {
     /// Each with its name in metrics.
     pub fn by_name(&self) -> [(&'static str, CacheCounts); 3] {

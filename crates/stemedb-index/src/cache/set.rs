@@ -64,6 +64,10 @@ impl CandidateSet {
         self
     }
 
+    pub(super) fn heap_bytes(&self) -> usize {
+        of_candidates(&self.candidates) + of_pairs(&self.successors)
+    }
+
     pub(super) fn number(&self) -> Option<u64> {
         (self.number > 0).then_some(self.number)
     }

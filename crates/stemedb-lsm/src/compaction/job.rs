@@ -159,7 +159,10 @@ impl CompactionJob {
             let outcome = match pick_request(&facts, &request, &damage) {
                 Ok(Some(task)) => return Some((task, Some(request))),
                 Ok(None) => Ok(()),
-                Err(error) => Err(error),
+                Err(error) => {
+                    tracing::error!("StorageError: LSM tree compaction failed: {error}");
+                    Err(error)
+                }
             };
             core.compaction_requests.answer(&request, outcome);
             core.notify();
@@ -233,7 +236,12 @@ impl CompactionJob {
     }
 
     fn fail(&mut self, error: &Error, request: Option<Arc<Request>>) {
-        tracing::error!(%error, "LSM tree compaction failed");
+        match error {
+            Error::Env(env) => {
+                tracing::error!(cause = ?env.logged(), "StorageError: LSM tree compaction failed: {error}")
+            }
+            _ => tracing::error!("StorageError: LSM tree compaction failed: {error}"),
+        }
         let core = &self.core;
         if let Error::Env(env) = error
             && env.is_storage_full()

@@ -531,13 +531,16 @@ impl Core {
         self.recent_compactions.lock().iter().copied().collect()
     }
 
-    /// Merges the tables of a range; returns when that is done and the replaced files are gone.
+    /// Merges the tables of a range; returns when that is done and the replaced files are gone, or false when nobody wants to
+    /// wait any more.
     pub(super) fn compact_range(
         &self,
         range: &KeyRange,
         force: bool,
         progress: &dyn Fn(CompactionProgress),
-    ) -> Result<()> {
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<bool> {
+        let stopped = || is_stopped().then_some(Ok(false));
         let request: Arc<Request> = self.compaction_requests.ask(range, force, &self.state().version);
         self.wake_compaction();
         let mut told = CompactionProgress::default();
@@ -547,13 +550,19 @@ impl Core {
                 told = now;
                 progress(now);
             }
-            request.outcome().or_else(|| self.closed())
+            let done = request.outcome().map(|outcome| outcome.map(|()| true));
+            done.or_else(|| self.closed()).or_else(stopped)
         });
+        if matches!(outcome, Ok(false)) {
+            return Ok(false);
+        }
         // Tables that a snapshot still reads are not waited for: they are buried when it is gone.
         self.removal_waiters.fetch_add(1, Ordering::AcqRel);
         self.wake_compaction();
-        let removed =
-            self.wait_until(|| self.context.graveyard.is_empty().then_some(Ok(())).or_else(|| self.closed()));
+        let removed = self.wait_until(|| {
+            let gone = self.context.graveyard.is_empty().then_some(Ok(true));
+            gone.or_else(|| self.closed()).or_else(stopped)
+        });
         self.removal_waiters.fetch_sub(1, Ordering::AcqRel);
         outcome.and(removed)
     }

@@ -143,7 +143,20 @@ impl LsmStore {
         progress: &dyn Fn(CompactionProgress),
     ) -> Result<()> {
         self.core.flush()?;
-        self.core.compact_range(range, force, progress)
+        self.core.compact_range(range, force, progress, &|| false).map(drop)
+    }
+
+    /// As [`LsmStore::compact_range`], but waits only until `is_stopped` says so, which is asked at least every few hundred
+    /// milliseconds. False if it did: then the compaction goes on by itself, or ends without a trace when the tree is closed.
+    pub fn compact_range_until(
+        &self,
+        range: &KeyRange,
+        force: bool,
+        progress: &dyn Fn(CompactionProgress),
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<bool> {
+        self.core.flush()?;
+        self.core.compact_range(range, force, progress, is_stopped)
     }
 
     /// Counts and sizes. Cost: a walk over the list of tables.
@@ -186,7 +199,8 @@ impl LsmStore {
             flushes: counters.flushes.get(),
             compactions: counters.compactions.get(),
             moves: counters.moves.get(),
-            compaction_time: Duration::from_micros(counters.compaction_us.get()),
+            compaction_time: Duration::from_micros(counters.compaction_us.sum()),
+            compaction_buckets: counters.compaction_us.buckets(),
             recent_compactions: core.recent_compactions(),
             apply_waits: counters.apply_waits.get(),
             apply_wait_time: Duration::from_micros(counters.apply_wait_us.get()),

@@ -40,7 +40,7 @@ impl Table {
     /// Block `at` if it is cached.
     pub(crate) fn cached_block(&self, at: usize) -> Option<FoundBlock> {
         let block = self.loaded.get()?.slots.borrow(at)?;
-        self.context.counters.cache_hits.add(1);
+        self.context.counters.note_cache_hit();
         Some(FoundBlock::Cached(block))
     }
 
@@ -78,7 +78,7 @@ impl Table {
             return self.read_block_of(loaded, at, true, OnDamage::Heal);
         };
         self.context.counters.cache_misses.add(1);
-        self.context.counters.block_reads.add(1);
+        self.context.counters.note_block_read();
         self.context.memory.cache().insert(&loaded.slots, at, &block);
         Ok(block)
     }

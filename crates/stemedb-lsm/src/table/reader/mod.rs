@@ -238,7 +238,7 @@ impl Table {
         take: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<T> {
         let identity = self.identity();
-        self.context.counters.block_reads.add(1);
+        self.context.counters.note_block_read();
         SCRATCH.with_borrow_mut(|scratch| {
             let mut read = read_block(file, &identity, kind, handle, scratch);
             let may_pass = |error: &Error| {
@@ -282,7 +282,7 @@ impl Table {
     pub(crate) fn block(&self, at: usize, fill: bool, damaged: OnDamage) -> Result<Block> {
         let loaded = self.loaded()?;
         if let Some(block) = loaded.slots.get(at) {
-            self.context.counters.cache_hits.add(1);
+            self.context.counters.note_cache_hit();
             return Ok(block);
         }
         self.read_block_of(loaded, at, fill, damaged)
@@ -306,7 +306,7 @@ impl Table {
     ) -> Result<Block> {
         let loaded = self.loaded()?;
         if let Some(block) = loaded.slots.get(at) {
-            self.context.counters.cache_hits.add(1);
+            self.context.counters.note_cache_hit();
             return Ok(block);
         }
         let pays = ahead.pays();
@@ -332,7 +332,7 @@ impl Table {
             return self.read_block_of(loaded, at, fill, damaged);
         };
         self.context.counters.cache_misses.add(1);
-        self.context.counters.block_reads.add(1);
+        self.context.counters.note_block_read();
         if fill {
             self.context.memory.cache().insert(&loaded.slots, at, &block);
         }
@@ -342,7 +342,7 @@ impl Table {
     /// Data block `at`, for a lookup.
     fn find_block(&self, loaded: &Loaded, at: usize) -> Result<FoundBlock> {
         if let Some(block) = loaded.slots.borrow(at) {
-            self.context.counters.cache_hits.add(1);
+            self.context.counters.note_cache_hit();
             return Ok(FoundBlock::Cached(block));
         }
         self.read_block_of(loaded, at, true, OnDamage::Heal).map(FoundBlock::Read)
