@@ -33,6 +33,8 @@ pub mod errors;
 pub mod exchange;
 #[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod jobs;
 pub mod json;
 #[cfg(feature = "server")]
 pub mod metrics;
@@ -41,14 +43,14 @@ pub(crate) mod store_helpers;
 pub use database::{
     AnswerDifference, Arrived, AsOf, ConflictQuery, Conflicts, Database, DatabaseOptions, Difference,
     DifferenceQuery, Feed, FeedEntry, ImportFailed, ImportOptions, ImportReport, ImportSink, ListPage,
-    ListQuery, Notices, OnError, Query, QuestionDifference, ReceiptCheck, ReceiptError, Resolved, RootCheck,
-    Selection, ServerKeyError, Snapshot, WATCHES_MAX, WatchPage, Watched, WatchesDamaged, check_document,
-    leave_out, read_receipt,
+    ListQuery, Notices, OnError, Query, QueryCost, QuestionDifference, ReceiptCheck, ReceiptError, Resolved,
+    RootCheck, Selection, ServerKeyError, Snapshot, WATCHES_MAX, WatchPage, Watched, WatchesDamaged,
+    check_document, leave_out, read_receipt,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 pub use exchange::{ExportOptions, ExportReport, Filter, Format, ReadOptions};
 #[cfg(feature = "server")]
-pub use http::{RouterOptions, router, router_with_backups};
+pub use http::{RouterOptions, RouterParts, router, router_with, router_with_backups};
 pub use stemedb_core as core;
 pub use stemedb_hybrid as hybrid;
 pub use stemedb_index::{

@@ -52,6 +52,7 @@ mod receipt;
 mod salvage;
 mod serve;
 mod stats;
+mod storage_log;
 mod verify;
 mod wal;
 mod watch;
@@ -140,7 +141,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         if command.is_some() {
             return Err(Failure::usage("--rebuild-from-wal stands alone; leave the command out"));
         }
-        logs.init(tracing::Level::INFO);
+        logs.init(tracing::Level::INFO, None);
         return rebuild::run(&rebuild::RebuildArgs::of_paths(wal, kv));
     }
     let Some(command) = command else {
@@ -148,13 +149,18 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         return Err(Failure::usage(format!("no command given ({usage}; --help lists the commands)")));
     };
     // Servers and rebuilds are watched through their logs; the tools speak for themselves.
-    logs.init(match command {
+    let level = match command {
         Command::Serve(_) | Command::Rebuild(_) => tracing::Level::INFO,
         _ => tracing::Level::WARN,
-    });
+    };
+    let storage_log = match &command {
+        Command::Serve(args) => args.storage_log()?,
+        _ => None,
+    };
+    let log_level = logs.init(level, storage_log.clone());
     match command {
         Command::Init(args) => init::run(&args),
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => serve::run(&args, log_level, storage_log),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Query(args) => query::run(&args),

@@ -42,7 +42,7 @@ pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError}
 pub use lines::{LINE_MAX_BYTES, Line, Lines};
 pub use list::{ListPage, ListQuery, Selection};
 pub use options::DatabaseOptions;
-pub use query::{Query, Resolved, leave_out};
+pub use query::{Query, QueryCost, Resolved, leave_out};
 pub use receipt::{ReceiptCheck, ReceiptError, RootCheck, check_document, read_receipt};
 pub use server_key::ServerKeyError;
 use stemedb_core::{
@@ -260,6 +260,14 @@ impl Database {
     /// [`Error::Invalid`] for a moment that lies in the future; [`Error::Engine`] where the store fails.
     pub fn query(&self, query: Query) -> Result<Resolved> {
         query::answer(self, query)
+    }
+
+    /// [`Database::query`], and what it has cost.
+    ///
+    /// # Errors
+    /// As [`Database::query`].
+    pub fn query_measured(&self, query: Query) -> Result<(Resolved, QueryCost)> {
+        query::measured(self, query)
     }
 
     /// A claim by its id.

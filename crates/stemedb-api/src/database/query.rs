@@ -1,6 +1,6 @@
 //! Questions and their answers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use stemedb_core::{
     AgentId, Answer, ClaimId, Lens, LensParams, Micros, SetAside,
@@ -8,6 +8,7 @@ use stemedb_core::{
 };
 use stemedb_env::Lsn;
 use stemedb_index::{CandidateSet, ClaimReader, claims::Used};
+use stemedb_lsm::ThreadReads;
 
 use super::{AsOf, Database, Snapshot, evidence};
 use crate::errors::{Code, FieldError, Result};
@@ -125,6 +126,28 @@ pub struct Resolved {
     pub used: Option<Used>,
 }
 
+/// What an answer has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryCost {
+    /// Time until the claims, and what is known about their sources, were there.
+    pub gathering: Duration,
+    /// Time of the lens, and of finding out how fragile the answer is.
+    pub lens: Duration,
+    /// Time to make and sign the receipt, where one was asked for.
+    pub receipt: Duration,
+    /// Blocks read from files.
+    pub block_reads: u64,
+    /// Blocks found in the cache of blocks. A question that the caches of questions know touches none.
+    pub cache_hits: u64,
+}
+
+impl Resolved {
+    /// What candidates and answer hold in memory, in bytes, whoever else holds them too. Cost: a walk over them.
+    pub fn memory_bytes(&self) -> usize {
+        stemedb_index::memory_of_answer(&self.candidates, &self.answer)
+    }
+}
+
 /// A reader for one question: what it says it has used is what the question has used.
 pub(super) fn reader(database: &Database, query: &Query) -> Result<ClaimReader<Snapshot>> {
     match (query.as_of, query.known_at) {
@@ -140,6 +163,28 @@ pub(super) fn reader(database: &Database, query: &Query) -> Result<ClaimReader<S
 pub(super) fn answer(database: &Database, query: Query) -> Result<Resolved> {
     let reader = reader(database, &query)?;
     answer_from(database, &reader, query)
+}
+
+/// [`answer`], with its cost.
+pub(super) fn measured(database: &Database, query: Query) -> Result<(Resolved, QueryCost)> {
+    let reader = reader(database, &query)?;
+    measured_from(database, &reader, query)
+}
+
+/// [`answer_from`], with its cost.
+pub(super) fn measured_from(
+    database: &Database,
+    reader: &ClaimReader<Snapshot>,
+    query: Query,
+) -> Result<(Resolved, QueryCost)> {
+    let clock = &database.env().clock;
+    let (began, read) = (clock.monotonic(), ThreadReads::now());
+    let gathered = gather(database, reader, query)?;
+    let gathering = clock.monotonic().saturating_sub(began);
+    let resolved = resolve(database, reader, gathered);
+    let ThreadReads { block_reads, cache_hits } = ThreadReads::now().since(read);
+    let lens = clock.monotonic().saturating_sub(began + gathering);
+    Ok((resolved, QueryCost { gathering, lens, receipt: Duration::ZERO, block_reads, cache_hits }))
 }
 
 /// The instant of the evaluation: as asked, else that of what may be known, else now.
@@ -160,6 +205,19 @@ pub(super) fn answer_from(
     reader: &ClaimReader<Snapshot>,
     query: Query,
 ) -> Result<Resolved> {
+    Ok(resolve(database, reader, gather(database, reader, query)?))
+}
+
+/// What the lens looks at.
+struct Gathered {
+    query: Query,
+    candidates: Arc<CandidateSet>,
+    params: LensParams,
+    evidence: Evidence,
+    evaluated_at: Micros,
+}
+
+fn gather(database: &Database, reader: &ClaimReader<Snapshot>, query: Query) -> Result<Gathered> {
     let evaluated_at = evaluated_at(database, reader, &query)?;
     let candidates = reader.question(&query.subject, &query.predicate, query.epoch.as_deref())?;
     let params = query.params(evaluated_at);
@@ -167,6 +225,11 @@ pub(super) fn answer_from(
         true => evidence::gather(reader, &query.subject, &query.predicate, &candidates, evaluated_at)?,
         false => Evidence::default(),
     };
+    Ok(Gathered { query, candidates, params, evidence, evaluated_at })
+}
+
+fn resolve(database: &Database, reader: &ClaimReader<Snapshot>, gathered: Gathered) -> Resolved {
+    let Gathered { query, candidates, params, evidence, evaluated_at } = gathered;
     let answer = match database.caches() {
         // What others copied from elsewhere does not hang on this question's rows alone.
         Some(cache) if !query.independent => cache.answer(query.lens, &candidates, &params),
@@ -184,16 +247,5 @@ pub(super) fn answer_from(
     let successors = superseded.filter_map(|(index, _)| successor(*index)).collect();
     let used = reader.used();
     let lsn = reader.lsn();
-    Ok(Resolved {
-        query,
-        answer,
-        candidates,
-        successors,
-        lsn,
-        params,
-        evidence,
-        fragility,
-        evaluated_at,
-        used,
-    })
+    Resolved { query, answer, candidates, successors, lsn, params, evidence, fragility, evaluated_at, used }
 }

@@ -58,6 +58,7 @@ codes! {
     AuthorityTooLow = "authority_too_low", 403, "Class too low", "Neither the agent nor the successor has a class that may set this claim aside. Nothing was applied.";
     NotFound = "not_found", 404, "No such route", "Nothing lives at this path.";
     ClaimNotFound = "claim_not_found", 404, "No such claim", "No claim with this id was known at the moment asked for.";
+    JobNotFound = "job_not_found", 404, "No such job", "No job with this number is known: there was none since the server began, or it ended long ago.";
     WatchNotFound = "watch_not_found", 404, "No such watch", "No watch with this id is registered.";
     MethodNotAllowed = "method_not_allowed", 405, "Method not allowed", "The path exists, but not for this method. The Allow header lists the methods it has.";
     NotAcceptable = "not_acceptable", 406, "Not acceptable", "The Accept header names none of the media types that the route can answer with.";
@@ -95,6 +96,7 @@ codes! {
     SupersessionCycle = "supersession_cycle", 422, "Circle of supersessions", "The successor is itself superseded by the old claim, directly or through others.";
     ChainTooLong = "chain_too_long", 422, "Chain too long", "Too many claims have followed the successor to see whether they lead back to the old claim. Name the newest of them.";
     NotWatchable = "not_watchable", 422, "Cannot be watched", "The answer hangs on more than the journal and one question. The detail says on what.";
+    IdempotencyMismatch = "idempotency_mismatch", 422, "Key used before", "The Idempotency-Key was given with another request before. Nothing was begun.";
     TooLarge = "too_large", 422, "Too large", "The commands of one request exceed what one journal entry may hold.";
     // The state does not allow it.
     PositionGone = "position_gone", 410, "Position gone", "The position is of another timeline, or the journal begins after it. The detail says which; begin anew with a copy of the present state.";
@@ -109,6 +111,7 @@ codes! {
     InternalError = "internal_error", 500, "Internal error", "A defect of the server. The log has more under the request's id.";
     IoError = "io_error", 500, "Input or output failed", "The operating system refused an operation. The log says which.";
     Corruption = "corruption", 500, "Damaged data", "Bytes on disk are not what was written. Nothing is answered from them; the log names file and offset.";
+    BackupFailed = "backup_failed", 500, "Backup failed", "A backup or archiving did not come to its end. The job's result and the log say why; the next one sends only what is missing.";
     ServerKey = "server_key", 500, "No server key", "The file with the server's key does not hold one. The log says which file and what is wrong with it.";
     Overloaded = "overloaded", 503, "Overloaded", "Too much is waiting. Nothing was applied; try again after the time given.";
     LockTimeout = "lock_timeout", 503, "Not admitted in time", "The write waited longer for its turn than it may, behind others or behind a disk that does not answer. Nothing was applied; try again after the time given.";

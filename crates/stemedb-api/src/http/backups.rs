@@ -1,7 +1,7 @@
 //! Routes that make backups of a running database.
 //!
-//! Where to is the owner's choice when he starts the server: a request can begin a backup, and nothing else. One job at a
-//! time; it runs on a thread of its own, and is asked for by its number.
+//! Where to is the owner's choice when he starts the server: a request can begin a backup, and nothing else. One of them at a
+//! time; see [`crate::jobs`].
 
 use std::sync::Arc;
 
@@ -10,78 +10,34 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use stemedb_core::Micros;
 
-use super::{App, Problem, body, params::Params, reply};
+use super::{
+    App, Problem,
+    admin::{
+        jobs::{begin, idempotency_key},
+        read,
+    },
+    reply,
+};
 use crate::{
-    Database,
     backup::{self, ArchiveReport, BackupTarget, CreateOptions, CreateReport},
     errors::Code,
+    jobs::{JobFailure, JobJson, JobKind},
 };
 
-/// Where a router keeps backups, and its job. Clones share them.
+/// Where a router keeps backups.
 #[derive(Clone, Debug)]
 pub struct Backups {
     target: Arc<dyn BackupTarget>,
-    job: Arc<Mutex<Job>>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Job {
-    number: u64,
-    kind: &'static str,
-    state: &'static str,
-    done_bytes: u64,
-    total_bytes: u64,
-    result: serde_json::Value,
 }
 
 impl Backups {
     /// Backups and archived segments go to this target.
     pub fn new(target: Arc<dyn BackupTarget>) -> Backups {
-        Backups { target, job: Arc::new(Mutex::new(Job { state: "none", ..Job::default() })) }
+        Backups { target }
     }
-
-    /// Begins a job unless one is running; its number.
-    fn begin(&self, kind: &'static str) -> Option<u64> {
-        let mut job = self.job.lock();
-        if job.state == "running" {
-            return None;
-        }
-        *job = Job { number: job.number + 1, kind, state: "running", ..Job::default() };
-        Some(job.number)
-    }
-
-    fn run(&self, database: &Database, work: &Work) {
-        let done = match work {
-            Work::Backup(options) => {
-                let mut progress = |done, total| {
-                    let mut job = self.job.lock();
-                    (job.done_bytes, job.total_bytes) = (done, total);
-                };
-                backup::create(database, &*self.target, options, &mut progress).map(|made| backup_json(&made))
-            }
-            Work::Archive { rotate } => {
-                backup::archive(database, &*self.target, *rotate).map(|done| archive_json(&done))
-            }
-        };
-        let mut job = self.job.lock();
-        (job.state, job.result) = match done {
-            Ok(result) => ("done", result),
-            Err(error) => {
-                // Paths and addresses are for the log and for whoever runs the server's own commands.
-                tracing::error!(error = ?error, "the {} failed: {error}", job.kind);
-                ("failed", serde_json::json!({ "error": error.to_string() }))
-            }
-        };
-    }
-}
-
-enum Work {
-    Backup(CreateOptions),
-    Archive { rotate: bool },
 }
 
 fn backup_json(made: &CreateReport) -> serde_json::Value {
@@ -110,19 +66,6 @@ fn archive_json(done: &ArchiveReport) -> serde_json::Value {
     })
 }
 
-/// Panics of a job end it, too: nobody would ever be let in again.
-struct EndsJob<'a>(&'a Backups);
-
-impl Drop for EndsJob<'_> {
-    fn drop(&mut self) {
-        let mut job = self.0.job.lock();
-        if job.state == "running" {
-            job.state = "failed";
-            job.result = serde_json::json!({ "error": "the job was abandoned" });
-        }
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BackupRequest {
@@ -143,37 +86,36 @@ struct ArchiveRequest {
 
 /// `POST /v1/admin/backup`
 pub(super) async fn backup(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let asked: BackupRequest = read(&app, request).await?;
-    start(&app, "backup", Work::Backup(CreateOptions { verify: asked.verify, scratch: None }))
+    let key = idempotency_key(request.headers())?;
+    let BackupRequest { verify } = read(&app, request).await?;
+    let target = Arc::clone(&configured(&app)?.target);
+    let parameters = serde_json::json!({ "verify": verify });
+    begin(&app, JobKind::Backup, parameters, key.as_deref(), move |app, running| {
+        let options = CreateOptions { verify, scratch: None };
+        let mut progress = |done, total| running.progress(done, total);
+        let made = backup::create(&app.database, &*target, &options, &mut progress);
+        made.map(|made| backup_json(&made)).map_err(failed)
+    })
 }
 
 /// `POST /v1/admin/wal/archive`
 pub(super) async fn archive(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let asked: ArchiveRequest = read(&app, request).await?;
-    start(&app, "archive", Work::Archive { rotate: asked.rotate })
-}
-
-async fn read<T: serde::de::DeserializeOwned>(app: &App, request: Request) -> Result<T, Problem> {
-    let (head, body) = request.into_parts();
-    Params::parse(head.uri.query(), &[]).finish()?;
-    let body = body::json(app, &head.headers, body).await?;
-    serde_json::from_slice(&body).map_err(|error| {
-        let code = if error.is_data() { Code::UnknownField } else { Code::InvalidJson };
-        Problem::new(code, error.to_string())
+    let key = idempotency_key(request.headers())?;
+    let ArchiveRequest { rotate } = read(&app, request).await?;
+    let target = Arc::clone(&configured(&app)?.target);
+    let parameters = serde_json::json!({ "rotate": rotate });
+    begin(&app, JobKind::Archive, parameters, key.as_deref(), move |app, _| {
+        let done = backup::archive(&app.database, &*target, rotate);
+        done.map(|done| archive_json(&done)).map_err(failed)
     })
 }
 
-fn start(app: &App, kind: &'static str, work: Work) -> Result<Response, Problem> {
-    let backups = configured(app)?.clone();
-    let Some(number) = backups.begin(kind) else {
-        return Err(Problem::new(Code::Overloaded, "a backup or archiving is under way; one at a time"));
-    };
-    let database = app.database.clone();
-    tokio::task::spawn_blocking(move || {
-        let _ends = EndsJob(&backups);
-        backups.run(&database, &work);
-    });
-    reply::json(StatusCode::ACCEPTED, None, &serde_json::json!({ "job": number, "kind": kind }))
+/// What a failed backup says. Its words are for whoever may begin one; the log has them with everything behind them.
+fn failed(error: backup::Error) -> JobFailure {
+    tracing::error!(error = ?error, "a backup or archiving failed: {error}");
+    let text = error.to_string();
+    let result = serde_json::json!({ "error": text });
+    JobFailure::Failed(Code::BackupFailed, text, result)
 }
 
 fn configured(app: &App) -> Result<&Backups, Problem> {
@@ -183,23 +125,17 @@ fn configured(app: &App) -> Result<&Backups, Problem> {
     app.backups.as_ref().ok_or_else(none)
 }
 
-#[derive(Serialize)]
-struct JobJson {
-    job: u64,
-    kind: &'static str,
-    state: &'static str,
-    done_bytes: u64,
-    total_bytes: u64,
-    target: String,
-    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
-    result: serde_json::Value,
-}
-
-/// `GET /v1/admin/backup/status`
+/// `GET /v1/admin/backup/status`: the newest job of either kind, and where to.
 pub(super) async fn status(State(app): State<App>) -> Result<Response, Problem> {
-    let backups = configured(&app)?;
-    let Job { number, kind, state, done_bytes, total_bytes, result } = backups.job.lock().clone();
-    let target = backups.target.describe();
-    let json = JobJson { job: number, kind, state, done_bytes, total_bytes, target, result };
-    reply::json(StatusCode::OK, None, &json)
+    #[derive(Serialize)]
+    struct StatusJson<'a> {
+        #[serde(flatten)]
+        job: JobJson<'a>,
+        target: String,
+    }
+    let target = configured(&app)?.target.describe();
+    match app.jobs.newest(&[JobKind::Backup, JobKind::Archive]) {
+        Some(record) => reply::json(StatusCode::OK, None, &StatusJson { job: record.json(), target }),
+        None => reply::json(StatusCode::OK, None, &serde_json::json!({ "state": "none", "target": target })),
+    }
 }

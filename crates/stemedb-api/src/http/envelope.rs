@@ -1,22 +1,24 @@
-//! What every request passes: its id, the cap, metrics, the position header, and the rendering of problems.
+//! What every request passes: its ids and span, the cap, metrics, the position header, and the rendering of problems.
 
-use std::{any::Any, fmt::Write};
+use std::any::Any;
 
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use stemedb_env::Lsn;
+use tracing::Instrument;
 
-use super::{App, Problem};
+use super::{App, Problem, slow_queries::Stages, trace::RequestIds};
 use crate::errors::Code;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const STEMEDB_LSN: HeaderName = HeaderName::from_static("stemedb-lsn");
-const REQUEST_ID_MAX_BYTES: usize = 128;
+/// A request that has it, whatever its value, is answered with `Server-Timing`.
+const STEMEDB_TIMING: HeaderName = HeaderName::from_static("stemedb-timing");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The LSN that a reply is about, where a handler knows better than "everything readable now".
 #[derive(Clone, Copy, Debug)]
@@ -27,27 +29,31 @@ fn is_probe(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/v1/health" | "/metrics")
 }
 
-pub(super) async fn envelope(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn envelope(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let clock = &app.database.env().clock;
     let started = clock.monotonic();
     let method = request.method().clone();
     let template = request.extensions().get::<MatchedPath>().cloned();
     let path = template.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let id = request_id(&app, request.headers());
+    let ids = RequestIds::of(&app, request.headers());
+    let is_timed = request.headers().contains_key(STEMEDB_TIMING);
+    let span = ids.span(method.as_str(), &path);
+    request.extensions_mut().insert(ids.clone());
 
     let in_flight = app.enter();
     let mut response = if in_flight.is_none() && !is_probe(&path) {
         Problem::of(Code::Overloaded).into_response()
     } else {
-        next.run(request).await
+        next.run(request).instrument(span.clone()).await
     };
     drop(in_flight);
 
     if let Some(problem) = problem_of(&mut response) {
         if response.status().is_server_error() {
-            tracing::warn!(request_id = %id, code = problem.code().name(), path, "request failed");
+            let (code, status) = (problem.code().name(), response.status().as_u16());
+            span.in_scope(|| tracing::warn!(code, status, "request failed"));
         }
-        let body = problem.render(&id);
+        let body = problem.render(&ids.request);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
@@ -56,35 +62,18 @@ pub(super) async fn envelope(State(app): State<App>, request: Request, next: Nex
     let lsn =
         response.extensions().get::<AboutLsn>().map_or_else(|| app.database.published_lsn(), |about| about.0);
     let position = format!("{}.{lsn}", app.database.timeline());
+    let elapsed = clock.monotonic().saturating_sub(started);
+    let timing = is_timed.then(|| Stages::server_timing(response.extensions().get::<Stages>(), elapsed));
     let headers = response.headers_mut();
     if let Ok(position) = HeaderValue::try_from(position) {
         headers.insert(STEMEDB_LSN, position);
     }
-    if let Ok(id) = HeaderValue::try_from(id) {
-        headers.insert(REQUEST_ID, id);
+    if let Some(timing) = timing.and_then(|timing| HeaderValue::try_from(timing).ok()) {
+        headers.insert(SERVER_TIMING, timing);
     }
-    let elapsed = clock.monotonic().saturating_sub(started);
+    ids.answer(headers);
     app.metrics.http_request(method.as_str(), &path, response.status().as_u16(), elapsed);
     response
-}
-
-/// The client's id if it is a plain one, else a new one.
-fn request_id(app: &App, headers: &HeaderMap) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let given = headers.get(REQUEST_ID).map(HeaderValue::as_bytes).unwrap_or_default();
-    if (1..=REQUEST_ID_MAX_BYTES).contains(&given.len())
-        && given.iter().copied().all(plain)
-        && let Ok(given) = std::str::from_utf8(given)
-    {
-        return given.to_owned();
-    }
-    let mut random = [0; 16];
-    app.database.env().random.fill(&mut random);
-    random.iter().fold(String::with_capacity(32), |mut id, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
 }
 
 /// The problem that a reply stands for: the handler's, or one for what the framework refused by itself.

@@ -68,7 +68,9 @@ pub(super) async fn export(State(app): State<App>, request: Request) -> Result<R
     let complete = Arc::new(AtomicBool::new(false));
     let done = Arc::clone(&complete);
     let patience = app.options.body_timeout;
+    let span = tracing::Span::current();
     let work = tokio::task::spawn_blocking(move || {
+        let _request = span.enter();
         let _permit = permit;
         let mut out = Chunked { parts, buffer: Vec::new(), patience, runtime: Handle::current() };
         let ended = app.storage.guard(Operation::Query, |_| {

@@ -1,11 +1,16 @@
 //! Routes that say how the server is.
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    Extension,
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+};
 use serde::Serialize;
 use stemedb_env::Lsn;
 use stemedb_hybrid::{FallbackHealth, RebuildProgress, UpgradeHealth, ViewHealth};
 
-use super::{App, Problem, reply, storage::ScrubJson};
+use super::{App, Problem, feed::Draining, params::Params, reply, storage::ScrubJson};
 use crate::errors::Code;
 
 #[derive(Serialize)]
@@ -180,26 +185,107 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
     reply::json(StatusCode::OK, Some(health.published), &json)
 }
 
-/// `GET /livez`: that the process answers is all it says.
-pub(super) async fn livez() -> Response {
-    reply::with_type("text/plain; charset=utf-8", "ok\n")
+pub(super) const PROBE_PARAMETERS: &[&str] = &["verbose"];
+
+/// `?verbose` and its spellings.
+fn is_verbose(request: &Request) -> Result<bool, Problem> {
+    let mut params = Params::parse(request.uri().query(), PROBE_PARAMETERS);
+    let words = [("", true), ("true", true), ("1", true), ("false", false), ("0", false)];
+    let verbose = params.one_of("verbose", &words).unwrap_or(false);
+    params.finish()?;
+    Ok(verbose)
 }
 
+/// `GET /livez`: fails only when a restart helps, because commits stand still. It looks at nothing else: a disk that is full or
+/// slow, or a view that is derived again, is no reason to begin anew.
+pub(super) async fn livez(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let verbose = is_verbose(&request)?;
+    let progress = app.database.engine().commit_progress();
+    let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let commits = serde_json::json!({
+        "stage": progress.stage.to_string(),
+        "steps": progress.steps,
+        "unanswered": progress.unanswered,
+        "stalled_ms": ms(progress.stalled_for),
+        "dead_after_ms": ms(app.options.dead_after),
+    });
+    if progress.unanswered > 0 && progress.stalled_for >= app.options.dead_after {
+        let detail = "commits stand still though requests wait for them";
+        return Err(Problem::new(Code::Unavailable, detail).with("commits", commits));
+    }
+    match verbose {
+        false => Ok(reply::with_type("text/plain; charset=utf-8", "ok\n")),
+        true => {
+            reply::json(StatusCode::OK, None, &serde_json::json!({ "status": "alive", "commits": commits }))
+        }
+    }
+}
+
+/// One thing that is looked at.
 #[derive(Serialize)]
 struct Check {
     name: &'static str,
     ok: bool,
+    /// False for what deserves a look, and does not keep requests away.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    warning: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
-/// `GET /readyz`: whether requests should be sent here, by named checks. Turns false again when a check fails.
-pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Problem> {
-    let health = app.database.health();
-    let checks = [
-        Check { name: "readable", ok: health.readable },
-        Check { name: "writable", ok: health.read_only.is_none() },
-        Check { name: "progress", ok: !health.is_deadlocked() },
+impl Check {
+    fn new(name: &'static str, ok: bool, detail: Option<String>) -> Check {
+        Check { name, ok, warning: false, detail }
+    }
+
+    fn warning(name: &'static str, ok: bool, detail: Option<String>) -> Check {
+        Check { warning: true, ..Check::new(name, ok, detail) }
+    }
+}
+
+fn checks(health: &stemedb_hybrid::Health, is_draining: bool) -> Vec<Check> {
+    let stall = health.stall.as_ref();
+    let stalled = stall.map(|stall| format!("{} for {} ms", stall.kind.name(), stall.since.as_millis()));
+    let space = health.space.as_ref().map(|space| {
+        let (free, total) = (space.available_bytes, space.total_bytes);
+        (space.level == stemedb_hybrid::SpaceLevel::Plenty, format!("{free} of {total} bytes free"))
+    });
+    let (has_room, room) = space.map_or((true, None), |(has_room, text)| (has_room, Some(text)));
+    let is_whole = |health: &ViewHealth| *health == ViewHealth::Healthy;
+    let late = health.scrub.as_ref().is_some_and(|scrub| scrub.late);
+    let mut checks = vec![
+        Check::new("readable", health.readable, Some(health.primary.to_string())),
+        Check::new("writable", health.read_only.is_none(), health.read_only.clone()),
+        Check::new("progress", !health.is_deadlocked(), stalled.clone()),
+        Check::new("not_draining", !is_draining, None),
+        Check::warning("primary_view", is_whole(&health.primary), Some(health.primary.to_string())),
+        Check::warning("disk_answers", stall.is_none(), stalled),
+        Check::warning("disk_space", has_room, room),
+        Check::warning("scrub_in_time", !late, None),
     ];
-    let ready = checks.iter().all(|check| check.ok);
+    if let Some(upgrade) = &health.upgrade {
+        let RebuildProgress { done, end } = upgrade.progress;
+        checks.push(Check::warning("upgrade", false, Some(format!("{done} of {end} entries"))));
+    }
+    checks
+}
+
+/// `GET /readyz`: whether requests should be sent here, by named checks. Turns false again when a check fails. `verbose` adds what
+/// deserves a look, and the words behind each.
+pub(super) async fn readyz(
+    State(app): State<App>,
+    draining: Option<Extension<Draining>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let verbose = is_verbose(&request)?;
+    let health = app.database.health();
+    let is_draining = draining.is_some_and(|Extension(draining)| draining.has_begun());
+    let mut checks = checks(&health, is_draining);
+    let ready = checks.iter().all(|check| check.ok || check.warning);
+    if !verbose {
+        checks.retain(|check| !check.warning);
+        checks.iter_mut().for_each(|check| check.detail = None);
+    }
     let listed = serde_json::to_value(&checks).unwrap_or_default();
     if ready {
         let body = serde_json::json!({ "status": "ready", "checks": listed });
@@ -211,6 +297,6 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Problem> 
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let text = app.metrics.render(&app.database);
+    let text = app.metrics.rendered(&app.database, app.in_flight(), &app.jobs.counts());
     reply::with_type("text/plain; version=0.0.4; charset=utf-8", text)
 }

@@ -133,7 +133,9 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
 
     let (chunks, mut ready) = mpsc::channel(CHUNKS_WAITING);
     let options = ImportOptions { on_error, report_recorded: all, ..ImportOptions::default() };
+    let span = tracing::Span::current();
     let work = tokio::task::spawn_blocking(move || {
+        let _request = span.enter();
         let _permit = permit;
         let limit_bytes = app.options.import_max_bytes;
         let mut verdicts = Verdicts::new(chunks);

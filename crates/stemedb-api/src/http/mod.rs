@@ -4,7 +4,7 @@
 //! of them over two databases live in one process.
 //!
 //! ```text
-//! envelope    request id · in-flight cap · metrics by route template · problems rendered · Stemedb-Lsn
+//! envelope    ids and span · in-flight cap · metrics by route template · problems rendered · Stemedb-Lsn
 //!  └ catch panic
 //!     └ handler   parameters · body within its limit ─▶ store_helpers (a blocking thread) ─▶ reply
 //! ```
@@ -12,6 +12,7 @@
 //! Every reply that is not a success is `application/problem+json` (RFC 9457) with a code of [`crate::errors::Code`],
 //! also where the framework alone would have answered.
 
+mod admin;
 mod backups;
 mod body;
 mod chunks;
@@ -31,7 +32,9 @@ mod read;
 mod reply;
 mod routes;
 mod schemas;
+mod slow_queries;
 mod storage;
+mod trace;
 mod watches;
 mod write;
 
@@ -43,16 +46,20 @@ use std::{
     time::Duration,
 };
 
+use admin::log_level::LogControl;
+pub use admin::log_level::LogLevel;
 use axum::{Router, middleware};
 pub use backups::Backups;
 pub use feed::{Drain, Draining};
 pub use openapi::document;
 pub use problem::Problem;
 pub use routes::route_list;
+use slow_queries::SlowQueries;
+pub use slow_queries::SlowQueryOptions;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{database::Database, metrics::Metrics, store_helpers::Storage};
+use crate::{database::Database, jobs::Jobs, metrics::Metrics, store_helpers::Storage};
 
 /// Limits of a router.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +81,22 @@ pub struct RouterOptions {
     /// Whether the router answers paths that it does not know. Say no where an application merges it and has a fallback
     /// of its own.
     pub answer_unknown_paths: bool,
+    /// Which questions are slow, and how many of them are kept.
+    pub slow_queries: SlowQueryOptions,
+    /// `/livez` fails once the commit pipeline has stood still for so long though somebody waits: then only a restart helps.
+    pub dead_after: Duration,
+}
+
+/// What a router is given beside the database. Each part is the owner's to keep a clone of.
+#[derive(Clone, Debug, Default)]
+pub struct RouterParts {
+    /// Where backups go; without it there are none.
+    pub backups: Option<Backups>,
+    /// The jobs of the admin plane: whoever keeps a clone can end them before the database is closed. Without it the router has its
+    /// own.
+    pub jobs: Option<Jobs>,
+    /// The log, if its level may be changed while the server runs.
+    pub log_level: Option<Arc<dyn LogLevel>>,
 }
 
 impl Default for RouterOptions {
@@ -87,6 +110,8 @@ impl Default for RouterOptions {
             max_exports: 2,
             body_timeout: Duration::from_secs(30),
             answer_unknown_paths: true,
+            slow_queries: SlowQueryOptions::default(),
+            dead_after: Duration::from_secs(30),
         }
     }
 }
@@ -106,6 +131,9 @@ pub(crate) struct Shared {
     pub news: feed::News,
     pub exports: Arc<Semaphore>,
     pub backups: Option<Backups>,
+    pub jobs: Jobs,
+    pub slow_queries: SlowQueries,
+    pub log: Arc<LogControl>,
     in_flight: AtomicUsize,
 }
 
@@ -118,6 +146,11 @@ impl std::ops::Deref for App {
 }
 
 impl App {
+    /// Requests in flight.
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
     /// Counts a request as in flight while the guard lives; `None` when there are too many.
     fn enter(&self) -> Option<InFlight> {
         let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
@@ -144,9 +177,18 @@ pub fn router(database: Database, options: RouterOptions) -> Router {
 
 /// [`router`], whose admin routes make backups where there is a place for them.
 pub fn router_with_backups(database: Database, options: RouterOptions, backups: Option<Backups>) -> Router {
+    router_with(database, options, RouterParts { backups, ..RouterParts::default() })
+}
+
+/// [`router`], with everything that its owner brings.
+pub fn router_with(database: Database, options: RouterOptions, parts: RouterParts) -> Router {
+    let RouterParts { backups, jobs, log_level } = parts;
     let metrics = Arc::new(Metrics::new(&database));
     let app = App(Arc::new(Shared {
         storage: Storage::new(database.clone(), Arc::clone(&metrics)),
+        jobs: jobs.unwrap_or_else(|| Jobs::new(&database)),
+        slow_queries: SlowQueries::new(options.slow_queries),
+        log: Arc::new(LogControl::new(log_level)),
         database,
         metrics,
         options,

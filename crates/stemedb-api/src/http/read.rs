@@ -1,15 +1,23 @@
 //! Routes that answer questions.
 
+use std::{sync::Arc, time::Duration};
+
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use stemedb_core::{ClaimId, Lens};
+use stemedb_core::{ClaimId, Lens, SignedReceipt};
 
-use super::{App, Problem, params::Params, reply};
+use super::{
+    App, Problem,
+    params::Params,
+    reply,
+    slow_queries::{SlowQuery, Stages},
+    trace::RequestIds,
+};
 use crate::{
-    database::{Query, Resolved},
+    database::{Query, QueryCost, Resolved},
     errors::{Code, FieldError},
     json::{AnswerJson, ClaimJson, LayeredJson, ServerKeyJson, SkepticJson},
     store_helpers::Operation,
@@ -52,16 +60,11 @@ pub(super) async fn query(State(app): State<App>, request: Request) -> Result<Re
     let explain = params.flag("explain");
     let with_receipt = params.flag("receipt");
     params.finish()?;
-    let (resolved, receipt) = match with_receipt {
-        false => (ask(&app, query).await?, None),
-        true => {
-            let work = move |database: &crate::Database| database.query_with_receipt(query);
-            let (resolved, receipt) = app.storage.run(Operation::Query, work).await?;
-            (resolved, Some(receipt))
-        }
-    };
-    let answer = AnswerJson::new(&resolved, explain).with_receipt(receipt.as_ref());
-    reply::json(StatusCode::OK, Some(resolved.lsn), &answer)
+    let asked = ask(&app, RequestIds::of_request(&request), query, with_receipt).await?;
+    asked.reply(&app, |resolved, receipt| {
+        let answer = AnswerJson::new(resolved, explain).with_receipt(receipt);
+        reply::json(StatusCode::OK, Some(resolved.lsn), &answer)
+    })
 }
 
 /// `GET /v1/admin/server-key`
@@ -74,14 +77,16 @@ pub(super) async fn server_key(State(app): State<App>, request: Request) -> Resu
 
 /// `GET /v1/skeptic`
 pub(super) async fn skeptic(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let resolved = ask(&app, analysis(&request, Lens::Skeptic)?).await?;
-    reply::json(StatusCode::OK, Some(resolved.lsn), &SkepticJson(&resolved))
+    let asked =
+        ask(&app, RequestIds::of_request(&request), analysis(&request, Lens::Skeptic)?, false).await?;
+    asked.reply(&app, |resolved, _| reply::json(StatusCode::OK, Some(resolved.lsn), &SkepticJson(resolved)))
 }
 
 /// `GET /v1/layered`
 pub(super) async fn layered(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let resolved = ask(&app, analysis(&request, Lens::Layered)?).await?;
-    reply::json(StatusCode::OK, Some(resolved.lsn), &LayeredJson(&resolved))
+    let asked =
+        ask(&app, RequestIds::of_request(&request), analysis(&request, Lens::Layered)?, false).await?;
+    asked.reply(&app, |resolved, _| reply::json(StatusCode::OK, Some(resolved.lsn), &LayeredJson(resolved)))
 }
 
 fn analysis(request: &Request, lens: Lens) -> Result<Query, Problem> {
@@ -91,12 +96,59 @@ fn analysis(request: &Request, lens: Lens) -> Result<Query, Problem> {
     Ok(query)
 }
 
-async fn ask(app: &App, query: Query) -> Result<Resolved, Problem> {
-    let clock = &app.database.env().clock;
-    let (started, lens) = (clock.monotonic(), query.lens);
-    let resolved = app.storage.run(Operation::Query, move |database| database.query(query)).await?;
-    app.metrics.query_answered(lens, clock.monotonic().saturating_sub(started));
-    Ok(resolved)
+/// A question that was answered, and how long what took.
+struct Asked {
+    resolved: Resolved,
+    receipt: Option<SignedReceipt>,
+    began: Duration,
+    /// Waiting for a thread.
+    queued: Duration,
+    cost: QueryCost,
+    ids: Option<RequestIds>,
+}
+
+async fn ask(app: &App, ids: Option<RequestIds>, query: Query, with_receipt: bool) -> Result<Asked, Problem> {
+    let clock = Arc::clone(&app.database.env().clock);
+    let (began, lens) = (clock.monotonic(), query.lens);
+    let work = move |database: &crate::Database| {
+        let queued = clock.monotonic().saturating_sub(began);
+        match with_receipt {
+            false => database.query_measured(query).map(|(resolved, cost)| (resolved, None, cost, queued)),
+            true => database
+                .query_with_receipt_measured(query)
+                .map(|(resolved, receipt, cost)| (resolved, Some(receipt), cost, queued)),
+        }
+    };
+    let (resolved, receipt, cost, queued) = app.storage.run(Operation::Query, work).await?;
+    let elapsed = app.database.env().clock.monotonic().saturating_sub(began);
+    app.metrics.query_answered(lens, elapsed);
+    Ok(Asked { resolved, receipt, began, queued, cost, ids })
+}
+
+impl Asked {
+    /// Renders the answer, and takes note of what it has cost.
+    fn reply(
+        self,
+        app: &App,
+        answer: impl FnOnce(&Resolved, Option<&SignedReceipt>) -> Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        let clock = &app.database.env().clock;
+        let rendering = clock.monotonic();
+        let mut response = answer(&self.resolved, self.receipt.as_ref())?;
+        let ended = clock.monotonic();
+        let stages = Stages {
+            queue: self.queued,
+            gather: self.cost.gathering,
+            lens: self.cost.lens,
+            receipt: self.cost.receipt,
+            render: ended.saturating_sub(rendering),
+        };
+        let total = ended.saturating_sub(self.began);
+        app.slow_queries
+            .note(app, total, || SlowQuery::of(&self.resolved, total, stages, self.cost, self.ids));
+        response.extensions_mut().insert(stages);
+        Ok(response)
+    }
 }
 
 /// `GET /v1/assertions/{id}`

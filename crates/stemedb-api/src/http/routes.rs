@@ -4,8 +4,8 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use utoipa::openapi::path::Operation;
 
 use super::{
-    App, backups, claims, diff, events, export, feed, health, import, list, openapi, read, schemas, storage,
-    watches, write,
+    App, admin, backups, claims, diff, events, export, feed, health, import, list, openapi, read, schemas,
+    storage, watches, write,
 };
 
 /// One route.
@@ -66,6 +66,14 @@ pub(super) fn table() -> Vec<Route> {
         post_route("/v1/admin/backup", post(backups::backup), schemas::admin_backup()),
         get_route("/v1/admin/backup/status", get(backups::status), schemas::admin_backup_status()),
         post_route("/v1/admin/wal/archive", post(backups::archive), schemas::admin_archive()),
+        get_route("/v1/admin/storage/stats", get(admin::stats::stats), schemas::storage_stats()),
+        post_route("/v1/admin/storage/compact", post(admin::jobs::compact), schemas::compact()),
+        post_route("/v1/admin/storage/verify", post(admin::jobs::verify), schemas::verify()),
+        get_route("/v1/admin/jobs", get(admin::jobs::list), schemas::jobs()),
+        get_route("/v1/admin/jobs/{id}", get(admin::jobs::get), schemas::job_known()),
+        get_route("/v1/admin/slow-queries", get(admin::slow_queries::list), schemas::slow_queries()),
+        get_route("/v1/admin/log-level", get(admin::log_level::get), schemas::log_level()),
+        put_route("/v1/admin/log-level", put(admin::log_level::put), schemas::set_log_level()),
         get_route("/v1/admin/storage/events", get(events::events), schemas::events()),
         get_route("/v1/admin/server-key", get(read::server_key), schemas::server_key()),
         get_route("/v1/health", get(health::health), schemas::health()),

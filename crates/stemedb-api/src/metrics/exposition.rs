@@ -5,7 +5,11 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use stemedb_wal::histogram::HistogramSnapshot;
+use super::{
+    JobCounts,
+    series::{Counter, Gauge, Histogram, Series},
+    table::{JOBS_ENDED, JOBS_RUNNING},
+};
 
 /// A text being written.
 pub(super) struct Exposition {
@@ -39,46 +43,74 @@ impl Exposition {
         Exposition { text }
     }
 
-    fn head(&mut self, name: &str, help: &str, kind: &str) {
+    fn head(&mut self, series: &Series) {
+        let Series { name, kind, help, .. } = series;
         push(&mut self.text, format_args!("# HELP {name} {help}.\n# TYPE {name} {kind}\n"));
     }
 
-    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        self.head(name, help, "gauge");
-        push(&mut self.text, format_args!("{name} {value}\n"));
+    pub(super) fn gauge(&mut self, Gauge(series): Gauge, value: f64) {
+        self.head(series);
+        push(&mut self.text, format_args!("{} {value}\n", series.name));
     }
 
-    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.head(name, help, "counter");
-        push(&mut self.text, format_args!("{name} {value}\n"));
+    /// A gauge whose values differ in its one label.
+    pub(super) fn gauges(&mut self, Gauge(series): Gauge, values: &[(&str, f64)]) {
+        self.head(series);
+        let label = series.labels.first().copied().unwrap_or_default();
+        for (at, value) in values {
+            push(&mut self.text, format_args!("{}{{{label}=\"{at}\"}} {value}\n", series.name));
+        }
     }
 
-    pub(super) fn counter_f64(&mut self, name: &str, help: &str, value: f64) {
-        self.head(name, help, "counter");
-        push(&mut self.text, format_args!("{name} {value}\n"));
+    pub(super) fn flag(&mut self, gauge: Gauge, is_so: bool) {
+        self.gauge(gauge, f64::from(u8::from(is_so)));
+    }
+
+    pub(super) fn counter(&mut self, Counter(series): Counter, value: u64) {
+        self.head(series);
+        push(&mut self.text, format_args!("{} {value}\n", series.name));
+    }
+
+    pub(super) fn counter_f64(&mut self, Counter(series): Counter, value: f64) {
+        self.head(series);
+        push(&mut self.text, format_args!("{} {value}\n", series.name));
     }
 
     /// A histogram by powers of two, in units of `unit`. Bucket 0 counts zeros, bucket i values below 2^i.
     pub(super) fn power_of_two_histogram(
         &mut self,
-        name: &str,
-        help: &str,
-        histogram: &HistogramSnapshot,
+        Histogram(series): Histogram,
+        buckets: &[u64],
+        sum: f64,
         unit: f64,
     ) {
-        self.head(name, help, "histogram");
+        self.head(series);
+        let name = series.name;
         let mut count = 0;
-        let last = histogram.buckets.len().saturating_sub(1);
-        for (bucket, values) in histogram.buckets.iter().take(last).enumerate() {
+        let last = buckets.len().saturating_sub(1);
+        for (bucket, values) in buckets.iter().take(last).enumerate() {
             count += values;
             let bound = ((1_u64 << bucket.min(63)) - 1) as f64 * unit;
             push(&mut self.text, format_args!("{name}_bucket{{le=\"{bound}\"}} {count}\n"));
         }
-        let (count, sum) = (histogram.count(), histogram.sum as f64 * unit);
+        let count: u64 = buckets.iter().sum();
         push(
             &mut self.text,
             format_args!("{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}\n"),
         );
+    }
+
+    /// Jobs of the admin plane.
+    pub(super) fn jobs(&mut self, jobs: &[JobCounts]) {
+        let running: Vec<_> = jobs.iter().map(|counts| (counts.kind, counts.running as f64)).collect();
+        self.gauges(JOBS_RUNNING, &running);
+        self.head(JOBS_ENDED.0);
+        for JobCounts { kind, ended, .. } in jobs {
+            for (state, count) in ended {
+                let name = JOBS_ENDED.0.name;
+                push(&mut self.text, format_args!("{name}{{kind=\"{kind}\",state=\"{state}\"}} {count}\n"));
+            }
+        }
     }
 
     pub(super) fn finish(self) -> String {
@@ -107,17 +139,18 @@ mod tests {
 
     #[test]
     fn buckets_by_powers_of_two_are_cumulative_and_end_with_everything() {
-        let histogram = HistogramSnapshot { buckets: vec![1, 2, 3, 4], sum: 40, max: 9 };
         let mut out = Exposition { text: String::new() };
-        out.power_of_two_histogram("h", "H", &histogram, 1.0);
-        let lines: Vec<&str> = out.text.lines().skip(2).collect();
+        out.power_of_two_histogram(super::super::table::WAL_BATCH, &[1, 2, 3, 4], 40.0, 1.0);
+        let lines: Vec<&str> = out.text.lines().collect();
         let expected = [
-            "h_bucket{le=\"0\"} 1",
-            "h_bucket{le=\"1\"} 3",
-            "h_bucket{le=\"3\"} 6",
-            "h_bucket{le=\"+Inf\"} 10",
-            "h_sum 40",
-            "h_count 10",
+            "# HELP stemedb_wal_batch_size Entries per group of the journal.",
+            "# TYPE stemedb_wal_batch_size histogram",
+            "stemedb_wal_batch_size_bucket{le=\"0\"} 1",
+            "stemedb_wal_batch_size_bucket{le=\"1\"} 3",
+            "stemedb_wal_batch_size_bucket{le=\"3\"} 6",
+            "stemedb_wal_batch_size_bucket{le=\"+Inf\"} 10",
+            "stemedb_wal_batch_size_sum 40",
+            "stemedb_wal_batch_size_count 10",
         ];
         assert_eq!(lines, expected);
     }

@@ -19,15 +19,34 @@ pub(crate) enum Operation {
     Get,
     /// A question is answered.
     Query,
+    /// Tables are merged because somebody asked for it.
+    Compact,
+    /// Every file is read back because somebody asked for it.
+    Verify,
+    /// A backup is made, or segments are archived.
+    Backup,
 }
 
 impl Operation {
+    /// All of them.
+    pub(crate) const ALL: [Operation; 6] = [
+        Operation::Put,
+        Operation::Get,
+        Operation::Query,
+        Operation::Compact,
+        Operation::Verify,
+        Operation::Backup,
+    ];
+
     /// The value of the label `operation`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Operation::Put => "put",
             Operation::Get => "get",
             Operation::Query => "query",
+            Operation::Compact => "compact",
+            Operation::Verify => "verify",
+            Operation::Backup => "backup",
         }
     }
 }
@@ -56,8 +75,9 @@ impl Storage {
         operation: Operation,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let this = self.clone();
-        let done = tokio::task::spawn_blocking(move || this.guard(operation, work)).await;
+        let (this, request) = (self.clone(), tracing::Span::current());
+        let guarded = move || request.in_scope(|| this.guard(operation, work));
+        let done = tokio::task::spawn_blocking(guarded).await;
         match done {
             Ok(outcome) => outcome.map_err(|error| Problem::from_error(&error)),
             Err(error) => {
@@ -77,7 +97,8 @@ impl Storage {
         let started = clock.monotonic();
         let outcome = work(&self.database);
         let failed = outcome.as_ref().err().is_some_and(is_failure);
-        self.metrics.storage_operation(operation, failed, clock.monotonic().saturating_sub(started));
+        let now = clock.monotonic();
+        self.metrics.storage_operation(operation, failed, now.saturating_sub(started), now);
         if let Err(error) = &outcome
             && failed
         {

@@ -6,22 +6,26 @@
 //! ```
 
 mod disk;
+mod hangup;
+mod observe;
+mod service;
 mod stop;
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Extension, Router};
 use stemedb_api::{
-    Code, Database, DatabaseOptions, RouterOptions,
+    Code, Database, DatabaseOptions, RouterOptions, RouterParts,
     core::AuthorityPolicy,
-    http::{Backups, Drain},
-    router_with_backups,
+    http::{Backups, Drain, LogLevel},
+    jobs::Jobs,
+    router_with,
 };
 use stemedb_env::Env;
 use stemedb_hybrid::{FallbackMode, OpenDamaged};
 use tokio::net::TcpListener;
 
-use super::{backup, failure::Failure, folder};
+use super::{backup, failure::Failure, folder, storage_log::StorageLog};
 use stop::Stop;
 
 /// Answer HTTP requests until told to stop (SIGTERM or SIGINT; a second one stops at once)
@@ -62,10 +66,38 @@ pub struct ServeArgs {
     read_only_if_damaged: bool,
     #[command(flatten)]
     disk: disk::DiskArgs,
+    #[command(flatten)]
+    observe: observe::ObserveArgs,
 }
 
+impl ServeArgs {
+    /// The log of the storage, if one was asked for.
+    pub fn storage_log(&self) -> Result<Option<StorageLog>, Failure> {
+        self.observe.storage_log()
+    }
+}
+
+/// So long jobs may take to end when the server stops.
+const JOBS_END_WITHIN: Duration = Duration::from_secs(10);
+
 /// Serves.
-pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+pub fn run(
+    args: &ServeArgs,
+    log_level: Arc<dyn LogLevel>,
+    storage_log: Option<StorageLog>,
+) -> Result<(), Failure> {
+    let ran = open_and_serve(args, log_level, storage_log.clone());
+    if let Some(log) = storage_log {
+        log.finish();
+    }
+    ran
+}
+
+fn open_and_serve(
+    args: &ServeArgs,
+    log_level: Arc<dyn LogLevel>,
+    storage_log: Option<StorageLog>,
+) -> Result<(), Failure> {
     let backups = match &args.backup_to {
         None => None,
         Some(text) => Some(Backups::new(backup::open(&Env::real(), text)?)),
@@ -76,8 +108,16 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the server"))?;
-    let router = router_with_backups(database.clone(), RouterOptions::default(), backups);
-    let served = runtime.block_on(serve(args, router));
+    let mut options = RouterOptions::default();
+    args.observe.apply(&mut options);
+    let jobs = Jobs::new(&database);
+    let parts = RouterParts { backups, jobs: Some(jobs.clone()), log_level: Some(log_level) };
+    let router = router_with(database.clone(), options, parts);
+    let served = runtime.block_on(serve(args, &database, router, storage_log));
+    let left = jobs.stop(JOBS_END_WITHIN);
+    if left > 0 {
+        tracing::warn!(left, "jobs are cut: they did not end in time");
+    }
     // Connections that were cut at the deadline hold the database; they end with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
     let flushed = database.flush();
@@ -117,13 +157,19 @@ fn open(args: &ServeArgs) -> Result<Database, Failure> {
     Err(Failure::new(what).hint("if its disk is not mounted, mount it; for a new database pass --init"))
 }
 
-async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
+async fn serve(
+    args: &ServeArgs,
+    database: &Database,
+    router: Router,
+    storage_log: Option<StorageLog>,
+) -> Result<(), Failure> {
     let cannot = |error| Failure::new(error).context(format!("cannot listen on {}", args.bind));
     let listener = TcpListener::bind(args.bind).await.map_err(cannot);
     let listener = listener.map_err(|failure| failure.hint("choose another address with --bind"))?;
     let address = listener.local_addr().map_err(cannot)?;
     // Installed before anybody can know the address: a signal after that is never lost.
     let mut stop = Stop::install()?;
+    hangup::follow(storage_log)?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "whoever reaches this address can read and write: there are no keys yet");
     }
@@ -141,10 +187,13 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
     let router = router.layer(Extension(feeds_end));
     let server = axum::serve(listener, router).with_graceful_shutdown(drain).into_future();
     let mut server = tokio::spawn(server);
+    service::ready(address);
+    service::feed_watchdog(database);
     tokio::select! {
         ended = &mut server => return finished(ended),
         signal = stop.signal() => tracing::info!(signal, "stopping: no new connections, requests are finished"),
     }
+    service::stopping();
     drop(begin_drain);
     feeds.begin();
     let deadline = Duration::from_secs(args.drain_seconds);

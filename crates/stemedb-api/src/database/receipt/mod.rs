@@ -17,7 +17,7 @@ use stemedb_core::{
 use stemedb_hybrid::StateRoot;
 use stemedb_index::{ClaimReader, Claims, Derive};
 
-use super::{Database, Query, Resolved, Snapshot, query};
+use super::{Database, Query, QueryCost, Resolved, Snapshot, query};
 use crate::errors::{Error, Result};
 
 impl Database {
@@ -29,12 +29,24 @@ impl Database {
     /// # Errors
     /// As [`Database::query`]; [`Error::ServerKey`]; [`Error::Receipt`] for more claims than a receipt may have.
     pub fn query_with_receipt(&self, query: Query) -> Result<(Resolved, SignedReceipt)> {
+        let (resolved, signed, _) = self.query_with_receipt_measured(query)?;
+        Ok((resolved, signed))
+    }
+
+    /// [`Database::query_with_receipt`], and what it has cost.
+    ///
+    /// # Errors
+    /// As [`Database::query_with_receipt`].
+    pub fn query_with_receipt_measured(&self, query: Query) -> Result<(Resolved, SignedReceipt, QueryCost)> {
         let key = self.server_key()?;
         let reader = query::reader(self, &query)?;
-        let resolved = query::answer_from(self, &reader, query)?;
+        let (resolved, mut cost) = query::measured_from(self, &reader, query)?;
+        let clock = &self.env().clock;
+        let began = clock.monotonic();
         let receipt = receipt(self, &reader, &resolved, key)?;
         let signed = SignedReceipt::sign(receipt, key).map_err(Error::Receipt)?;
-        Ok((resolved, signed))
+        cost.receipt = clock.monotonic().saturating_sub(began);
+        Ok((resolved, signed, cost))
     }
 }
 

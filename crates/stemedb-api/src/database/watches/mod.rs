@@ -110,6 +110,11 @@ impl Database {
         self.registry().get(id)
     }
 
+    /// Watches there are; `None` before they were used since the database was opened. Reads nothing.
+    pub fn watches_counted(&self) -> Option<usize> {
+        self.registry().counted()
+    }
+
     /// At most `limit` (10,000) watches whose ids begin with `prefix`, behind the id `after`.
     ///
     /// # Errors

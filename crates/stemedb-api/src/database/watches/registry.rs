@@ -167,6 +167,12 @@ impl Registry {
         }
     }
 
+    /// Watches there are; `None` before they were used, because then nothing has been read.
+    pub(in crate::database) fn counted(&self) -> Option<usize> {
+        let shared = self.shared.lock();
+        shared.loaded.then(|| shared.count())
+    }
+
     /// Carries changes out: all of them or none. Durable when it returns. `newest` gives the newest readable entry.
     ///
     /// Concurrent callers share syncs.

@@ -41,6 +41,7 @@ pub(super) use self::news::News;
 use super::{App, Problem, chunks::Chunks, params::Params, reply};
 use crate::{
     errors::{Code, Error, FieldError},
+    metrics::Stream,
     store_helpers::Operation,
 };
 
@@ -89,6 +90,19 @@ pub(super) enum Counted {
 }
 
 impl Counted {
+    fn number(self) -> u64 {
+        match self {
+            Counted::Entries(count) | Counted::Notices(count) => count,
+        }
+    }
+
+    fn stream(self) -> Stream {
+        match self {
+            Counted::Entries(_) => Stream::Feed,
+            Counted::Notices(_) => Stream::Watches,
+        }
+    }
+
     fn is_nothing(self) -> bool {
         matches!(self, Counted::Entries(0) | Counted::Notices(0))
     }
@@ -178,6 +192,11 @@ impl Drain {
 }
 
 impl Draining {
+    /// Whether the server is about to stop.
+    pub(super) fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
     async fn begun(draining: &mut Option<Draining>) {
         match draining {
             // Whoever dropped the other end has stopped too.
@@ -303,7 +322,12 @@ struct EndError {
 
 impl Sender {
     async fn run<F: Followed>(mut self, mut cursor: F, mut filled: Filled) {
+        let _connected = self.app.metrics.stream(cursor.counted().stream());
+        let mut told = 0;
         loop {
+            let counted = cursor.counted();
+            self.app.metrics.streamed(counted.stream(), counted.number() - told);
+            told = counted.number();
             let Filled { bytes, is_caught_up, is_over, failed } = filled;
             let said = !bytes.is_empty();
             if said && !self.send(bytes).await {

@@ -59,14 +59,6 @@ pub(in super::super) fn begin_scrub() -> Operation {
         .build()
 }
 
-pub(in super::super) fn livez() -> Operation {
-    simple("livez", "That the process answers", "text/plain", Type::String)
-}
-
-pub(in super::super) fn readyz() -> Operation {
-    simple("readyz", "Whether requests should be sent here", "application/json", Type::Object)
-}
-
 pub(in super::super) fn metrics() -> Operation {
     simple("metrics", "Prometheus metrics", "text/plain", Type::String)
 }

@@ -2,12 +2,13 @@
 
 mod admin;
 mod components;
+mod operators;
 mod parameters;
 mod reads;
 mod watches;
 mod writes;
 
-pub(super) use self::{admin::*, components::components, reads::*, watches::*, writes::*};
+pub(super) use self::{admin::*, components::components, operators::*, reads::*, watches::*, writes::*};
 
 use utoipa::openapi::{
     Content, ContentBuilder, Ref, Response, ResponseBuilder,
