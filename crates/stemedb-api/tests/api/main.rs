@@ -3,6 +3,7 @@
 //! Tests start threads, sockets and folders of their own, which the product does only through `stemedb-env`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used, clippy::expect_used)]
 
+mod admin;
 mod backups;
 mod caching;
 mod concurrency;
@@ -16,6 +17,7 @@ mod full;
 mod import;
 mod lens_parameters;
 mod listings;
+mod metrics;
 mod oracle;
 mod receipts;
 mod records;
@@ -24,4 +26,5 @@ mod routes;
 mod storage;
 mod support;
 mod time_travel;
+mod traces;
 mod watches;

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 use stemedb_api::{
-    Database, DatabaseOptions, RouterOptions, http::Backups, hybrid::HybridOptions, router_with_backups,
+    Database, DatabaseOptions, RouterOptions, RouterParts, http::Backups, hybrid::HybridOptions, router_with,
 };
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ pub struct Server {
     pub database: Database,
     pub address: SocketAddr,
     runtime: Option<tokio::runtime::Runtime>,
-    _dir: TempDir,
+    dir: Option<TempDir>,
 }
 
 impl Server {
@@ -51,13 +51,27 @@ impl Server {
         options: RouterOptions,
         backups: Option<Backups>,
     ) -> Server {
+        Server::with_parts(database, dir, options, RouterParts { backups, ..RouterParts::default() })
+    }
+
+    pub fn with_parts(
+        database: Database,
+        dir: TempDir,
+        options: RouterOptions,
+        parts: RouterParts,
+    ) -> Server {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let routes = router_with_backups(database.clone(), options, backups);
+        let routes = router_with(database.clone(), options, parts);
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Server { database, address, runtime: Some(runtime), _dir: dir }
+        Server { database, address, runtime: Some(runtime), dir: Some(dir) }
+    }
+
+    /// Stops it; the folder stays while somebody holds it.
+    pub fn stop(mut self) -> Option<TempDir> {
+        self.dir.take()
     }
 
     pub fn get(&self, target: &str) -> Reply {

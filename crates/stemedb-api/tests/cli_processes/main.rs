@@ -4,6 +4,7 @@
 
 mod about;
 mod backups;
+mod contract_names;
 mod corpus;
 mod demo;
 mod exports;
@@ -21,6 +22,8 @@ mod receipts;
 mod runbook;
 mod salvages;
 mod server;
+mod services;
 mod stops;
+mod storage_logs;
 mod verifies;
 mod watches;

@@ -32,7 +32,14 @@ impl Server {
     /// Starts a server with these options and waits until it listens.
     #[track_caller]
     pub fn start_with(dir: &Path, options: &[&str]) -> Server {
+        Server::start_in(dir, options, &[])
+    }
+
+    /// Starts a server with these options and environment variables and waits until it listens.
+    #[track_caller]
+    pub fn start_in(dir: &Path, options: &[&str], variables: &[(&str, &str)]) -> Server {
         let mut child = program()
+            .envs(variables.iter().copied())
             .args(["serve", "--init", "--data-dir"])
             .arg(dir)
             .args(options)
@@ -61,7 +68,12 @@ impl Server {
 
     /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 

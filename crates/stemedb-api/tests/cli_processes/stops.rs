@@ -63,3 +63,36 @@ fn a_server_without_requests_stops_at_once_with_exit_code_zero() {
     assert_eq!(code, Some(0));
     assert!(log.contains("SIGTERM") && log.contains("database closed"), "{log}");
 }
+
+#[test]
+fn jobs_that_are_under_way_when_the_server_is_stopped_end_and_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("db");
+    let server = Server::start(&data);
+    let body = corpus::lines(0..20_000).into_bytes();
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    http::begin_import(&mut stream, body.len()).unwrap();
+    stream.write_all(&body).unwrap();
+    let mut reply = http::Incoming::read_head(stream).unwrap();
+    while reply.next_part().unwrap().is_some() {}
+    for (what, body) in [("compact", "{\"force\": true}"), ("verify", "{}")] {
+        let url = format!("{}/v1/admin/storage/{what}", server.url());
+        let ran = std::process::Command::new("curl")
+            .args(["-s", "-X", "POST", "-H", "Content-Type: application/json", "-d", body, &url])
+            .output()
+            .unwrap();
+        let job: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert!(job["job"].is_u64(), "{job}");
+    }
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0), "{log}");
+    for kind in ["compaction", "verification"] {
+        let ends = [format!("{kind} job stopped"), format!("{kind} job done")];
+        assert!(ends.iter().any(|end| log.contains(end)), "{kind} in {log}");
+    }
+    assert!(log.contains("database closed") && !log.contains("jobs are cut"), "{log}");
+    let quarantine = std::fs::read_dir(data.join("quarantine")).map_or(0, Iterator::count);
+    assert_eq!(quarantine, 0, "no table without a name is left");
+    let ran = run(["verify", "--data-dir", data.to_str().unwrap()]).ok();
+    assert!(!ran.err.contains("quarantine"), "{ran:?}");
+}
