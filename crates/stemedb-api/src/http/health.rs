@@ -1,11 +1,11 @@
 //! Routes that say how the server is.
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 use stemedb_env::Lsn;
 use stemedb_hybrid::{FallbackHealth, RebuildProgress, UpgradeHealth, ViewHealth};
 
-use super::{App, Problem, reply, storage::ScrubJson};
+use super::{App, Draining, Problem, reply, storage::ScrubJson};
 use crate::errors::Code;
 
 #[derive(Serialize)]
@@ -192,12 +192,16 @@ struct Check {
 }
 
 /// `GET /readyz`: whether requests should be sent here, by named checks. Turns false again when a check fails.
-pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Problem> {
+pub(super) async fn readyz(
+    State(app): State<App>,
+    draining: Option<Extension<Draining>>,
+) -> Result<Response, Problem> {
     let health = app.database.health();
     let checks = [
         Check { name: "readable", ok: health.readable },
         Check { name: "writable", ok: health.read_only.is_none() },
         Check { name: "progress", ok: !health.is_deadlocked() },
+        Check { name: "accepting", ok: !draining.is_some_and(|Extension(draining)| draining.is_announced()) },
     ];
     let ready = checks.iter().all(|check| check.ok);
     let listed = serde_json::to_value(&checks).unwrap_or_default();

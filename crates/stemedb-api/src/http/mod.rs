@@ -16,6 +16,7 @@ mod backups;
 mod body;
 mod chunks;
 mod claims;
+mod connections;
 mod diff;
 mod envelope;
 mod events;
@@ -45,6 +46,7 @@ use std::{
 
 use axum::{Router, middleware};
 pub use backups::Backups;
+pub use connections::{ConnectionOptions, Tls, TlsError, serve};
 pub use feed::{Drain, Draining};
 pub use openapi::document;
 pub use problem::Problem;

@@ -48,7 +48,8 @@ impl Server {
         });
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let Some(address) = said.trim().strip_prefix("listening on http://") else {
+        let url = said.trim().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
+        let Some((_, address)) = url else {
             let _ = child.kill();
             panic!("the server said {said:?}; its log:\n{}", log.join().unwrap());
         };
@@ -61,7 +62,12 @@ impl Server {
 
     /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 

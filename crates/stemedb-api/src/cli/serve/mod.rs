@@ -1,10 +1,11 @@
 //! `serve`: HTTP until told to stop.
 //!
 //! ```text
-//! open ─▶ listen ─▶ say so ─▶ serve … signal ─▶ stop accepting ─▶ finish requests ─▶ flush ─▶ close ─▶ exit 0
+//! open ─▶ listen ─▶ say so ─▶ serve … signal ─▶ not ready ─▶ stop accepting ─▶ finish requests ─▶ flush ─▶ close ─▶ exit 0
 //!                                       second signal, or the deadline ─▶ cut what is left ─▶ flush ─▶ close
 //! ```
 
+mod connections;
 mod disk;
 mod stop;
 
@@ -14,7 +15,7 @@ use axum::{Extension, Router};
 use stemedb_api::{
     Code, Database, DatabaseOptions, RouterOptions,
     core::AuthorityPolicy,
-    http::{Backups, Drain},
+    http::{self, Backups, Drain},
     router_with_backups,
 };
 use stemedb_env::Env;
@@ -60,6 +61,8 @@ pub struct ServeArgs {
     /// If the journal is damaged where nothing else has its entries: serve what lies before that, and refuse writes
     #[arg(long)]
     read_only_if_damaged: bool,
+    #[command(flatten)]
+    connections: connections::ConnectionArgs,
     #[command(flatten)]
     disk: disk::DiskArgs,
 }
@@ -122,13 +125,15 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
     let listener = TcpListener::bind(args.bind).await.map_err(cannot);
     let listener = listener.map_err(|failure| failure.hint("choose another address with --bind"))?;
     let address = listener.local_addr().map_err(cannot)?;
+    let tls = args.connections.tls()?;
     // Installed before anybody can know the address: a signal after that is never lost.
     let mut stop = Stop::install()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "whoever reaches this address can read and write: there are no keys yet");
     }
     let mut out = anstream::stdout();
-    writeln!(out, "listening on http://{address}")?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    writeln!(out, "listening on {scheme}://{address}")?;
     out.flush()?;
     tracing::info!(%address, dir = %args.data_dir.display(), "listening");
 
@@ -139,18 +144,32 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
     };
     let (feeds, feeds_end) = Drain::new();
     let router = router.layer(Extension(feeds_end));
-    let server = axum::serve(listener, router).with_graceful_shutdown(drain).into_future();
-    let mut server = tokio::spawn(server);
-    tokio::select! {
+    let options = args.connections.options();
+    let mut server = tokio::spawn(http::serve(listener, router, options, tls.clone(), drain));
+    let signal = tokio::select! {
         ended = &mut server => return finished(ended),
-        signal = stop.signal() => tracing::info!(signal, "stopping: no new connections, requests are finished"),
+        signal = stop.signal(tls.as_ref()) => signal,
+    };
+    feeds.announce();
+    if let Some(wait) = args.connections.drain_wait() {
+        tracing::info!(
+            signal,
+            seconds = wait.as_secs(),
+            "stopping: not ready any more, requests are answered"
+        );
+        tokio::select! {
+            ended = &mut server => return finished(ended),
+            signal = stop.signal(tls.as_ref()) => tracing::warn!(signal, "not waiting for others to notice"),
+            () = tokio::time::sleep(wait) => {}
+        }
     }
+    tracing::info!(signal, "stopping: no new connections, requests are finished");
     drop(begin_drain);
     feeds.begin();
     let deadline = Duration::from_secs(args.drain_seconds);
     tokio::select! {
         ended = &mut server => finished(ended),
-        signal = stop.signal() => {
+        signal = stop.signal(tls.as_ref()) => {
             tracing::warn!(signal, "stopping at once: requests are cut");
             Ok(())
         }
@@ -161,10 +180,6 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
     }
 }
 
-fn finished(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), Failure> {
-    match ended {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Failure::new(error).context("the server ended")),
-        Err(error) => Err(Failure::new(error).context("the server ended")),
-    }
+fn finished(ended: Result<(), tokio::task::JoinError>) -> Result<(), Failure> {
+    ended.map_err(|error| Failure::new(error).context("the server ended"))
 }
