@@ -27,7 +27,9 @@ pub(super) fn read(
     for (name, value) in ours {
         match keys.iter().find(|key| key.variable() == name) {
             Some(key) => take(key, Raw::Words(value), Origin::Variable(name), &mut given, problems),
-            None if is_service_link(&name, &value.to_string_lossy()) => problems.push(Problem::ServiceLink { name }),
+            None if is_service_link(&name, &value.to_string_lossy()) => {
+                problems.push(Problem::ServiceLink { name })
+            }
             None => {
                 let known = || keys.iter().map(|key| key.variable()).chain([FILE_VARIABLE.to_owned()]);
                 // Without what all of them have, or everything would be alike.

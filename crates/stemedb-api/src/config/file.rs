@@ -38,11 +38,16 @@ pub(super) fn read(keys: Keys, path: &Path, bytes: &[u8], problems: &mut Vec<Pro
         reader.problems.iter().map(|problem| problem.origin().and_then(line)).collect();
     reader.table(table.get_ref());
     let Reader { mut given, problems: mut found, .. } = reader;
-    let is_sound =
-        |at: Option<&Origin>| at.and_then(line).is_none_or(|line| !broken.contains(&Some(line)));
+    let is_sound = |at: Option<&Origin>| at.and_then(line).is_none_or(|line| !broken.contains(&Some(line)));
     given.retain(|given| is_sound(Some(&given.origin)));
     found.retain(|problem| matches!(problem, Problem::Syntax { .. }) || is_sound(problem.origin()));
     found.sort_by(|a, b| a.origin().cmp(&b.origin()));
+    // What the parser says next of a line follows from the first.
+    found.dedup_by(|next, first| {
+        let is_syntax = |problem: &Problem| matches!(problem, Problem::Syntax { .. });
+        let line = |problem: &Problem| problem.origin().and_then(line);
+        is_syntax(next) && is_syntax(first) && line(next) == line(first)
+    });
     problems.append(&mut found);
     given
 }
@@ -86,8 +91,9 @@ impl Reader<'_> {
                 (None, _) => {
                     let name = name.get_ref().to_string();
                     let suggestion = self.elsewhere(&name);
-                    let suggestion =
-                        suggestion.unwrap_or_else(|| Suggestion::Known(self.keys.sections().map(str::to_owned).collect()));
+                    let suggestion = suggestion.unwrap_or_else(|| {
+                        Suggestion::Known(self.keys.sections().map(str::to_owned).collect())
+                    });
                     self.problems.push(Problem::NoSection { at, name, suggestion });
                 }
             }
@@ -120,7 +126,8 @@ impl Reader<'_> {
 
     /// The nearest key of any section.
     fn elsewhere(&self, name: &str) -> Option<Suggestion> {
-        let all = self.keys.iter().map(|key| (key.name.to_owned(), format!("{} in [{}]", key.name, key.section)));
+        let all =
+            self.keys.iter().map(|key| (key.name.to_owned(), format!("{} in [{}]", key.name, key.section)));
         nearest(name, all).map(Suggestion::Nearest)
     }
 }

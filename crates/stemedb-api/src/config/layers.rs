@@ -7,7 +7,10 @@ use std::{
 
 use stemedb_env::{Env, OpenMode};
 
-use super::{BuiltIn, Key, Keys, Origin, Problem, Problems, Settings, Value, environment, file, flags, kind::Raw, rules};
+use super::{
+    BuiltIn, Key, Keys, Origin, Problem, Problems, Settings, Value, environment, file, flags, kind::Raw,
+    rules,
+};
 
 /// The file that is read where none is named. It may be absent.
 pub const DEFAULT_FILE: &str = "/etc/stemedb/api.toml";
@@ -166,7 +169,9 @@ fn read_file(env: &Env, path: &Path, is_named: bool, problems: &mut Vec<Problem>
         None
     };
     match env.fs.metadata(path) {
-        Ok(Some(found)) if found.is_dir => return failed(Problem::NoFile { path: path_buf(), what: "is a folder" }),
+        Ok(Some(found)) if found.is_dir => {
+            return failed(Problem::NoFile { path: path_buf(), what: "is a folder" });
+        }
         Ok(None) if !is_named => return None,
         Ok(None) => return failed(Problem::NoFile { path: path_buf(), what: "does not exist" }),
         Err(error) => return failed(Problem::Unreadable { path: path_buf(), error }),

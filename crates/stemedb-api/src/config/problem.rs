@@ -174,14 +174,16 @@ impl std::error::Error for Problems {}
 
 /// A name from outside, so that it does not break the line or fill the screen.
 fn shortened(name: &str) -> String {
-    const LONGEST: usize = 80;
-    let mut short: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if name.chars().nth(LONGEST).is_some() {
-        short.push('…');
-    }
-    short
+    cut(name).flat_map(char::escape_debug).collect()
 }
 
+/// A value, which is a literal already.
 fn given(value: Option<&str>) -> String {
-    value.map(|value| format!("; it is {}", shortened(value))).unwrap_or_default()
+    value.map(|value| format!("; it is {}", cut(value).collect::<String>())).unwrap_or_default()
+}
+
+fn cut(text: &str) -> impl Iterator<Item = char> {
+    const LONGEST: usize = 80;
+    let rest = text.chars().nth(LONGEST).map(|_| '…');
+    text.chars().take(LONGEST).chain(rest)
 }

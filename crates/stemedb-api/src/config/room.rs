@@ -50,7 +50,8 @@ mod tests {
         assert_eq!(parse("77"), Some(Line::of_bytes(77)));
         assert_eq!(parse("0"), Some(Line::OFF));
         assert_eq!(parse("5%,4GiB"), Some(Line { per_mille: 50, at_most_bytes: 4 << 30 }));
-        let wrong = ["101%", "5.25%", "-1", "", "4GB", "99999999999TiB", "%", "five", "4GiB,5%", "5%,", ",5%", "+5"];
+        let wrong =
+            ["101%", "5.25%", "-1", "", "4GB", "99999999999TiB", "%", "five", "4GiB,5%", "5%,", ",5%", "+5"];
         for wrong in wrong {
             assert_eq!(parse(wrong), None, "{wrong}");
         }

@@ -60,7 +60,9 @@ pub(super) fn check(config: &Config, problems: &[Problem]) -> Vec<Problem> {
     }
     let is_known = |rule: &&Rule| {
         let (section, name) = rule.about;
-        !problems.iter().any(|problem| matches!(problem, Problem::Refused { key, .. } if key.is(section, name)))
+        !problems
+            .iter()
+            .any(|problem| matches!(problem, Problem::Refused { key, .. } if key.is(section, name)))
     };
     let refused = RULES.iter().filter(is_known).filter(|rule| (rule.is_unsafe)(&settings));
     refused

@@ -4,6 +4,7 @@
 
 mod about;
 mod backups;
+mod configuration;
 mod corpus;
 mod demo;
 mod exports;

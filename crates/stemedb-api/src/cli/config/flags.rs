@@ -2,7 +2,9 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, builder::OsStringValueParser, parser::ValueSource};
+use clap::{
+    Arg, ArgMatches, Args, Command, FromArgMatches, builder::OsStringValueParser, parser::ValueSource,
+};
 use stemedb_api::config::{BuiltIn, DEFAULT_FILE, FILE_VARIABLE, FlagOf, Key, Keys, Kind};
 
 const FILE: &str = "config";
@@ -48,7 +50,7 @@ fn arg(key: &'static Key) -> Arg {
     let arg = Arg::new(key.flag)
         .long(key.flag)
         .help(help(key))
-        .help_heading(format!("Configuration [{}]", key.section))
+        .help_heading(Keys::all().about_section(key.section))
         .value_name(key.kind.placeholder())
         .value_parser(OsStringValueParser::new());
     match key.kind {
@@ -63,7 +65,9 @@ impl Args for Flags {
             .long(FILE)
             .value_name("FILE")
             .value_parser(OsStringValueParser::new())
-            .help(format!("The configuration file, which must exist [default: {DEFAULT_FILE}] [env: {FILE_VARIABLE}]"));
+            .help(format!(
+                "The configuration file, which must exist [default: {DEFAULT_FILE}] [env: {FILE_VARIABLE}]"
+            ));
         command.arg(file).args(keys().map(arg))
     }
 
@@ -102,7 +106,10 @@ mod tests {
     fn flags_are_taken_as_they_are_and_only_if_they_are_given() {
         let flags = parse(&["--bind", "nonsense", "--init", "--config", "x.toml", "--cache-mib=7"]).unwrap();
         let given = |name: &'static str, value: &str| (name, OsString::from(value));
-        assert_eq!(flags.given(), [given("bind", "nonsense"), given("init", "true"), given("cache-mib", "7")]);
+        assert_eq!(
+            flags.given(),
+            [given("bind", "nonsense"), given("init", "true"), given("cache-mib", "7")]
+        );
         assert_eq!(flags.file(), Some(PathBuf::from("x.toml")));
         assert_eq!(parse(&[]).unwrap().given(), []);
         assert_eq!(parse(&["--init=false"]).unwrap().given(), [given("init", "false")]);
@@ -110,7 +117,9 @@ mod tests {
 
     #[test]
     fn a_flag_that_is_not_known_or_given_twice_is_refused() {
-        for wrong in [&["--cache-mb", "7"][..], &["--bind", "a", "--bind", "b"], &["--bind"], &["--init", "true"]] {
+        for wrong in
+            [&["--cache-mb", "7"][..], &["--bind", "a", "--bind", "b"], &["--bind"], &["--init", "true"]]
+        {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }

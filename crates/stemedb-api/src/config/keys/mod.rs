@@ -22,15 +22,8 @@ const SECTIONS: &[(&str, &str)] = &[
 ];
 
 /// The keys of each section, in the order of [`SECTIONS`].
-const TABLE: &[&[Key]] = &[
-    server::KEYS,
-    security::KEYS,
-    http::KEYS,
-    storage::KEYS,
-    disk::KEYS,
-    backup::KEYS,
-    logging::KEYS,
-];
+const TABLE: &[&[Key]] =
+    &[server::KEYS, security::KEYS, http::KEYS, storage::KEYS, disk::KEYS, backup::KEYS, logging::KEYS];
 
 /// The keys that there are.
 #[derive(Clone, Copy, Debug)]

@@ -42,7 +42,9 @@ fn the_tables_of_the_page_are_those_of_the_program() {
 
 /// The lines of an example that are commented out and mean something.
 fn in_force(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| line.contains('=') && !line.starts_with(' '))
+    text.lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .filter(|line| line.contains('=') && !line.starts_with(' '))
 }
 
 #[test]
@@ -73,11 +75,18 @@ fn every_key_of_the_example_file_is_read() {
         let broken: Vec<String> = all
             .lines()
             .enumerate()
-            .map(|(at, text)| if at + 1 == line { format!("{} = []", entry.key.name) } else { text.to_owned() })
+            .map(
+                |(at, text)| {
+                    if at + 1 == line { format!("{} = []", entry.key.name) } else { text.to_owned() }
+                },
+            )
             .collect();
         let problems = Setup::file(broken.join("\n")).problems();
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].starts_with(&format!("api.toml:{line}:1: {} must be", entry.key.path())), "{problems:?}");
+        assert!(
+            problems[0].starts_with(&format!("api.toml:{line}:1: {} must be", entry.key.path())),
+            "{problems:?}"
+        );
     }
 }
 
@@ -94,6 +103,9 @@ fn every_variable_of_the_example_environment_is_read() {
     assert!(config.entries().iter().all(|entry| matches!(entry.origin, Origin::Variable(_))));
     for (name, _) in pairs.iter().filter(|(name, _)| *name != crate::config::FILE_VARIABLE) {
         let problems = Setup::default().variable(name, "").problems();
-        assert!(problems.len() == 1 && problems[0].starts_with(&format!("variable {name}: ")), "{problems:?}");
+        assert!(
+            problems.len() == 1 && problems[0].starts_with(&format!("variable {name}: ")),
+            "{problems:?}"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Setup, literal, values};
+use super::{Setup, literal, shape, values};
 use crate::config::{Config, DEFAULT_FILE, FILE_VARIABLE, Keys, Origin};
 
 /// For each key: which of its three values each layer has, if any.
@@ -76,7 +76,7 @@ proptest! {
         for shown in [config.show(false), config.show(true)] {
             let again = Setup::file(shown).load().unwrap();
             prop_assert_eq!(texts(&again), texts(&config));
-            prop_assert_eq!(format!("{:?}", again.settings()), format!("{:?}", config.settings()));
+            prop_assert_eq!(shape(again.settings()), shape(config.settings()));
         }
     }
 }
@@ -95,7 +95,10 @@ fn origins_name_the_line_the_variable_and_the_flag() {
     assert_eq!(line("low"), "low = \"2%\" # variable STEMEDB_DISK_LOW");
     assert_eq!(line("bind"), "bind = \"127.0.0.1:1\" # flag --bind");
     assert_eq!(line("lock_timeout_ms"), "lock_timeout_ms = 5000 # built-in");
-    assert_eq!(line("# fallback_dir"), "# fallback_dir is not set: fallback/ in the database's folder # built-in");
+    assert_eq!(
+        line("# fallback_dir"),
+        "# fallback_dir is not set: fallback/ in the database's folder # built-in"
+    );
     // Without origins there is nothing of them.
     assert!(!setup.load().unwrap().show(false).contains("built-in"));
 }

@@ -8,11 +8,13 @@ mod secrets;
 mod strictness;
 mod table;
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, path::Path, sync::OnceLock};
 
 use stemedb_env::{Env, OpenMode};
 
-use super::{Config, DEFAULT_FILE, Key, Keys, Kind, Problems, Sources, kind::Raw, layers::load_keys};
+use super::{
+    Config, DEFAULT_FILE, Key, Keys, Kind, Problems, Settings, Sources, kind::Raw, layers::load_keys,
+};
 
 /// What a test configures.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +68,13 @@ impl Setup {
         let problems = self.load().expect_err("it must be refused").to_string();
         problems.lines().map(|line| line.replace(DEFAULT_FILE, "api.toml")).collect()
     }
+}
+
+/// Settings as text, all on one clock.
+fn shape(mut settings: Settings) -> String {
+    static ENV: OnceLock<Env> = OnceLock::new();
+    settings.database.env = ENV.get_or_init(Env::real).clone();
+    format!("{settings:?}")
 }
 
 /// Three values that a key takes, as variables have them. The environment stays what it is, so that its rules are not asked.

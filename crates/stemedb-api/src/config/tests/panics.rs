@@ -8,7 +8,8 @@ use crate::config::{Origin, example_file};
 /// The example with everything in force.
 fn example() -> Vec<u8> {
     let text = example_file();
-    let lines = text.lines().map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line));
+    let lines =
+        text.lines().map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line));
     lines.flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
 }
 

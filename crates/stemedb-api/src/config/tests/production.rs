@@ -43,7 +43,8 @@ fn all_reasons_are_told_at_once_and_where_each_was_set() {
 
 #[test]
 fn development_refuses_nothing_of_it() {
-    let setup = Setup::default().flag("bind", "0.0.0.0:1").flag("signatures", "off").flag("log-level", "trace");
+    let setup =
+        Setup::default().flag("bind", "0.0.0.0:1").flag("signatures", "off").flag("log-level", "trace");
     setup.clone().load().unwrap();
     assert_eq!(setup.flag("env", "production").problems().len(), 4);
 }

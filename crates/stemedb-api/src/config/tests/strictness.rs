@@ -13,7 +13,10 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         "[storage]\nlock_timeout = 10000\n",
         "api.toml:2:1: unknown key lock_timeout in [storage]; did you mean lock_timeout_ms?",
     );
-    refused("[storage]\n\ncache_mb = 1\n", "api.toml:3:1: unknown key cache_mb in [storage]; did you mean cache_mib?");
+    refused(
+        "[storage]\n\ncache_mb = 1\n",
+        "api.toml:3:1: unknown key cache_mb in [storage]; did you mean cache_mib?",
+    );
     refused("[disk]\nLow = \"1%\"", "api.toml:2:1: unknown key Low in [disk]; did you mean low?");
     refused(
         "[logging]\nlock_timeout_ms = 1",
@@ -29,7 +32,10 @@ fn unknown_sections_are_refused_with_the_nearest_known_one() {
         "\n [wal.x]\ny = 1",
         "api.toml:2:3: unknown section [wal]; known are server, security, http, storage, disk, backup, logging",
     );
-    refused("cache_mib = 1", "api.toml:1:1: key cache_mib stands in no section; did you mean cache_mib in [storage]?");
+    refused(
+        "cache_mib = 1",
+        "api.toml:1:1: key cache_mib stands in no section; did you mean cache_mib in [storage]?",
+    );
     refused("storage = 1", "api.toml:1:1: storage is a section: write [storage] and its keys below");
     refused("[[storage]]", "api.toml:1:3: storage is a section: write [storage] and its keys below");
 }
@@ -53,7 +59,10 @@ fn values_of_another_type_or_outside_of_the_range_are_refused_with_what_is_allow
         "[server]\nbind = \"localhost\"",
         "api.toml:2:1: server.bind must be an IP address and a port, such as 127.0.0.1:18180 or [::1]:18180; it is \"localhost\"",
     );
-    refused("[storage]\ndata_dir = \"\"", "api.toml:2:1: storage.data_dir must be a path, not empty; it is \"\"");
+    refused(
+        "[storage]\ndata_dir = \"\"",
+        "api.toml:2:1: storage.data_dir must be a path, not empty; it is \"\"",
+    );
     let room = Setup::file("[disk]\nlow = \"half\"").problems();
     assert!(room[0].starts_with("api.toml:2:1: disk.low must be a share of the disk such as 5%"), "{room:?}");
     let target = Setup::file("[backup]\nto = \"ftp://x\"").problems();
@@ -120,7 +129,9 @@ fn an_empty_variable_is_not_an_unset_one() {
     let empty = Setup::default().variable("STEMEDB_CACHE_MIB", "").problems();
     assert_eq!(
         empty,
-        ["variable STEMEDB_CACHE_MIB: storage.cache_mib must be a whole number from 0 to 16777216 (MiB); it is \"\""]
+        [
+            "variable STEMEDB_CACHE_MIB: storage.cache_mib must be a whole number from 0 to 16777216 (MiB); it is \"\""
+        ]
     );
 }
 
@@ -140,10 +151,7 @@ level = \"info\"
         .variable("STEMEDB_DATADIR", "/x")
         .flag("drain-seconds", "soon")
         .problems();
-    let places: Vec<&str> = problems
-        .iter()
-        .map(|problem| problem.split(": ").next().unwrap())
-        .collect();
+    let places: Vec<&str> = problems.iter().map(|problem| problem.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
         [

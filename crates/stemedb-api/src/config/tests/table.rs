@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Setup, literal, values};
+use super::{Setup, literal, shape, values};
 use crate::config::{BuiltIn, Keys, Kind, Settings, kind::Raw};
 
 #[test]
 fn keys_flags_and_variables_are_words_of_their_own() {
     let keys = || Keys::all().iter();
-    let distinct = |of: fn(&'static crate::config::Key) -> String| keys().map(of).collect::<BTreeSet<_>>().len();
+    let distinct =
+        |of: fn(&'static crate::config::Key) -> String| keys().map(of).collect::<BTreeSet<_>>().len();
     assert!(keys().count() > 25);
     assert_eq!(distinct(|key| key.path()), keys().count());
     assert_eq!(distinct(|key| key.flag.to_owned()), keys().count());
@@ -30,7 +31,7 @@ fn keys_flags_and_variables_are_words_of_their_own() {
 #[test]
 fn the_built_in_values_are_the_defaults_of_what_they_are_applied_to() {
     let config = Setup::default().load().unwrap();
-    assert_eq!(format!("{:?}", config.settings()), format!("{:?}", Settings::default()));
+    assert_eq!(shape(config.settings()), shape(Settings::default()));
     for entry in config.entries() {
         let is_there = matches!(entry.key.built_in, BuiltIn::Is(_));
         assert_eq!(entry.value.is_some(), is_there, "{}", entry.key.path());
@@ -39,11 +40,11 @@ fn the_built_in_values_are_the_defaults_of_what_they_are_applied_to() {
 
 #[test]
 fn every_key_changes_the_settings() {
-    let usual = format!("{:?}", Setup::default().load().unwrap().settings());
+    let usual = shape(Setup::default().load().unwrap().settings());
     for key in Keys::all().iter().filter(|key| !key.is("server", "environment")) {
         let changes = |value: &String| {
             let config = Setup::default().flag(key.flag, value).load().unwrap();
-            format!("{:?}", config.settings()) != usual
+            shape(config.settings()) != usual
         };
         assert!(values(key).iter().any(changes), "{}", key.path());
     }
