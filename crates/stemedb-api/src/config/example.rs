@@ -54,7 +54,7 @@ fn comment(text: &mut String, key: &Key) {
         BuiltIn::Unset { means, .. } => format!(" Not set: {means}."),
     };
     let secret = if key.holds_secret { " The file holds a secret." } else { "" };
-    let sentence = format!("{}: {}.{built_in}{secret}", key.about, key.kind.allowed());
+    let sentence = format!("{}. Allowed: {}.{built_in}{secret}", key.about, key.kind.allowed());
     let mut line = String::from("#");
     for word in sentence.split(' ') {
         if line.chars().count() + 1 + word.chars().count() > WIDTH {

@@ -41,12 +41,12 @@ pub fn run(args: &ServeArgs, logs: &LogArgs) -> Result<(), Failure> {
     let config = config::of_server(&env, &args.flags, logs)?;
     let settings = config.settings();
     logs::start(&env, &settings.logs)?;
-    say_what_differs(&config);
     let backups = match &settings.backup_to {
         None => None,
         Some(text) => Some(Backups::new(backup::open(&env, text)?)),
     };
     let database = open(&settings)?;
+    say_what_differs(&config);
     if let Some(report) = database.open_report() {
         tracing::info!(lsn = %database.published_lsn(), replayed = report.replayed, "database open");
     }

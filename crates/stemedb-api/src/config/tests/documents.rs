@@ -17,15 +17,19 @@ fn compare(name: &str, wanted: impl FnOnce(&str) -> String) {
     let wanted = wanted(&written);
     if written != wanted {
         let file_name = Path::new(name).file_name().unwrap().to_str().unwrap();
-        let proposal = std::env::temp_dir().join(format!("stemedb-{file_name}"));
+        let proposal = std::env::temp_dir().join(format!("stemedb-{}", file_name.trim_start_matches('.')));
         std::fs::write(&proposal, &wanted).unwrap();
         panic!("{name} is not up to date; what it should be is in {}", proposal.display());
     }
 }
 
 #[test]
-fn the_examples_of_the_repository_are_those_that_the_program_prints() {
+fn the_example_file_of_the_repository_is_the_one_that_the_program_prints() {
     compare("deploy/api.toml", |_| example_file());
+}
+
+#[test]
+fn the_example_environment_of_the_repository_is_the_one_that_the_program_prints() {
     compare(".env.example", |_| example_environment());
 }
 
