@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `init` | an absent or empty folder | creates a database |
 //! | `serve` | a database | answers HTTP until told to stop |
+//! | `check-config`, `config` | file, environment, flags | checks and shows what `serve` would be started with |
 //! | `import` | a database, an absent folder, or a server | records from JSON lines, CSV or RDF |
 //! | `export` | a database or a server | records as JSON lines, CSV or RDF |
 //! | `query` | a database or a server | one question, as a table or JSON |
@@ -32,6 +33,7 @@ mod agent;
 mod backup;
 mod client;
 mod compact;
+mod config;
 mod conflicts;
 mod demo;
 mod diff;
@@ -92,6 +94,8 @@ struct RebuildFlags {
 enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    CheckConfig(config::CheckArgs),
+    Config(config::ConfigArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Query(query::QueryArgs),
@@ -148,13 +152,17 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         return Err(Failure::usage(format!("no command given ({usage}; --help lists the commands)")));
     };
     // Servers and rebuilds are watched through their logs; the tools speak for themselves.
-    logs.init(match command {
-        Command::Serve(_) | Command::Rebuild(_) => tracing::Level::INFO,
-        _ => tracing::Level::WARN,
-    });
+    match command {
+        // Its configuration says how.
+        Command::Serve(_) => {}
+        Command::Rebuild(_) => logs.init(tracing::Level::INFO),
+        _ => logs.init(tracing::Level::WARN),
+    }
     match command {
         Command::Init(args) => init::run(&args),
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => serve::run(&args, &logs),
+        Command::CheckConfig(args) => config::check(&args, &logs),
+        Command::Config(args) => config::run(&args, &logs),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Query(args) => query::run(&args),

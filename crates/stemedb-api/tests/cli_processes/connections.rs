@@ -155,7 +155,14 @@ fn a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_never() {
     let dir = tempfile::tempdir().unwrap();
     let first = certificate(dir.path());
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let options = ["--bind", "127.0.0.1:0", "--tls-cert", &path("tls.pem"), "--tls-key", &path("tls.key")];
+    let options = [
+        "--bind",
+        "127.0.0.1:0",
+        "--tls-certificate-file",
+        &path("tls.pem"),
+        "--tls-key-file",
+        &path("tls.key"),
+    ];
     let server = Server::start_with(&dir.path().join("db"), &options);
     assert!(ask(&server.address, &first).unwrap().starts_with("HTTP/1.1 200 "));
     // Without TLS nothing is answered.
@@ -206,9 +213,9 @@ fn a_server_does_not_start_with_a_key_that_is_not_the_certificate_s() {
             &db,
             "--bind",
             "127.0.0.1:0",
-            "--tls-cert",
+            "--tls-certificate-file",
             &cert,
-            "--tls-key",
+            "--tls-key-file",
             &key,
         ];
         let ran = crate::program::run(arguments);

@@ -4,6 +4,7 @@
 
 mod about;
 mod backups;
+mod configuration;
 mod connections;
 mod corpus;
 mod demo;

@@ -5,82 +5,55 @@
 //!                                       second signal, or the deadline ─▶ cut what is left ─▶ flush ─▶ close
 //! ```
 
-mod connections;
-mod disk;
 mod stop;
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io::Write, time::Duration};
 
 use axum::{Extension, Router};
 use stemedb_api::{
-    Code, Database, DatabaseOptions, RouterOptions,
-    core::AuthorityPolicy,
-    http::{self, Backups, Drain},
+    Code, Database,
+    config::{Config, Origin, Settings, Value},
+    http::{self, Backups, Drain, Tls},
     router_with_backups,
 };
 use stemedb_env::Env;
-use stemedb_hybrid::{FallbackMode, OpenDamaged};
 use tokio::net::TcpListener;
 
-use super::{backup, failure::Failure, folder};
+use super::{
+    backup,
+    config::{self, Flags},
+    failure::Failure,
+    folder,
+    logs::{self, LogArgs},
+};
 use stop::Stop;
 
 /// Answer HTTP requests until told to stop (SIGTERM or SIGINT; a second one stops at once)
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// The database's folder
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
-    /// Address and port to listen on (port 0: any free one)
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:18180")]
-    bind: SocketAddr,
-    /// Create the database if the folder is absent or empty
-    #[arg(long)]
-    init: bool,
-    /// How long requests may take to finish after the first signal
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    drain_seconds: u64,
-    /// Whether a claim is protected from supersessions by a lower class than its own: enforce or off
-    #[arg(long, value_name = "POLICY", env = "STEMEDB_SUPERSESSION_AUTHORITY", default_value_t = AuthorityPolicy::Enforce)]
-    supersession_authority: AuthorityPolicy,
-    /// Memory for the view: rows not yet in tables, indexes, cached blocks [default: 320]
-    #[arg(long, value_name = "MIB")]
-    memory_mib: Option<u64>,
-    /// Memory for questions that were asked before: their claims and answers (0: nothing is kept)
-    #[arg(long, value_name = "MIB", env = "STEMEDB_CACHE_MIB", default_value_t = 64)]
-    cache_mib: u64,
-    /// Where `POST /v1/admin/backup` and `backup create --url` put backups: a folder, or s3://bucket/prefix
-    #[arg(long, value_name = "TARGET")]
-    backup_to: Option<String>,
-    /// When there is a second view that answers if the first one cannot: on_demand, standby or off
-    #[arg(long, value_name = "MODE", env = "STEMEDB_FALLBACK", default_value_t = FallbackMode::OnDemand)]
-    fallback: FallbackMode,
-    /// Where the second view lies, best on another disk [default: fallback/ in the database's folder]
-    #[arg(long, value_name = "DIR", env = "STEMEDB_FALLBACK_DIR")]
-    fallback_dir: Option<PathBuf>,
-    /// If the journal is damaged where nothing else has its entries: serve what lies before that, and refuse writes
-    #[arg(long)]
-    read_only_if_damaged: bool,
     #[command(flatten)]
-    connections: connections::ConnectionArgs,
-    #[command(flatten)]
-    disk: disk::DiskArgs,
+    flags: Flags,
 }
 
 /// Serves.
-pub fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let backups = match &args.backup_to {
+pub fn run(args: &ServeArgs, logs: &LogArgs) -> Result<(), Failure> {
+    let env = Env::real();
+    let config = config::of_server(&env, &args.flags, logs)?;
+    let settings = config.settings();
+    logs::start(&env, &settings.logs)?;
+    let backups = match &settings.backup_to {
         None => None,
-        Some(text) => Some(Backups::new(backup::open(&Env::real(), text)?)),
+        Some(text) => Some(Backups::new(backup::open(&env, text)?)),
     };
-    let database = open(args)?;
+    let database = open(&settings)?;
+    say_what_differs(&config);
     if let Some(report) = database.open_report() {
         tracing::info!(lsn = %database.published_lsn(), replayed = report.replayed, "database open");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the server"))?;
-    let router = router_with_backups(database.clone(), RouterOptions::default(), backups);
-    let served = runtime.block_on(serve(args, router));
+    let router = router_with_backups(database.clone(), settings.router, backups);
+    let served = runtime.block_on(serve(&settings, router));
     // Connections that were cut at the deadline hold the database; they end with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
     let flushed = database.flush();
@@ -96,36 +69,33 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     served
 }
 
-fn open(args: &ServeArgs) -> Result<Database, Failure> {
-    let (dir, env) = (&args.data_dir, Env::real());
-    let supersession_authority = args.supersession_authority;
-    let mut options = DatabaseOptions { supersession_authority, ..DatabaseOptions::default() };
-    if let Some(mib) = args.memory_mib {
-        options = options.with_memory_budget(mib.saturating_mul(1 << 20));
+/// What is not as it is built in, so that a log says under which settings its events came about.
+fn say_what_differs(config: &Config) {
+    let entries = config.entries().iter().filter(|entry| entry.origin != Origin::BuiltIn);
+    for entry in entries {
+        let value = entry.value.as_ref().map(Value::literal).unwrap_or_default();
+        tracing::info!(key = entry.key.path(), value, origin = %entry.origin, "configured");
     }
-    options.cache_bytes = args.cache_mib.saturating_mul(1 << 20);
-    options.engine.fallback = args.fallback;
-    options.engine.fallback_dir.clone_from(&args.fallback_dir);
-    if args.read_only_if_damaged {
-        options.engine.open_damaged = OpenDamaged::ReadOnly;
-    }
-    args.disk.apply(&mut options.engine);
-    if !folder::is_absent_or_empty(&env, dir)? {
+}
+
+fn open(settings: &Settings) -> Result<Database, Failure> {
+    let (dir, options) = (&settings.data_dir, settings.database.clone());
+    if !folder::is_absent_or_empty(&options.env, dir)? {
         return folder::open_with(dir, options);
     }
-    if args.init {
+    if settings.init {
         return folder::create_with(dir, options);
     }
     let what = format!("{} holds no database", dir.display());
     Err(Failure::new(what).hint("if its disk is not mounted, mount it; for a new database pass --init"))
 }
 
-async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
-    let cannot = |error| Failure::new(error).context(format!("cannot listen on {}", args.bind));
-    let listener = TcpListener::bind(args.bind).await.map_err(cannot);
+async fn serve(settings: &Settings, router: Router) -> Result<(), Failure> {
+    let cannot = |error| Failure::new(error).context(format!("cannot listen on {}", settings.bind));
+    let listener = TcpListener::bind(settings.bind).await.map_err(cannot);
     let listener = listener.map_err(|failure| failure.hint("choose another address with --bind"))?;
     let address = listener.local_addr().map_err(cannot)?;
-    let tls = args.connections.tls()?;
+    let tls = tls(settings)?;
     // Installed before anybody can know the address: a signal after that is never lost.
     let mut stop = Stop::install()?;
     if !address.ip().is_loopback() {
@@ -135,7 +105,7 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     writeln!(out, "listening on {scheme}://{address}")?;
     out.flush()?;
-    tracing::info!(%address, dir = %args.data_dir.display(), "listening");
+    tracing::info!(%address, dir = %settings.data_dir.display(), "listening");
 
     let (begin_drain, draining) = tokio::sync::oneshot::channel::<()>();
     let drain = async move {
@@ -144,19 +114,17 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
     };
     let (feeds, feeds_end) = Drain::new();
     let router = router.layer(Extension(feeds_end));
-    let options = args.connections.options();
-    let mut server = tokio::spawn(http::serve(listener, router, options, tls.clone(), drain));
+    let connections = settings.connections;
+    let mut server = tokio::spawn(http::serve(listener, router, connections, tls.clone(), drain));
     let signal = tokio::select! {
         ended = &mut server => return finished(ended),
         signal = stop.signal(tls.as_ref()) => signal,
     };
     feeds.announce();
-    if let Some(wait) = args.connections.drain_wait() {
-        tracing::info!(
-            signal,
-            seconds = wait.as_secs(),
-            "stopping: not ready any more, requests are answered"
-        );
+    let wait = settings.drain_wait;
+    if !wait.is_zero() {
+        let seconds = wait.as_secs();
+        tracing::info!(signal, seconds, "stopping: not ready any more, requests are answered");
         tokio::select! {
             ended = &mut server => return finished(ended),
             signal = stop.signal(tls.as_ref()) => tracing::warn!(signal, "not waiting for others to notice"),
@@ -166,17 +134,28 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
     tracing::info!(signal, "stopping: no new connections, requests are finished");
     drop(begin_drain);
     feeds.begin();
-    let deadline = Duration::from_secs(args.drain_seconds);
     tokio::select! {
         ended = &mut server => finished(ended),
         signal = stop.signal(tls.as_ref()) => {
             tracing::warn!(signal, "stopping at once: requests are cut");
             Ok(())
         }
-        () = tokio::time::sleep(deadline) => {
+        () = tokio::time::sleep(settings.drain) => {
             tracing::warn!("the time to finish requests is over: they are cut");
             Ok(())
         }
+    }
+}
+
+/// The certificate, if there is one.
+fn tls(settings: &Settings) -> Result<Option<Tls>, Failure> {
+    match (&settings.tls_certificate, &settings.tls_key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => {
+            let tls = Tls::load(&settings.database.env, certificate, key);
+            tls.map(Some).map_err(|error| Failure::new(error).context("no TLS"))
+        }
+        _ => Err(Failure::new("tls.certificate_file and tls.key_file need each other")),
     }
 }
 
