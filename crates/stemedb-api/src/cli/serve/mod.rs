@@ -6,16 +6,17 @@
 //! ```
 
 mod disk;
+mod security;
 mod stop;
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::{Extension, Router};
 use stemedb_api::{
-    Code, Database, DatabaseOptions, RouterOptions,
+    Code, Database, DatabaseOptions, RouterOptions, RouterParts,
     core::AuthorityPolicy,
     http::{Backups, Drain},
-    router_with_backups,
+    router_with,
 };
 use stemedb_env::Env;
 use stemedb_hybrid::{FallbackMode, OpenDamaged};
@@ -62,6 +63,8 @@ pub struct ServeArgs {
     read_only_if_damaged: bool,
     #[command(flatten)]
     disk: disk::DiskArgs,
+    #[command(flatten)]
+    security: security::SecurityArgs,
 }
 
 /// Serves.
@@ -76,7 +79,11 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the server"))?;
-    let router = router_with_backups(database.clone(), RouterOptions::default(), backups);
+    let security = args.security.options(args.bind);
+    security::announce(security.auth.mode, args.bind);
+    let audit = args.security.audit(&args.data_dir)?;
+    let parts = RouterParts { backups, security, audit };
+    let router = router_with(database.clone(), RouterOptions::default(), parts);
     let served = runtime.block_on(serve(args, router));
     // Connections that were cut at the deadline hold the database; they end with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
@@ -124,9 +131,6 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(cannot)?;
     // Installed before anybody can know the address: a signal after that is never lost.
     let mut stop = Stop::install()?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "whoever reaches this address can read and write: there are no keys yet");
-    }
     let mut out = anstream::stdout();
     writeln!(out, "listening on http://{address}")?;
     out.flush()?;
@@ -139,6 +143,7 @@ async fn serve(args: &ServeArgs, router: Router) -> Result<(), Failure> {
     };
     let (feeds, feeds_end) = Drain::new();
     let router = router.layer(Extension(feeds_end));
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, router).with_graceful_shutdown(drain).into_future();
     let mut server = tokio::spawn(server);
     tokio::select! {
