@@ -33,13 +33,7 @@ fn expected(mode: AuthMode, access: Access, key: &str, is_local: bool) -> u16 {
             }
         }
         Some(_) => 401,
-        None if scope == Scope::Admin => {
-            if is_local {
-                0
-            } else {
-                401
-            }
-        }
+        None if scope == Scope::Admin && is_local => 0,
         None if scope == Scope::Read && mode == AuthMode::Writes => 0,
         None => 401,
     }
