@@ -51,7 +51,7 @@ pub use database::{
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 pub use exchange::{ExportOptions, ExportReport, Filter, Format, ReadOptions};
 #[cfg(feature = "server")]
-pub use http::{RouterOptions, router, router_with_backups};
+pub use http::{RouterOptions, RouterParts, router, router_with, router_with_backups};
 pub use stemedb_core as core;
 pub use stemedb_hybrid as hybrid;
 pub use stemedb_index::{

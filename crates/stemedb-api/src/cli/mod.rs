@@ -21,6 +21,8 @@
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
 //! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `keys` | a database or a server | API keys |
+//! | `audit verify` | the files of an audit log | whether they are as they were written |
 //! | `backup` | a database, and a target | copies that are proven, and going back in time |
 //! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
 //! | `wal archive`, `wal prune` | a database, and a target | segments kept elsewhere, and no longer here |
@@ -30,6 +32,7 @@
 
 mod about;
 mod agent;
+mod audit;
 mod backup;
 mod client;
 mod compact;
@@ -43,6 +46,7 @@ mod feed;
 mod folder;
 mod import;
 mod init;
+mod keys;
 mod list;
 mod logs;
 mod paint;
@@ -115,6 +119,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
+    Keys(keys::KeysArgs),
+    Audit(audit::AuditArgs),
     Backup(backup::BackupArgs),
     Wal(wal::WalArgs),
 }
@@ -182,6 +188,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Wal(args) => wal::run(&args),
     }

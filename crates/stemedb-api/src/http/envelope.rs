@@ -22,18 +22,23 @@ const REQUEST_ID_MAX_BYTES: usize = 128;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AboutLsn(pub Lsn);
 
+/// A request's id, for what lies behind the envelope.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub String);
+
 /// Routes that must answer when everything else is refused.
 fn is_probe(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/v1/health" | "/metrics")
 }
 
-pub(super) async fn envelope(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn envelope(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let clock = &app.database.env().clock;
     let started = clock.monotonic();
     let method = request.method().clone();
     let template = request.extensions().get::<MatchedPath>().cloned();
     let path = template.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
     let id = request_id(&app, request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
 
     let in_flight = app.enter();
     let mut response = if in_flight.is_none() && !is_probe(&path) {

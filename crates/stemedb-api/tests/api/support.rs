@@ -56,7 +56,9 @@ impl Server {
         let routes = router_with_backups(database.clone(), options, backups);
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        runtime.spawn(async move {
+            axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap()
+        });
         Server { database, address, runtime: Some(runtime), _dir: dir }
     }
 

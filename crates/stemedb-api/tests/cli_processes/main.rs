@@ -13,6 +13,7 @@ mod folders;
 mod http;
 mod imports;
 mod journal;
+mod keys;
 mod kills;
 mod listings;
 mod lost_views;

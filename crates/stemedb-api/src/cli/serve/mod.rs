@@ -5,16 +5,17 @@
 //!                                       second signal, or the deadline ─▶ cut what is left ─▶ flush ─▶ close
 //! ```
 
+mod security;
 mod stop;
 
 use std::{io::Write, time::Duration};
 
 use axum::{Extension, Router};
 use stemedb_api::{
-    Code, Database,
+    Code, Database, RouterParts,
     config::{Config, Origin, Settings, Value},
     http::{self, Backups, Drain, Tls},
-    router_with_backups,
+    router_with,
 };
 use stemedb_env::Env;
 use tokio::net::TcpListener;
@@ -33,6 +34,8 @@ use stop::Stop;
 pub struct ServeArgs {
     #[command(flatten)]
     flags: Flags,
+    #[command(flatten)]
+    security: security::SecurityArgs,
 }
 
 /// Serves.
@@ -52,7 +55,11 @@ pub fn run(args: &ServeArgs, logs: &LogArgs) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the server"))?;
-    let router = router_with_backups(database.clone(), settings.router, backups);
+    let security = args.security.options(settings.bind);
+    security::announce(security.auth.mode, settings.bind);
+    let audit = args.security.audit(&settings.data_dir)?;
+    let parts = RouterParts { backups, security, audit };
+    let router = router_with(database.clone(), settings.router, parts);
     let served = runtime.block_on(serve(&settings, router));
     // Connections that were cut at the deadline hold the database; they end with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
@@ -98,9 +105,6 @@ async fn serve(settings: &Settings, router: Router) -> Result<(), Failure> {
     let tls = tls(settings)?;
     // Installed before anybody can know the address: a signal after that is never lost.
     let mut stop = Stop::install()?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "whoever reaches this address can read and write: there are no keys yet");
-    }
     let mut out = anstream::stdout();
     let scheme = if tls.is_some() { "https" } else { "http" };
     writeln!(out, "listening on {scheme}://{address}")?;
