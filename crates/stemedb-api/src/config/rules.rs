@@ -4,6 +4,7 @@ use stemedb_core::SignaturePolicy;
 use tracing::Level;
 
 use super::{Config, Environment, Problem, Settings};
+use crate::http::AuthMode;
 
 /// A setting that is unsafe in production.
 #[derive(Debug)]
@@ -26,10 +27,12 @@ impl Rule {
 /// All rules. Each is asked, and all that refuse are told.
 pub static RULES: &[Rule] = &[
     Rule {
-        about: ("server", "bind"),
-        // As soon as there are keys, an address with keys is safe.
-        is_unsafe: is_public,
-        reason: "whoever reaches this address can read and write, because there are no keys yet; listen on 127.0.0.1 or [::1]",
+        about: ("security", "auth"),
+        // Unset, it asks for keys on such an address.
+        is_unsafe: |settings| {
+            is_public(settings) && matches!(settings.auth, Some(AuthMode::Off | AuthMode::Auto))
+        },
+        reason: "whoever reaches the address can read and write, with \"auto\" until the first key is made; say \"required\", or \"writes\" if everybody may read",
     },
     Rule {
         about: ("server", "tls_terminated_by_proxy"),

@@ -8,7 +8,10 @@ use std::{
 
 use tracing::Level;
 
-use crate::{DatabaseOptions, RouterOptions, http::ConnectionOptions};
+use crate::{
+    DatabaseOptions, RouterOptions,
+    http::{AuthMode, ConnectionOptions},
+};
 
 /// What a server is to be.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct Settings {
     pub tls_key: Option<PathBuf>,
     /// Something in front speaks TLS with whoever is not on this machine.
     pub is_tls_terminated_by_proxy: bool,
+    /// When a key is asked for; `None`: it depends on the address.
+    pub auth: Option<AuthMode>,
     /// The database's folder.
     pub data_dir: PathBuf,
     /// An absent or empty folder becomes a new database.
@@ -54,6 +59,7 @@ impl Default for Settings {
             tls_certificate: None,
             tls_key: None,
             is_tls_terminated_by_proxy: false,
+            auth: None,
             data_dir: PathBuf::from("/var/lib/stemedb"),
             init: false,
             backup_to: None,

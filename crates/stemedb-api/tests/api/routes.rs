@@ -223,7 +223,7 @@ fn health_says_how_far_the_database_has_come() {
     assert_eq!(server.get("/livez").text(), "ok\n");
     let ready = server.get("/readyz").json();
     assert_eq!(ready["status"], "ready");
-    assert_eq!(ready["checks"].as_array().unwrap().len(), 3);
+    assert_eq!(ready["checks"].as_array().unwrap().len(), 4);
 }
 
 #[test]

@@ -137,10 +137,10 @@ fn a_server_is_not_started_with_what_is_not_known() {
 fn production_refuses_what_is_unsafe_with_all_reasons_and_starts_what_is_safe() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("db");
-    let unsafe_one = ["--env", "production", "--bind", "0.0.0.0:0", "--log-level", "trace"];
+    let unsafe_one = ["--env", "production", "--bind", "0.0.0.0:0", "--auth", "off", "--log-level", "trace"];
     let refused = run([&["serve", "--init", "--data-dir", text(&data)], &unsafe_one[..]].concat());
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    for key in ["server.bind", "server.tls_terminated_by_proxy", "security.signatures", "logging.level"] {
+    for key in ["security.auth", "server.tls_terminated_by_proxy", "security.signatures", "logging.level"] {
         assert!(refused.err.contains(&format!("{key} is unsafe in production: ")), "{key}: {refused:?}");
     }
     assert!(!data.exists());

@@ -55,7 +55,7 @@ pub fn run(args: &ServeArgs, logs: &LogArgs) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the server"))?;
-    let security = args.security.options(settings.bind);
+    let security = args.security.options(settings.bind, settings.auth);
     security::announce(security.auth.mode, settings.bind);
     let audit = args.security.audit(&settings.data_dir)?;
     let parts = RouterParts { backups, security, audit };

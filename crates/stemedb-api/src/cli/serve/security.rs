@@ -19,9 +19,6 @@ use crate::cli::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Security")]
 pub struct SecurityArgs {
-    /// When a key is asked for: auto (once one was made), required, writes or off [default: auto on a loopback address, else required]
-    #[arg(long, value_name = "MODE")]
-    auth: Option<AuthMode>,
     /// Ask for a key on the admin plane also of programs on this machine
     #[arg(long)]
     admin_needs_key: bool,
@@ -47,7 +44,7 @@ pub struct SecurityArgs {
 
 impl SecurityArgs {
     /// What the router is told. Without a word from its operator a server that others can reach asks for keys.
-    pub fn options(&self, bind: SocketAddr) -> SecurityOptions {
+    pub fn options(&self, bind: SocketAddr, mode: Option<AuthMode>) -> SecurityOptions {
         let absent = if bind.ip().is_loopback() { AuthMode::Auto } else { AuthMode::Required };
         let mut limits = LimitOptions { limit_local: self.limit_local, ..LimitOptions::default() };
         for Limit { group, rate } in &self.rate_limits {
@@ -61,7 +58,7 @@ impl SecurityArgs {
         }
         SecurityOptions {
             auth: AuthOptions {
-                mode: self.auth.unwrap_or(absent),
+                mode: mode.unwrap_or(absent),
                 local_admin: !self.admin_needs_key,
                 trusted_proxies: self.trusted_proxies.clone(),
             },

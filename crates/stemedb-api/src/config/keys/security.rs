@@ -2,9 +2,26 @@
 
 use stemedb_core::{AuthorityPolicy, SignaturePolicy};
 
-use crate::config::{BuiltIn, Choice, Key, Kind};
+use crate::{
+    config::{BuiltIn, Choice, Key, Kind},
+    http::AuthMode,
+};
 
 pub(super) const KEYS: &[Key] = &[
+    Key {
+        section: "security",
+        name: "auth",
+        flag: "auth",
+        about: "When a key is asked for: auto is from the moment on when the first one is made",
+        kind: Kind::Choice(&[
+            Choice { name: "required", set: |to| to.auth = Some(AuthMode::Required) },
+            Choice { name: "writes", set: |to| to.auth = Some(AuthMode::Writes) },
+            Choice { name: "auto", set: |to| to.auth = Some(AuthMode::Auto) },
+            Choice { name: "off", set: |to| to.auth = Some(AuthMode::Off) },
+        ]),
+        built_in: BuiltIn::Unset { means: "auto on a loopback address, else required", example: "required" },
+        ..Key::USUAL
+    },
     Key {
         section: "security",
         name: "signatures",
