@@ -6,6 +6,8 @@
 //!
 //! With `--once` (or `STEMEDB_EXAMPLE_ONCE` in the environment) it asks itself one question and ends.
 
+use std::net::SocketAddr;
+
 use axum::{Router, routing::get};
 use stemedb_api::{
     Database, DatabaseOptions, RouterOptions,
@@ -44,7 +46,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
     println!("try http://{address}/hello and http://{address}/v1/query?subject=the:sky&predicate=colour");
-    let server = axum::serve(listener, application);
+    // The admin routes answer callers on this machine without a key, so they must see who calls.
+    let server = axum::serve(listener, application.into_make_service_with_connect_info::<SocketAddr>());
     if once {
         tokio::select! {
             served = server => served?,
@@ -57,7 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// One request to each side.
-async fn ask_both(address: std::net::SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
+async fn ask_both(address: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
     for (path, expected) in [
         ("/hello", "hello from the application"),
         ("/v1/query?subject=the:sky&predicate=colour", r#""value":"blue""#),

@@ -96,7 +96,10 @@ fn over_http(criterion: &mut Criterion) {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     runtime.spawn(async move {
-        axum::serve(listener, router(database, RouterOptions::default())).await.unwrap();
+        let routes = router(database, RouterOptions::default());
+        axum::serve(listener, routes.into_make_service_with_connect_info::<std::net::SocketAddr>())
+            .await
+            .unwrap();
     });
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut connection = Connection::open(address);

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Nothing takes so long that is still going on.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 const HOLE_BYTES: usize = 1 << 20;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

@@ -1,6 +1,7 @@
 //! What a healthy database pays for being able to heal: the same work with everything on and with everything off that can be.
 //!
-//! CPU time of the whole process, background jobs included; on and off alternate, and the ratio is the median of the pairs.
+//! CPU time of the whole process, background jobs included; on and off alternate, and the ratio is the median of the pairs,
+//! with its interval of confidence: these machines are noisy, and a median alone does not say how much it can be believed.
 //! Syncs and bytes are counted in runs of their own, because counting costs time.
 
 use std::{hint::black_box, path::Path, sync::Arc, time::Duration};
@@ -15,7 +16,7 @@ use stemedb_lsm::{Direction, KeyRange, KvIter as _, KvSnapshot as _};
 
 use crate::Failure;
 
-const PAIRS: usize = 15;
+const PAIRS: usize = 45;
 const SINGLE: usize = 4_000;
 const BATCHES: usize = 100;
 const BATCH: usize = 1_000;
@@ -30,8 +31,8 @@ pub struct Cost {
     pub off_ns: f64,
     /// Median of the ratios of neighbours.
     pub ratio: f64,
-    pub lowest: f64,
-    pub highest: f64,
+    /// Where that median lies with a confidence of 95 %.
+    pub between: (f64, f64),
     /// Only of work that writes.
     pub writes: Option<Writes>,
 }
@@ -140,6 +141,15 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The interval that holds the median with a confidence of 95 %, whatever the distribution: the order statistics at
+/// n/2 ± 0.98·√n (Conover, *Practical Nonparametric Statistics*, 3.2).
+fn interval(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let (n, last) = (values.len() as f64, values.len() - 1);
+    let low = (n / 2.0 - 0.98 * n.sqrt()).floor().max(0.0) as usize;
+    (values[low.min(last)], values[last - low.min(last)])
+}
+
 /// Measures all of it, in `dir`.
 pub fn measure(dir: &Path) -> Result<Vec<Cost>, Failure> {
     let folder = tempfile::Builder::new().prefix("stemedb-cost-").tempdir_in(dir)?;
@@ -175,8 +185,7 @@ pub fn measure(dir: &Path) -> Result<Vec<Cost>, Failure> {
                 on_ns: of(1),
                 off_ns: of(0),
                 ratio: median(ratios.clone()),
-                lowest: ratios.iter().copied().fold(f64::INFINITY, f64::min),
-                highest: ratios.iter().copied().fold(0.0, f64::max),
+                between: interval(ratios),
                 writes: (nth == 1).then_some(writes),
             }
         })

@@ -105,6 +105,8 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
             let row = case.run(&ground)?;
             eprintln!("{}", row.line());
             rows.push(row);
+            // A case that fails must not take with it what the others have shown.
+            report::write(&arguments.out, &rows, &costs)?;
         }
     }
     report::write(&arguments.out, &rows, &costs)?;

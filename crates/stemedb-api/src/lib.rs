@@ -8,6 +8,7 @@
 //! - [`errors`] is the one table of error codes, from which HTTP problems, import verdicts and the documentation come.
 //! - [`exchange`]: the formats of import and export.
 //! - [`backup`]: backups that are proven by restoring them, points in time, the journal's archive.
+//! - [`config`] (feature `cli`, on by default) is the server's configuration: every key, its layers, its checks.
 //! - [`http`] (feature `server`, on by default) is a router that any axum application can mount.
 //! - [`metrics`] are the Prometheus names that operators rely on.
 //!
@@ -28,6 +29,8 @@
 #![deny(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod backup;
+#[cfg(feature = "cli")]
+pub mod config;
 pub mod database;
 pub mod errors;
 pub mod exchange;

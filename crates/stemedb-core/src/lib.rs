@@ -25,7 +25,7 @@ pub mod model;
 pub mod object;
 pub mod receipt;
 
-pub use canonical::{AssertionRef, CodecError};
+pub use canonical::{AssertionRef, CodecError, SourceRef};
 pub use command::{Command, CommandRef};
 pub use identity::{
     AgentId, AgentKey, AuthorityPolicy, ClaimId, Signature, SignatureBytes, SignatureError, SignaturePolicy,

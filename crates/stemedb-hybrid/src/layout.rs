@@ -79,6 +79,11 @@ impl Layout {
         self.dir.join("keys").join("server.key")
     }
 
+    /// The API keys of whoever serves this folder: of this folder alone, part of no backup. See `docs/formats/api-keys.md`.
+    pub fn api_keys(&self) -> PathBuf {
+        self.dir.join("keys").join("api.keys")
+    }
+
     /// Which answers are watched: of this folder alone, part of no backup. See `docs/formats/watches.md`.
     pub fn watches(&self) -> PathBuf {
         self.dir.join("watches")

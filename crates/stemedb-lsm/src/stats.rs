@@ -249,6 +249,8 @@ pub struct Stats {
     /// Bytes of the tables that the merges which are due now have to read, those that they overlap below included. 0 when
     /// the tree is in shape.
     pub pending_compaction_bytes: u64,
+    /// Tables are merged without being asked: [`crate::LsmOptions::enable_auto_compaction`]. Without it what is pending stays so.
+    pub auto_compaction: bool,
     /// Everything that the tree holds in memory, by kind.
     pub memory: MemoryStats,
     /// Bytes of resident indexes, filters and properties.

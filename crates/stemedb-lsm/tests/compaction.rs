@@ -198,6 +198,7 @@ fn without_automatic_compaction_nothing_is_merged_and_nobody_waits_for_it() {
     let stats = world.store.stats();
     assert_eq!((stats.compactions, stats.moves), (0, 0));
     assert!(stats.levels[0].files > 40 && stats.pending_compaction_bytes > 0, "{stats:?}");
+    assert!(!stats.auto_compaction && World::new(options()).store.stats().auto_compaction);
     let of_compaction = |cause| stats.apply_delays.iter().find(|delays| delays.cause == cause).unwrap().count;
     assert_eq!(of_compaction(DelayCause::Level0) + of_compaction(DelayCause::PendingBytes), 0);
     world.store.compact().unwrap();

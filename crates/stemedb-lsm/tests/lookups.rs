@@ -136,19 +136,24 @@ fn a_prefix_that_has_rows_is_never_denied_and_an_absent_one_hardly_ever_allowed(
     let tables = store.stats().sst_file_count;
     assert!(tables >= 2 && store.stats().memtable_bytes > 0, "{tables}");
     let snapshot = store.snapshot();
-    for n in 0..6_000 {
-        assert!(snapshot.may_have(prefix(n).as_bytes()).unwrap(), "{n}");
-    }
+    let of = |numbers: std::ops::Range<u64>| numbers.map(prefix).collect::<Vec<_>>();
+    // All at once, one by one, and those that are there between those that are not: no answer is another one's.
+    assert_eq!(snapshot.may_have(&of(0..6_000)).unwrap(), [true; 6_000]);
     for (last, snapshot) in &earlier {
-        (0..=*last).for_each(|n| assert!(snapshot.may_have(prefix(n).as_bytes()).unwrap(), "{n} of {last}"));
+        assert!(snapshot.may_have(&of(0..last + 1)).unwrap().iter().all(|may| *may), "{last}");
     }
     let before = store.stats();
-    let allowed = (6_000..9_900).filter(|n| snapshot.may_have(prefix(*n).as_bytes()).unwrap()).count();
+    let absent = snapshot.may_have(&of(6_000..9_900)).unwrap();
+    let allowed = absent.iter().filter(|may| **may).count();
     assert!(allowed < 3_900 * 5 / 100, "{allowed} of 3,900 absent prefixes");
+    let mixed: Vec<String> = (0..3_900).flat_map(|n| [prefix(n), prefix(6_000 + n)]).collect();
+    let expected: Vec<bool> = absent.iter().flat_map(|may| [true, *may]).collect();
+    assert_eq!(snapshot.may_have(&mixed).unwrap(), expected);
+    assert!(mixed.iter().zip(&expected).all(|(one, may)| snapshot.may_have(&[one]).unwrap() == [*may]));
     let after = store.stats();
     assert_eq!((after.cache_hits, after.block_reads), (before.cache_hits, before.block_reads), "no block");
     // Of what no filter knows nothing can be said.
     for unknown in [&b""[..], b"claim/", b"claim/s00001", b"claim/s00001/p"] {
-        assert!(snapshot.may_have(unknown).unwrap());
+        assert_eq!(snapshot.may_have(&[unknown]).unwrap(), [true]);
     }
 }

@@ -10,6 +10,7 @@ mod lmdb;
 mod no_sync;
 mod raw;
 mod redb;
+#[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sled;
 mod snapshot_reader;
@@ -25,13 +26,14 @@ pub use self::{
     no_sync::NoSyncFs,
     raw::Raw,
     redb::Redb,
-    rocksdb::RocksDb,
     sled::Sled,
     sqlite::Sqlite,
     stemedb::StemeDb,
     stemedb_async::StemeDbAsync,
 };
 
+#[cfg(feature = "rocksdb")]
+pub use self::rocksdb::RocksDb;
 use crate::engine::Engine;
 
 /// Names by which workloads find single contenders.
@@ -68,10 +70,10 @@ pub mod names {
 
 /// Every contender in durable commits, in the order of the reports: ours, the peers, the limits.
 pub fn commit_logs() -> Vec<Box<dyn Engine>> {
-    vec![
-        Box::new(StemeDb::synced()),
-        Box::new(StemeDbAsync),
-        Box::new(RocksDb::wiki()),
+    let mut all: Vec<Box<dyn Engine>> = vec![Box::new(StemeDb::synced()), Box::new(StemeDbAsync)];
+    #[cfg(feature = "rocksdb")]
+    all.push(Box::new(RocksDb::wiki()));
+    let others: [Box<dyn Engine>; 8] = [
         Box::new(Fjall::sync_all()),
         Box::new(Fjall::sync_data()),
         Box::new(Redb),
@@ -80,15 +82,20 @@ pub fn commit_logs() -> Vec<Box<dyn Engine>> {
         Box::new(Sled),
         Box::new(Raw),
         Box::new(StemeDb::never_synced()),
-    ]
+    ];
+    all.extend(others);
+    all
 }
 
 /// Every contender that stores and reads, in the order of the reports: ours, the peers, the limits.
 pub fn stores() -> Vec<Box<dyn Engine>> {
-    vec![
-        Box::new(Hybrid),
-        Box::new(RocksDb::wiki()),
-        Box::new(RocksDb::tuned()),
+    let mut all: Vec<Box<dyn Engine>> = vec![Box::new(Hybrid)];
+    #[cfg(feature = "rocksdb")]
+    {
+        all.push(Box::new(RocksDb::wiki()));
+        all.push(Box::new(RocksDb::tuned()));
+    }
+    let others: [Box<dyn Engine>; 7] = [
         Box::new(Fjall::sync_data().as_store()),
         Box::new(Redb),
         Box::new(Lmdb),
@@ -96,7 +103,9 @@ pub fn stores() -> Vec<Box<dyn Engine>> {
         Box::new(Sled),
         Box::new(Lsm),
         Box::new(Driver),
-    ]
+    ];
+    all.extend(others);
+    all
 }
 
 /// The first key behind all keys with a prefix; `None`: there is none.

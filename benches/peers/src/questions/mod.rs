@@ -13,6 +13,7 @@ pub mod data;
 mod postgres;
 mod process;
 pub mod report;
+#[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sql;
 mod sqlite;
@@ -116,9 +117,13 @@ fn contenders(cache_bytes: usize, missing: &mut Vec<(&'static str, String)>) -> 
     let mut all: Vec<Box<dyn Contender>> = vec![
         Box::new(stemedb::StemeDb { cache_bytes, keeps_answers: false }),
         Box::new(stemedb::StemeDb { cache_bytes, keeps_answers: true }),
-        Box::new(rocksdb::RocksDb { cache_bytes }),
-        Box::new(sqlite::Sqlite { cache_bytes }),
     ];
+    #[cfg(feature = "rocksdb")]
+    all.push(Box::new(rocksdb::RocksDb { cache_bytes }));
+    if !cfg!(feature = "rocksdb") {
+        missing.push(("rocksdb", "this build is without it".to_owned()));
+    }
+    all.push(Box::new(sqlite::Sqlite { cache_bytes }));
     match postgres::Postgres::find(cache_bytes) {
         Ok(found) => all.push(Box::new(found)),
         Err(error) => missing.push(("postgres", error.to_string())),

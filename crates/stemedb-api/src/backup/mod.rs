@@ -43,7 +43,7 @@ pub use plan::{Plan, Point, RestoreOptions};
 pub use restore::{RestoreReport, restore};
 #[cfg(feature = "s3")]
 pub use s3::S3Target;
-pub use target::{BackupTarget, Content, Object, open_target};
+pub use target::{BackupTarget, Content, Object, check_target, open_target};
 pub use verify::{VerifyReport, verify};
 
 /// The format of all documents.

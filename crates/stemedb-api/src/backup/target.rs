@@ -70,9 +70,31 @@ pub trait BackupTarget: Send + Sync + fmt::Debug {
 ///
 /// Errors: [`Error::Refused`] for a scheme that is not known.
 pub fn open_target(env: &Env, text: &str) -> Result<Arc<dyn BackupTarget>> {
+    match named(text)? {
+        #[cfg(feature = "s3")]
+        Named::Bucket => Ok(Arc::new(super::S3Target::from_environment(text)?)),
+        Named::Folder(path) => Ok(Arc::new(FolderTarget::new(env, PathBuf::from(path)))),
+    }
+}
+
+/// Checks whether a text names a target, without looking for what it names.
+///
+/// Errors: as of [`open_target`], where they do not depend on the place itself.
+pub fn check_target(text: &str) -> Result<()> {
+    named(text).map(|_| ())
+}
+
+/// What a text names.
+enum Named<'a> {
+    #[cfg(feature = "s3")]
+    Bucket,
+    Folder(&'a str),
+}
+
+fn named(text: &str) -> Result<Named<'_>> {
     #[cfg(feature = "s3")]
     if text.starts_with("s3://") {
-        return Ok(Arc::new(super::S3Target::from_environment(text)?));
+        return Ok(Named::Bucket);
     }
     #[cfg(not(feature = "s3"))]
     if text.starts_with("s3://") {
@@ -90,7 +112,7 @@ pub fn open_target(env: &Env, text: &str) -> Result<Arc<dyn BackupTarget>> {
     if path.is_empty() {
         return Err(Error::Refused("the target is empty".to_owned()));
     }
-    Ok(Arc::new(FolderTarget::new(env, PathBuf::from(path))))
+    Ok(Named::Folder(path))
 }
 
 /// The error of an object that is longer than it can be.

@@ -11,10 +11,11 @@ use hyper::{
     Method, Request, StatusCode,
     body::Incoming,
     client::conn::http1::SendRequest,
-    header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use stemedb_api::http::Token;
 use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
 
 use super::failure::Failure;
@@ -24,6 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest reply that is kept whole.
 const REPLY_MAX_BYTES: usize = 256 << 20;
+const KEY_FILE_MAX_BYTES: u64 = 4096;
 
 /// The address of a server: `http://host:port`, optionally with a path before the routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +127,7 @@ pub struct Client {
     runtime: Runtime,
     url: ServerUrl,
     connection: Option<SendRequest<Full<Bytes>>>,
+    authorization: Option<HeaderValue>,
 }
 
 /// What is sent with a request.
@@ -140,7 +143,7 @@ impl Client {
     pub fn new(url: &ServerUrl) -> Result<Client, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the HTTP client"))?;
-        Ok(Client { runtime, url: url.clone(), connection: None })
+        Ok(Client { runtime, url: url.clone(), connection: None, authorization: authorization()? })
     }
 
     /// Sends `GET` and returns the whole reply.
@@ -192,6 +195,9 @@ impl Client {
             .uri(format!("{}{path}", url.base))
             .header(HOST, &url.authority)
             .header(USER_AGENT, concat!("stemedb-api/", env!("CARGO_PKG_VERSION")));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         if let Some(content) = &content {
             request = request.header(CONTENT_TYPE, content.media_type);
         }
@@ -214,6 +220,25 @@ impl Client {
         }
         refused(status, retry_after.map(Duration::from_secs), reply)
     }
+}
+
+/// The key that the environment names: itself in `STEMEDB_API_KEY`, or in the file `STEMEDB_API_KEY_FILE`.
+fn authorization() -> Result<Option<HeaderValue>, Failure> {
+    let bad = |what: &str| Failure::usage(format!("{what} holds no API key"));
+    let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let (name, key) = match (given("STEMEDB_API_KEY"), given("STEMEDB_API_KEY_FILE")) {
+        (None, None) => return Ok(None),
+        (Some(key), _) => ("STEMEDB_API_KEY", key.into_encoded_bytes()),
+        (None, Some(file)) => {
+            let env = stemedb_env::Env::real();
+            ("STEMEDB_API_KEY_FILE", stemedb_env::fs::read_file(&*env.fs, file.as_ref(), KEY_FILE_MAX_BYTES)?)
+        }
+    };
+    let key = std::str::from_utf8(&key).ok().and_then(|text| Token::parse(text.trim()));
+    let key = key.ok_or_else(|| bad(name))?;
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.reveal())).map_err(|_| bad(name))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 fn refused<'a>(

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `init` | an absent or empty folder | creates a database |
 //! | `serve` | a database | answers HTTP until told to stop |
+//! | `check-config`, `config` | file, environment, flags | checks and shows what `serve` would be started with |
 //! | `import` | a database, an absent folder, or a server | records from JSON lines, CSV or RDF |
 //! | `export` | a database or a server | records as JSON lines, CSV or RDF |
 //! | `query` | a database or a server | one question, as a table or JSON |
@@ -20,6 +21,8 @@
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
 //! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `keys` | a database or a server | API keys |
+//! | `audit verify` | the files of an audit log | whether they are as they were written |
 //! | `backup` | a database, and a target | copies that are proven, and going back in time |
 //! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
 //! | `wal archive`, `wal prune` | a database, and a target | segments kept elsewhere, and no longer here |
@@ -29,9 +32,11 @@
 
 mod about;
 mod agent;
+mod audit;
 mod backup;
 mod client;
 mod compact;
+mod config;
 mod conflicts;
 mod demo;
 mod diff;
@@ -41,6 +46,7 @@ mod feed;
 mod folder;
 mod import;
 mod init;
+mod keys;
 mod list;
 mod logs;
 mod paint;
@@ -93,6 +99,8 @@ struct RebuildFlags {
 enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    CheckConfig(config::CheckArgs),
+    Config(config::ConfigArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Query(query::QueryArgs),
@@ -112,6 +120,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
+    Keys(keys::KeysArgs),
+    Audit(audit::AuditArgs),
     Backup(backup::BackupArgs),
     Wal(wal::WalArgs),
 }
@@ -141,7 +151,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         if command.is_some() {
             return Err(Failure::usage("--rebuild-from-wal stands alone; leave the command out"));
         }
-        logs.init(tracing::Level::INFO, None);
+        logs.init(tracing::Level::INFO);
         return rebuild::run(&rebuild::RebuildArgs::of_paths(wal, kv));
     }
     let Some(command) = command else {
@@ -149,18 +159,17 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         return Err(Failure::usage(format!("no command given ({usage}; --help lists the commands)")));
     };
     // Servers and rebuilds are watched through their logs; the tools speak for themselves.
-    let level = match command {
-        Command::Serve(_) | Command::Rebuild(_) => tracing::Level::INFO,
-        _ => tracing::Level::WARN,
-    };
-    let storage_log = match &command {
-        Command::Serve(args) => args.storage_log()?,
-        _ => None,
-    };
-    let log_level = logs.init(level, storage_log.clone());
+    match command {
+        // Its configuration says how.
+        Command::Serve(_) => {}
+        Command::Rebuild(_) => logs.init(tracing::Level::INFO),
+        _ => logs.init(tracing::Level::WARN),
+    }
     match command {
         Command::Init(args) => init::run(&args),
-        Command::Serve(args) => serve::run(&args, log_level, storage_log),
+        Command::Serve(args) => serve::run(&args, &logs),
+        Command::CheckConfig(args) => config::check(&args, &logs),
+        Command::Config(args) => config::run(&args, &logs),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Query(args) => query::run(&args),
@@ -180,6 +189,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Wal(args) => wal::run(&args),
     }

@@ -14,11 +14,11 @@
 use std::{collections::VecDeque, fmt, io::Read, ops::ControlFlow, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use stemedb_core::Command;
+use stemedb_core::{AgentId, Command};
 use stemedb_env::{Budget, Job, Lsn, Step, TaskHandle};
 use stemedb_index::{Outcome, Submission};
 
-use super::{Database, abandoned};
+use super::{Database, abandoned, binding::bind};
 use crate::{
     errors::{Code, Error, FieldError, Invalid, Result},
     exchange::{Format, Found, ReadOptions, Records},
@@ -53,6 +53,8 @@ pub struct ImportOptions {
     pub on_error: OnError,
     /// Whether [`ImportSink::recorded`] is called.
     pub report_recorded: bool,
+    /// Whose records these are: others' are refused, and where a record names nobody it becomes this agent's. `None`: anybody's.
+    pub agent: Option<AgentId>,
 }
 
 impl Default for ImportOptions {
@@ -62,6 +64,7 @@ impl Default for ImportOptions {
             batch_bytes: 1 << 20,
             on_error: OnError::Continue,
             report_recorded: false,
+            agent: None,
         }
     }
 }
@@ -258,7 +261,7 @@ impl<'a> Import<'a> {
         self.batch.about.lines += found.read.saturating_sub(self.line);
         self.line = found.read;
         let Some(record) = found.record else { return Ok(()) };
-        match record.and_then(|command| self.push(&command)) {
+        match record.and_then(|command| self.push(command)) {
             Ok(()) => self.batch.about.commands.push(found.line),
             Err(why) => {
                 self.batch.about.refused.push((found.line, why));
@@ -271,9 +274,12 @@ impl<'a> Import<'a> {
         if full { self.send() } else { Ok(()) }
     }
 
-    fn push(&mut self, command: &Command) -> Result<(), Invalid> {
-        self.database.check_signatures(command)?;
-        self.batch.submission.push(command)?;
+    fn push(&mut self, mut command: Command) -> Result<(), Invalid> {
+        if let Some(agent) = self.options.agent {
+            bind(&mut command, agent)?;
+        }
+        self.database.check_signatures(&command)?;
+        self.batch.submission.push(&command)?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@
 
 mod agents;
 mod as_of;
+mod binding;
 mod conflicts;
 mod cursor;
 mod difference;
@@ -35,6 +36,8 @@ use std::{
 
 pub use agents::AgentKnown;
 pub use as_of::AsOf;
+#[cfg(feature = "server")]
+pub(crate) use binding::bind;
 pub use conflicts::{ConflictQuery, Conflicts, KnowledgeReport};
 pub use difference::{AnswerDifference, Arrived, Difference, DifferenceQuery, QuestionDifference};
 pub use feed::{Feed, FeedEntry};

@@ -55,10 +55,16 @@ codes! {
     InvalidRdf = "invalid_rdf", 400, "Not RDF", "The text is not N-Quads or TriG. The detail names the line.";
     BadRequest = "bad_request", 400, "Bad request", "The request is not HTTP as this server understands it.";
     RequestTimeout = "request_timeout", 408, "Body too slow", "No part of the body arrived within the time allowed.";
+    KeyRequired = "key_required", 401, "A key is needed", "The route asks for an API key: `Authorization: Bearer stemedb_…`. Nothing was done.";
+    KeyMalformed = "key_malformed", 401, "Not a key", "What `Authorization` has is not an API key: it was cut or mistyped, or is of another scheme. Nothing was done.";
+    KeyRefused = "key_refused", 401, "Key refused", "No key with this secret is good: it is unknown, was revoked, or its time is over. Nothing was done.";
+    ScopeMissing = "scope_missing", 403, "Scope missing", "The key is good, but not for this: `scope` says which scope it lacks. Nothing was done.";
+    AgentMismatch = "agent_mismatch", 403, "Another agent", "The key is bound to an agent, and the record is not that agent's. Nothing was applied.";
     AuthorityTooLow = "authority_too_low", 403, "Class too low", "Neither the agent nor the successor has a class that may set this claim aside. Nothing was applied.";
     NotFound = "not_found", 404, "No such route", "Nothing lives at this path.";
     ClaimNotFound = "claim_not_found", 404, "No such claim", "No claim with this id was known at the moment asked for.";
     JobNotFound = "job_not_found", 404, "No such job", "No job with this number is known: there was none since the server began, or it ended long ago.";
+    KeyNotFound = "key_not_found", 404, "No such key", "No API key has this id.";
     WatchNotFound = "watch_not_found", 404, "No such watch", "No watch with this id is registered.";
     MethodNotAllowed = "method_not_allowed", 405, "Method not allowed", "The path exists, but not for this method. The Allow header lists the methods it has.";
     NotAcceptable = "not_acceptable", 406, "Not acceptable", "The Accept header names none of the media types that the route can answer with.";
@@ -67,6 +73,7 @@ codes! {
     BodyTooLarge = "body_too_large", 413, "Body too large", "The body exceeds the limit that the detail states. Of an import, the limit is on the decompressed size.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "The Content-Type is missing or not one that the route takes.";
     UnsupportedEncoding = "unsupported_encoding", 415, "Unsupported encoding", "The Content-Encoding is not one that the route takes.";
+    RateLimited = "rate_limited", 429, "Too many requests", "The caller has used up what it may ask for in this time; `RateLimit-Policy` says how much that is. Nothing was done; try again after the time given.";
     // The request is well formed and breaks a rule.
     LineTooLong = "line_too_long", 422, "Line too long", "A line of an import exceeds 1 MiB.";
     IdMismatch = "id_mismatch", 422, "Not the claim it says", "The id that an imported claim gives is not the hash of its content: one of both was changed.";
@@ -113,6 +120,7 @@ codes! {
     Corruption = "corruption", 500, "Damaged data", "Bytes on disk are not what was written. Nothing is answered from them; the log names file and offset.";
     BackupFailed = "backup_failed", 500, "Backup failed", "A backup or archiving did not come to its end. The job's result and the log say why; the next one sends only what is missing.";
     ServerKey = "server_key", 500, "No server key", "The file with the server's key does not hold one. The log says which file and what is wrong with it.";
+    KeysDamaged = "keys_damaged", 500, "Keys cannot be read", "The file with the API keys is damaged: no key is good until it is put right. The log says which file and what is wrong with it.";
     Overloaded = "overloaded", 503, "Overloaded", "Too much is waiting. Nothing was applied; try again after the time given.";
     LockTimeout = "lock_timeout", 503, "Not admitted in time", "The write waited longer for its turn than it may, behind others or behind a disk that does not answer. Nothing was applied; try again after the time given.";
     Indeterminate = "indeterminate", 503, "Outcome unknown", "Writing failed in a way that leaves open whether the request is durable. Repeating it is safe.";
@@ -128,6 +136,7 @@ impl Code {
         matches!(
             self,
             Code::RequestTimeout
+                | Code::RateLimited
                 | Code::Overloaded
                 | Code::LockTimeout
                 | Code::Indeterminate

@@ -193,7 +193,7 @@ impl Selection {
             Ok(CommandRef::Vote(vote)) => self.claims.contains(&vote.assertion),
             Ok(CommandRef::Supersede(change)) => self.claims.contains(&change.old),
             Ok(CommandRef::Cosign(cosign)) => self.claims.contains(&cosign.claim),
-            Ok(CommandRef::Source(source)) => self.sources.contains(&source.id),
+            Ok(CommandRef::Source(source)) => self.sources.contains(source.id),
             // What is about no claim; and what cannot be read, which is said when it is read whole.
             Ok(CommandRef::Assert(_) | CommandRef::Epoch(_) | CommandRef::Agent(_)) | Err(_) => true,
         })

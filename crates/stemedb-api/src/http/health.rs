@@ -279,7 +279,7 @@ pub(super) async fn readyz(
 ) -> Result<Response, Problem> {
     let verbose = is_verbose(&request)?;
     let health = app.database.health();
-    let is_draining = draining.is_some_and(|Extension(draining)| draining.has_begun());
+    let is_draining = draining.is_some_and(|Extension(draining)| draining.is_announced());
     let mut checks = checks(&health, is_draining);
     let ready = checks.iter().all(|check| check.ok || check.warning);
     if !verbose {

@@ -132,7 +132,8 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
     tokio::spawn(pump(Parts::new(body, timeout), parts));
 
     let (chunks, mut ready) = mpsc::channel(CHUNKS_WAITING);
-    let options = ImportOptions { on_error, report_recorded: all, ..ImportOptions::default() };
+    let agent = super::gate::bound_agent(&head.extensions);
+    let options = ImportOptions { on_error, report_recorded: all, agent, ..ImportOptions::default() };
     let span = tracing::Span::current();
     let work = tokio::task::spawn_blocking(move || {
         let _request = span.enter();

@@ -4,26 +4,33 @@
 //! of them over two databases live in one process.
 //!
 //! ```text
-//! envelope    ids and span · in-flight cap · metrics by route template · problems rendered · Stemedb-Lsn
-//!  └ catch panic
-//!     └ handler   parameters · body within its limit ─▶ store_helpers (a blocking thread) ─▶ reply
+//! headers     what browsers are told · CORS where origins are named
+//!  └ envelope    request id · in-flight cap · metrics by route template · problems rendered · Stemedb-Lsn
+//!     └ catch panic
+//!        └ gate      peer · key, scope · rate · audit                       (of each route by itself)
+//!           └ handler   parameters · body within its limit ─▶ store_helpers (a blocking thread) ─▶ reply
 //! ```
 //!
 //! Every reply that is not a success is `application/problem+json` (RFC 9457) with a code of [`crate::errors::Code`],
 //! also where the framework alone would have answered.
 
 mod admin;
+mod audit;
+mod auth;
 mod backups;
 mod body;
 mod chunks;
 mod claims;
+mod connections;
 mod diff;
 mod envelope;
 mod events;
 mod export;
 mod feed;
+mod gate;
 mod health;
 mod import;
+mod limits;
 mod list;
 mod openapi;
 mod params;
@@ -32,6 +39,7 @@ mod read;
 mod reply;
 mod routes;
 mod schemas;
+mod security;
 mod slow_queries;
 mod storage;
 mod trace;
@@ -48,12 +56,20 @@ use std::{
 
 use admin::log_level::LogControl;
 pub use admin::log_level::LogLevel;
+pub use audit::{Audit, AuditBreak, AuditError, AuditOptions, AuditReport, verify as verify_audit};
+pub use auth::{
+    Access, AuthMode, AuthOptions, KEYS_MAX, KeyId, KeyJson, KeyRecord, KeyState, KeyStore, KeysError,
+    NewKey, Scope, Scopes, Token,
+};
 use axum::{Router, middleware};
 pub use backups::Backups;
+pub use connections::{ConnectionOptions, Tls, TlsError, serve};
 pub use feed::{Drain, Draining};
+pub use limits::{Group, LimitOptions, Rate};
 pub use openapi::document;
 pub use problem::Problem;
-pub use routes::route_list;
+pub use routes::{route_access, route_list};
+pub use security::SecurityOptions;
 use slow_queries::SlowQueries;
 pub use slow_queries::SlowQueryOptions;
 use tokio::sync::Semaphore;
@@ -90,6 +106,10 @@ pub struct RouterOptions {
 /// What a router is given beside the database. Each part is the owner's to keep a clone of.
 #[derive(Clone, Debug, Default)]
 pub struct RouterParts {
+    /// Who may do what.
+    pub security: SecurityOptions,
+    /// Where it is written down who did what.
+    pub audit: Option<Audit>,
     /// Where backups go; without it there are none.
     pub backups: Option<Backups>,
     /// The jobs of the admin plane: whoever keeps a clone can end them before the database is closed. Without it the router has its
@@ -134,6 +154,10 @@ pub(crate) struct Shared {
     pub jobs: Jobs,
     pub slow_queries: SlowQueries,
     pub log: Arc<LogControl>,
+    pub security: SecurityOptions,
+    pub keys: Arc<KeyStore>,
+    limits: limits::Limits,
+    audit: Option<Audit>,
     in_flight: AtomicUsize,
 }
 
@@ -181,15 +205,18 @@ pub fn router_with_backups(database: Database, options: RouterOptions, backups: 
 }
 
 /// [`router`], with everything that its owner brings.
+///
+/// Its keys are those of the database's folder. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the
+/// peer's address nobody counts as a program on this machine, so that the admin plane needs a key.
 pub fn router_with(database: Database, options: RouterOptions, parts: RouterParts) -> Router {
-    let RouterParts { backups, jobs, log_level } = parts;
+    let RouterParts { backups, jobs, log_level, security, audit } = parts;
+    let keys = KeyStore::open(database.env(), database.engine().layout().api_keys());
     let metrics = Arc::new(Metrics::new(&database));
     let app = App(Arc::new(Shared {
         storage: Storage::new(database.clone(), Arc::clone(&metrics)),
         jobs: jobs.unwrap_or_else(|| Jobs::new(&database)),
         slow_queries: SlowQueries::new(options.slow_queries),
         log: Arc::new(LogControl::new(log_level)),
-        database,
         metrics,
         options,
         imports: Arc::new(Semaphore::new(options.max_imports)),
@@ -197,11 +224,19 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
         news: feed::News::default(),
         exports: Arc::new(Semaphore::new(options.max_exports)),
         backups,
+        limits: limits::Limits::new(security.limits, database.env()),
+        security,
+        keys: Arc::new(keys),
+        audit,
         in_flight: AtomicUsize::new(0),
+        database,
     }));
     let mut router = Router::new();
     for route in routes::table() {
-        router = router.route(route.path, route.handler);
+        let rule = route.rule();
+        // Around each route by itself: what it asks for cannot depend on where the router is mounted.
+        let gate = middleware::from_fn_with_state((app.clone(), rule), gate::gate);
+        router = router.route(route.path, route.handler.route_layer(gate));
     }
     if options.answer_unknown_paths {
         router = router.fallback(envelope::unknown_path);
@@ -211,7 +246,12 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
 
 /// Puts the layers around routes.
 fn wrapped(router: Router<App>, app: &App) -> Router<App> {
-    router
+    let router = router
         .layer(CatchPanicLayer::custom(envelope::after_panic))
         .layer(middleware::from_fn_with_state(app.clone(), envelope::envelope))
+        .layer(middleware::map_response(security::headers));
+    match security::cors(&app.security.cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }

@@ -9,8 +9,14 @@ use serde::Serialize;
 use stemedb_core::Command;
 use stemedb_index::Outcome;
 
-use super::{App, Problem, body, params::Params, reply};
+use super::{
+    App, Problem, body,
+    gate::{Touched, bound_agent},
+    params::Params,
+    reply,
+};
 use crate::{
+    database::bind,
     errors::{Code, Invalid},
     json,
     store_helpers::Operation,
@@ -23,7 +29,15 @@ pub(super) async fn assert(State(app): State<App>, request: Request) -> Result<R
 
 /// `POST /v1/vote`
 pub(super) async fn vote(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    record(app, request, |body| json::vote(body).map(Command::Vote)).await
+    let by = bound_agent(request.extensions());
+    record(app, request, |body| {
+        match by {
+            None => json::vote(body),
+            Some(agent) => json::vote_by(body, agent),
+        }
+        .map(Command::Vote)
+    })
+    .await
 }
 
 /// `POST /v1/supersede`
@@ -54,11 +68,33 @@ async fn record(
     let (head, body) = request.into_parts();
     Params::parse(head.uri.query(), &[]).finish()?;
     let body = body::json(&app, &head.headers, body).await?;
-    let command = read(&body)?;
+    let mut command = read(&body)?;
+    if let Some(agent) = bound_agent(&head.extensions) {
+        bind(&mut command, agent)?;
+    }
+    let about = about(&command);
     let work = move |database: &crate::Database| database.submit(std::slice::from_ref(&command));
     let outcomes = app.storage.run(Operation::Put, work).await?;
     let outcome = *outcomes.first().ok_or_else(|| Problem::of(Code::InternalError))?;
-    recorded(outcome)
+    let mut response = recorded(outcome)?;
+    let ids = outcome.id.map(|id| id.to_string()).into_iter().chain(about).collect();
+    response.extensions_mut().insert(Touched(ids));
+    Ok(response)
+}
+
+/// The ids of what a record is about, beside its own.
+fn about(command: &Command) -> Vec<String> {
+    match command {
+        Command::Assert(_) | Command::Epoch(_) => Vec::new(),
+        Command::Vote(vote) => vec![vote.assertion.to_string(), vote.agent.to_string()],
+        Command::Supersede(supersession) => {
+            let ids = [Some(supersession.old), supersession.new];
+            ids.into_iter().flatten().map(|id| id.to_string()).collect()
+        }
+        Command::Source(source) => vec![source.id.clone()],
+        Command::Cosign(cosign) => vec![cosign.claim.to_string(), cosign.agent.to_string()],
+        Command::Agent(agent) => vec![agent.id.to_string()],
+    }
 }
 
 #[derive(Serialize)]

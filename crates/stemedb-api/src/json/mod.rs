@@ -44,7 +44,7 @@ pub use object::{ObjectJson, parse_object};
 pub use receipt::{ReceiptJson, ServerKeyJson};
 pub use records::{
     AGENT_FIELDS, ASSERT_FIELDS, COSIGN_FIELDS, EPOCH_FIELDS, SOURCE_FIELDS, SUPERSEDE_FIELDS, VOTE_FIELDS,
-    agent, assertion, cosign, epoch, import_line, source, supersession, vote,
+    agent, assertion, cosign, epoch, import_line, source, supersession, vote, vote_by,
 };
 pub(crate) use values::cells;
 #[cfg(feature = "server")]

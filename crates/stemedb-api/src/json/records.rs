@@ -97,6 +97,17 @@ pub fn vote(body: &[u8]) -> Result<Vote, Invalid> {
     Ok(vote)
 }
 
+/// Reads the body of `POST /v1/vote` of an agent who is known: it need not be named.
+///
+/// # Errors
+/// As [`vote`].
+pub fn vote_by(body: &[u8], agent: AgentId) -> Result<Vote, Invalid> {
+    let vote = read_whole(body, OwnVoteRecord(VoteRecord(Vote::new(ClaimId([0; 32]), agent, Nano::ZERO))))?;
+    let vote = vote.0.0;
+    vote.validate()?;
+    Ok(vote)
+}
+
 /// Reads the body of `POST /v1/supersede`.
 ///
 /// # Errors
@@ -226,6 +237,27 @@ impl<'de> Record<'de> for VoteRecord {
             _ => vote.signature = value.checked(hex)?,
         }
         Ok(())
+    }
+}
+
+/// A vote whose agent is known.
+struct OwnVoteRecord(VoteRecord);
+
+impl<'de> Record<'de> for OwnVoteRecord {
+    const MEMBERS: &'static [Member] = &[
+        required("assertion"),
+        optional("agent"),
+        required("weight"),
+        optional("reason"),
+        optional("signature"),
+    ];
+
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        index: usize,
+        value: MemberValue<'_, 'de, A>,
+    ) -> Result<(), A::Error> {
+        self.0.read(index, value)
     }
 }
 

@@ -23,6 +23,7 @@ mod receipts;
 mod records;
 mod refusals;
 mod routes;
+mod security;
 mod storage;
 mod support;
 mod time_travel;

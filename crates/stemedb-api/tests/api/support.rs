@@ -65,7 +65,9 @@ impl Server {
         let routes = router_with(database.clone(), options, parts);
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        runtime.spawn(async move {
+            axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap()
+        });
         Server { database, address, runtime: Some(runtime), dir: Some(dir) }
     }
 

@@ -70,7 +70,8 @@ fn a_command_that_is_called_wrongly_exits_with_two() {
         &["query", "--data-dir", "d", "--url", "http://h", "s", "p"],
         &["query", "--data-dir", "d", "s", "p", "--lens", "magic"],
         &["query", "--url", "ftp://h", "s", "p"],
-        &["serve"],
+        &["serve", "--bind", "nonsense", "--cache-mib", "many"],
+        &["serve", "--cache-mb", "1"],
         &["--rebuild-from-wal", "--wal-path", "w"],
         &["dance"],
     ] {

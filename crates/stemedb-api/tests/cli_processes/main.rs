@@ -4,6 +4,8 @@
 
 mod about;
 mod backups;
+mod configuration;
+mod connections;
 mod contract_names;
 mod corpus;
 mod demo;
@@ -12,6 +14,7 @@ mod folders;
 mod http;
 mod imports;
 mod journal;
+mod keys;
 mod kills;
 mod listings;
 mod lost_views;

@@ -64,7 +64,7 @@ fn events(server: &Server) -> Vec<Value> {
     json(&server.address, "/v1/admin/storage/events")["events"].as_array().unwrap().clone()
 }
 
-fn metric(server: &Server, name: &str) -> f64 {
+pub fn metric(server: &Server, name: &str) -> f64 {
     let metrics = http::get(&server.address, "/metrics").unwrap().body;
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
@@ -90,7 +90,7 @@ fn is_healthy(server: &Server) -> bool {
 }
 
 /// Imports these lines; the status, and how many were acknowledged.
-fn import(address: &str, range: std::ops::Range<usize>) -> (u16, usize, String) {
+pub fn import(address: &str, range: std::ops::Range<usize>) -> (u16, usize, String) {
     let body = corpus::lines(range).into_bytes();
     let mut stream = TcpStream::connect(address).unwrap();
     http::begin_import(&mut stream, body.len()).unwrap();

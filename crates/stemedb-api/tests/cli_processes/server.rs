@@ -55,7 +55,8 @@ impl Server {
         });
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let Some(address) = said.trim().strip_prefix("listening on http://") else {
+        let url = said.trim().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
+        let Some((_, address)) = url else {
             let _ = child.kill();
             panic!("the server said {said:?}; its log:\n{}", log.join().unwrap());
         };

@@ -21,3 +21,4 @@ pub(crate) mod writer;
 pub use assertion::{AssertionRef, CANONICAL_VERSION};
 pub(crate) use assertion::{class, decode_object, encode_object};
 pub use error::CodecError;
+pub use records::SourceRef;

@@ -5,8 +5,8 @@ use super::reader::Reader;
 use super::{CANONICAL_VERSION, CodecError, writer};
 use crate::identity::{AgentId, ClaimId, SignatureBytes};
 use crate::model::{
-    Agent, Cosign, Epoch, NAME_MAX_BYTES, Nano, REASON_MAX_BYTES, Source, Supersession, SupersessionKind,
-    URI_MAX_BYTES, Vote,
+    Agent, Cosign, Epoch, NAME_MAX_BYTES, Nano, REASON_MAX_BYTES, Source, SourceClass, Supersession,
+    SupersessionKind, URI_MAX_BYTES, Vote,
 };
 
 fn check_version(reader: &mut Reader<'_>) -> Result<(), CodecError> {
@@ -171,17 +171,53 @@ impl Source {
     /// # Errors
     /// Bytes that are not the only encoding of a source.
     pub fn decode(bytes: &mut &[u8]) -> Result<Source, CodecError> {
+        SourceRef::decode(bytes).map(|source| source.to_source())
+    }
+}
+
+/// A [`Source`] whose texts are borrowed from the encoded bytes: an answer asks for the class of many, and for nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceRef<'a> {
+    /// See [`Source::id`].
+    pub id: &'a str,
+    /// See [`Source::class`].
+    pub class: SourceClass,
+    /// See [`Source::title`].
+    pub title: Option<&'a str>,
+    /// See [`Source::uri`].
+    pub uri: Option<&'a str>,
+    /// See [`Source::content_hash`].
+    pub content_hash: Option<[u8; 32]>,
+}
+
+impl<'a> SourceRef<'a> {
+    /// Reads one record from the front of `bytes` and moves `bytes` behind it (not on error). Allocates nothing.
+    ///
+    /// # Errors
+    /// Bytes that are not the only encoding of a source.
+    pub fn decode(bytes: &mut &'a [u8]) -> Result<SourceRef<'a>, CodecError> {
         let mut reader = Reader::new(bytes);
         check_version(&mut reader)?;
-        let id = reader.text("/id", NAME_MAX_BYTES)?.to_owned();
+        let id = reader.text("/id", NAME_MAX_BYTES)?;
         let class = class(&mut reader, "/class")?;
         let present = reader.presence("/presence", 3)?;
-        let title =
-            if present & 1 != 0 { Some(reader.text("/title", NAME_MAX_BYTES)?.to_owned()) } else { None };
-        let uri = if present & 2 != 0 { Some(reader.text("/uri", URI_MAX_BYTES)?.to_owned()) } else { None };
+        let title = if present & 1 != 0 { Some(reader.text("/title", NAME_MAX_BYTES)?) } else { None };
+        let uri = if present & 2 != 0 { Some(reader.text("/uri", URI_MAX_BYTES)?) } else { None };
         let content_hash = if present & 4 != 0 { Some(reader.array("/content_hash")?) } else { None };
         *bytes = reader.rest();
-        Ok(Source { id, class, title, uri, content_hash })
+        Ok(SourceRef { id, class, title, uri, content_hash })
+    }
+
+    /// The record with texts of its own.
+    pub fn to_source(&self) -> Source {
+        let SourceRef { id, class, title, uri, content_hash } = *self;
+        Source {
+            id: id.to_owned(),
+            class,
+            title: title.map(str::to_owned),
+            uri: uri.map(str::to_owned),
+            content_hash,
+        }
     }
 }
 

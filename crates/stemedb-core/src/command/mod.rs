@@ -1,6 +1,6 @@
 //! What can be said to the database: one enum over all records, and its bytes in the journal.
 
-use crate::canonical::{AssertionRef, CodecError};
+use crate::canonical::{AssertionRef, CodecError, SourceRef};
 use crate::model::{Agent, Assertion, Cosign, Epoch, ModelError, Source, Supersession, Vote};
 
 mod tag {
@@ -77,7 +77,7 @@ impl Command {
             CommandRef::Vote(vote) => Command::Vote(vote),
             CommandRef::Supersede(supersession) => Command::Supersede(supersession),
             CommandRef::Epoch(epoch) => Command::Epoch(epoch),
-            CommandRef::Source(source) => Command::Source(source),
+            CommandRef::Source(source) => Command::Source(source.to_source()),
             CommandRef::Cosign(cosign) => Command::Cosign(cosign),
             CommandRef::Agent(agent) => Command::Agent(agent),
         })
@@ -109,7 +109,7 @@ impl Command {
     }
 }
 
-/// A [`Command`] whose claim, by far the most frequent record, is borrowed from the encoded bytes.
+/// A [`Command`] whose claim or source, by far the most frequent records, is borrowed from the encoded bytes.
 #[derive(Clone, Debug)]
 pub enum CommandRef<'a> {
     /// See [`Command::Assert`].
@@ -121,7 +121,7 @@ pub enum CommandRef<'a> {
     /// See [`Command::Epoch`].
     Epoch(Epoch),
     /// See [`Command::Source`].
-    Source(Source),
+    Source(SourceRef<'a>),
     /// See [`Command::Cosign`].
     Cosign(Cosign),
     /// See [`Command::Agent`].
@@ -142,7 +142,7 @@ impl<'a> CommandRef<'a> {
             tag::VOTE => CommandRef::Vote(Vote::decode(&mut rest)?),
             tag::SUPERSEDE => CommandRef::Supersede(Supersession::decode(&mut rest)?),
             tag::EPOCH => CommandRef::Epoch(Epoch::decode(&mut rest)?),
-            tag::SOURCE => CommandRef::Source(Source::decode(&mut rest)?),
+            tag::SOURCE => CommandRef::Source(SourceRef::decode(&mut rest)?),
             tag::COSIGN => CommandRef::Cosign(Cosign::decode(&mut rest)?),
             tag::AGENT => CommandRef::Agent(Agent::decode(&mut rest)?),
             other => return Err(CodecError::UnknownCode { field: "/command", code: u64::from(other) }),

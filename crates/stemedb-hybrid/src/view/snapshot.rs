@@ -36,10 +36,17 @@ impl<P: KvSnapshot, F: KvSnapshot> KvSnapshot for ViewSnapshot<P, F> {
         }
     }
 
-    fn may_have(&self, prefix: &[u8]) -> Result<bool> {
+    fn scan_prefix(&self, prefix: &[u8]) -> Self::Iter {
         match self {
-            ViewSnapshot::Primary(snapshot) => snapshot.may_have(prefix),
-            ViewSnapshot::Fallback(snapshot) => snapshot.may_have(prefix),
+            ViewSnapshot::Primary(snapshot) => ViewIter::Primary(snapshot.scan_prefix(prefix)),
+            ViewSnapshot::Fallback(snapshot) => ViewIter::Fallback(snapshot.scan_prefix(prefix)),
+        }
+    }
+
+    fn may_have<K: AsRef<[u8]>>(&self, prefixes: &[K]) -> Result<Vec<bool>> {
+        match self {
+            ViewSnapshot::Primary(snapshot) => snapshot.may_have(prefixes),
+            ViewSnapshot::Fallback(snapshot) => snapshot.may_have(prefixes),
         }
     }
 

@@ -27,7 +27,7 @@ use stemedb_core::{Answer, ClaimId, Lens, LensParams, lens::Candidate};
 use stemedb_env::Lsn;
 use stemedb_lsm::WriteBatch;
 
-use crate::{claims::Used, derive::AppliedRows};
+use crate::{Result, claims::Used, derive::AppliedRows};
 
 /// Part of all bytes that the board takes.
 const BOARD_PART: u64 = 32;
@@ -210,7 +210,7 @@ impl<'a> Gathering<'a> {
 
     /// One more candidate, with the claims behind it that were looked at. Room for a few is made with the first: most questions
     /// have a few.
-    pub fn push(&mut self, candidate: Candidate, successor: Option<ClaimId>, ancestors: &[ClaimId]) {
+    pub fn push(&mut self, candidate: Candidate, ancestors: &[ClaimId]) {
         if self.candidates.is_empty() {
             self.candidates.reserve(8);
         }
@@ -222,8 +222,16 @@ impl<'a> Gathering<'a> {
             }
             ancestors.iter().for_each(|id| dependencies.add(cache.board.claim(id)));
         }
-        self.successors.extend(successor.map(|new| (candidate.id, new)));
         self.candidates.push(candidate);
+    }
+
+    /// Lets somebody complete all candidates at once, who says which of them have successors.
+    pub fn complete(
+        &mut self,
+        complete: impl FnOnce(&mut [Candidate]) -> Result<Vec<(ClaimId, ClaimId)>>,
+    ) -> Result<()> {
+        self.successors = complete(&mut self.candidates)?;
+        Ok(())
     }
 
     /// The set, kept if a cache is there and nothing newer.

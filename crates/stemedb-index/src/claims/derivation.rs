@@ -155,7 +155,7 @@ fn rows_of<W: Wanted>(lsn: Lsn, entry: &[u8], wanted: &W, rows: &mut WriteBatch)
             }
             CommandRef::Source(source) => {
                 if wanted.starts(Family::Source, &[source.id.as_bytes(), &[0]]) {
-                    wanted.put(rows, &keys::named(Family::Source, &source.id, at), value);
+                    wanted.put(rows, &keys::named(Family::Source, source.id, at), value);
                 }
             }
             CommandRef::Cosign(cosign) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stemedb_core::{
     Agent, AgentId, Assertion, AssertionRef, ClaimId, Command, CommandRef, Cosign, Epoch, Source,
-    SourceClass, Supersession, Vote,
+    SourceClass, SourceRef, Supersession, Vote,
     lens::{Candidate, SetAside},
 };
 use stemedb_env::{Lsn, Micros};
@@ -184,15 +184,17 @@ impl<S: KvSnapshot> ClaimReader<S> {
         epoch: Option<&str>,
         cache: Option<&'a ClaimCache>,
     ) -> Result<Gathering<'a>> {
-        let mut rows = self.snapshot.scan(&KeyRange::prefix(question.prefix()), Direction::Forward);
+        let mut rows = self.snapshot.scan_prefix(question.prefix());
         let mut context = Context::new(self, epoch);
         let mut gathering = Gathering::new(cache, self.lsn());
         while rows.advance()? {
             let (position, id) = keys::parse_claim_after(question.prefix().len(), rows.key())?;
             if self.admits(Family::Claim, position.lsn, rows.value())? {
-                context.gather(position, ClaimId(id), rows.value(), &mut gathering)?;
+                let candidate = context.candidate(position, ClaimId(id), rows.value())?;
+                gathering.push(candidate, context.lineages.walked());
             }
         }
+        gathering.complete(|candidates| context.complete(candidates, cache))?;
         Ok(gathering)
     }
 
@@ -268,17 +270,31 @@ impl<S: KvSnapshot> ClaimReader<S> {
 
     /// The newest record of a source.
     pub fn source(&self, id: &str) -> Result<Option<(Position, Source)>> {
-        let mut rows =
-            self.snapshot.scan(&KeyRange::prefix(keys::named_prefix(Family::Source, id)), Direction::Forward);
+        self.newest_source(id, |at, record| (at, record.to_source()))
+    }
+
+    /// The class of a source; the lowest one there is if nothing is known about it. Allocates nothing but a scan.
+    fn class_of_source(&self, id: &str) -> Result<SourceClass> {
+        Ok(self.newest_source(id, |_, record| record.class)?.unwrap_or(SourceClass::ANECDOTAL))
+    }
+
+    fn newest_source<T>(
+        &self,
+        id: &str,
+        take: impl FnOnce(Position, SourceRef<'_>) -> T,
+    ) -> Result<Option<T>> {
+        let family = Family::Source;
+        let prefix = keys::named_prefix(family, id);
+        let mut rows = self.snapshot.scan_prefix(&prefix);
         while rows.advance()? {
-            let (_, at) = keys::parse_named(Family::Source, rows.key())?;
-            if !self.admits(Family::Source, at.lsn, rows.value())? {
-                continue;
+            let at = keys::parse_position_after(family, prefix.len(), rows.key())?;
+            if self.admits(family, at.lsn, rows.value())? {
+                let (_, command) = parse_stamped(family, rows.value())?;
+                return match CommandRef::decode(&mut &*command) {
+                    Ok(CommandRef::Source(record)) => Ok(Some(take(at, record))),
+                    _ => Err(Error::BadValue { family }),
+                };
             }
-            return match decode(Family::Source, rows.value())? {
-                Command::Source(source) => Ok(Some((at, source))),
-                _ => Err(Error::BadValue { family: Family::Source }),
-            };
         }
         Ok(None)
     }
@@ -392,43 +408,13 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
         }
     }
 
+    /// A claim's row as a candidate, before anything is known of what other records say about it: see [`Context::complete`].
     fn candidate(&mut self, position: Position, id: ClaimId, value: &[u8]) -> Result<Candidate> {
-        let tally = self.reader.tally(id, None)?;
-        self.candidate_of(position, id, value, tally)
-    }
-
-    /// Adds the candidate of a claim's row.
-    fn gather(
-        &mut self,
-        position: Position,
-        id: ClaimId,
-        value: &[u8],
-        gathering: &mut Gathering<'_>,
-    ) -> Result<()> {
-        let tally = self.reader.tally(id, gathering.cache)?;
-        let successor = tally.successor;
-        let candidate = self.candidate_of(position, id, value, tally)?;
-        gathering.push(candidate, successor, self.lineages.walked());
-        Ok(())
-    }
-
-    fn candidate_of(
-        &mut self,
-        position: Position,
-        id: ClaimId,
-        value: &[u8],
-        tally: Tally,
-    ) -> Result<Candidate> {
         let (recorded_at, command) = parse_stamped(Family::Claim, value)?;
         let claim = assertion_in(command)?;
         let class = match claim.source_class {
             Some(class) => class,
             None => self.class_of(claim.source)?,
-        };
-        let Tally { votes, cosigners, set_aside, .. } = tally;
-        let set_aside = match set_aside {
-            Some(reason) => Some(reason),
-            None => self.out_of_epoch(claim.epoch)?,
         };
         let lineage = match (claim.author, claim.parents().len()) {
             (author, 0) => self.lineages.of(author, &[])?,
@@ -444,17 +430,38 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
             trust: lineage.trust,
             tainted: lineage.tainted,
             lineage_cut: lineage.cut,
-            cosigners,
-            votes,
-            set_aside,
+            cosigners: Vec::new(),
+            votes: Vec::new(),
+            set_aside: None,
         })
+    }
+
+    /// Adds what other records say about all candidates of a question. Gives each that has a successor, with it.
+    fn complete(
+        &mut self,
+        candidates: &mut [Candidate],
+        cache: Option<&ClaimCache>,
+    ) -> Result<Vec<(ClaimId, ClaimId)>> {
+        let mut successors = Vec::new();
+        let said = self.reader.what_is_said(candidates.iter().map(|candidate| &candidate.id))?;
+        for (candidate, said) in candidates.iter_mut().zip(said) {
+            let Tally { votes, cosigners, set_aside, successor, .. } =
+                self.reader.tally(candidate.id, said, cache)?;
+            (candidate.votes, candidate.cosigners) = (votes, cosigners);
+            candidate.set_aside = match set_aside {
+                Some(reason) => Some(reason),
+                None => self.out_of_epoch(candidate.assertion.epoch.as_deref())?,
+            };
+            successors.extend(successor.map(|new| (candidate.id, new)));
+        }
+        Ok(successors)
     }
 
     fn class_of(&mut self, source: &str) -> Result<SourceClass> {
         if let Some((_, class)) = self.classes.iter().find(|(id, _)| id == source) {
             return Ok(*class);
         }
-        let class = self.reader.source(source)?.map_or(SourceClass::ANECDOTAL, |(_, record)| record.class);
+        let class = self.reader.class_of_source(source)?;
         self.classes.push((source.to_owned(), class));
         Ok(class)
     }
@@ -505,6 +512,12 @@ impl<S: KvSnapshot> QuestionScan<'_, S> {
                     return Err(error);
                 }
             }
+        }
+        if let Some((_, candidates)) = &mut current
+            && let Err(error) = self.context.complete(candidates, None)
+        {
+            (self.done, self.pending) = (true, None);
+            return Err(error);
         }
         Ok(current)
     }

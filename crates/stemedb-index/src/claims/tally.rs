@@ -4,7 +4,7 @@ use stemedb_core::{
     AgentId, ClaimId, Command,
     lens::{LiveVote, SetAside},
 };
-use stemedb_lsm::{Direction, KeyRange, KvIter, KvSnapshot};
+use stemedb_lsm::{KvIter, KvSnapshot};
 
 use super::{ClaimReader, reader::decode};
 use crate::{
@@ -13,13 +13,32 @@ use crate::{
     keys::{self, Family},
 };
 
+/// What families a claim may have records of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    votes: bool,
+    cosigned: bool,
+    superseded: bool,
+}
+
+impl Said {
+    const FAMILIES: [Family; 3] = [Family::Vote, Family::Cosigned, Family::Superseded];
+}
+
 impl<S: KvSnapshot> ClaimReader<S> {
-    /// What other records say about a claim, from the cache if that has it. Cost for a claim about which none does: three filters.
-    pub(super) fn tally(&self, id: ClaimId, cache: Option<&ClaimCache>) -> Result<Tally> {
-        let may_have = |family| self.snapshot().may_have(&keys::id_prefix_bytes(family, &id.0));
-        let (votes, cosigned) = (may_have(Family::Vote)?, may_have(Family::Cosigned)?);
-        let superseded = may_have(Family::Superseded)?;
-        if !(votes || cosigned || superseded) {
+    /// For each claim what may have been said about it. Cost: three filters a claim, asked together.
+    pub(super) fn what_is_said<'a>(&self, ids: impl Iterator<Item = &'a ClaimId>) -> Result<Vec<Said>> {
+        let of_claim = |id: &'a ClaimId| Said::FAMILIES.map(|family| keys::id_prefix_bytes(family, &id.0));
+        let prefixes: Vec<_> = ids.flat_map(of_claim).collect();
+        let may = self.snapshot().may_have(&prefixes)?;
+        let (claims, _) = may.as_chunks();
+        Ok(claims.iter().map(|&[votes, cosigned, superseded]| Said { votes, cosigned, superseded }).collect())
+    }
+
+    /// What other records say about a claim, from the cache if that has it.
+    pub(super) fn tally(&self, id: ClaimId, said: Said, cache: Option<&ClaimCache>) -> Result<Tally> {
+        let Said { votes, cosigned, superseded } = said;
+        if said == Said::default() {
             return Ok(Tally::default());
         }
         if let Some(tally) = cache.and_then(|cache| cache.tally(&id, self.lsn())) {
@@ -84,8 +103,7 @@ impl<S: KvSnapshot> ClaimReader<S> {
         id: ClaimId,
         mut visit: impl FnMut(AgentId, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let range = KeyRange::prefix(keys::id_prefix_bytes(family, &id.0));
-        let mut rows = self.snapshot().scan(&range, Direction::Forward);
+        let mut rows = self.snapshot().scan_prefix(&keys::id_prefix_bytes(family, &id.0));
         let mut last = None;
         while rows.advance()? {
             let (agent, at) = keys::parse_id_agent(family, rows.key())?;

@@ -523,6 +523,13 @@ pub fn parse_named(family: Family, key: &[u8]) -> Result<(&str, Position)> {
     Ok((name, Position::from_newest_first(position)))
 }
 
+/// The position in a key that the prefix of its thing begins, which is so many bytes long: [`Family::Epoch`], [`Family::Source`] or
+/// [`Family::Agent`].
+pub fn parse_position_after(family: Family, prefix_bytes: usize, key: &[u8]) -> Result<Position> {
+    let position = key.get(prefix_bytes..).and_then(|rest| rest.try_into().ok());
+    position.map(Position::from_newest_first).ok_or(Error::BadKey { family })
+}
+
 /// A journal entry.
 pub fn entry(lsn: Lsn) -> Vec<u8> {
     let mut key = start(Family::Entry, 8);
@@ -590,7 +597,10 @@ mod tests {
             prop_assert_eq!(parse_superseded(&superseded(&id, at)).unwrap(), at);
             let source = named(Family::Source, &n, at);
             prop_assert_eq!(parse_named(Family::Source, &source).unwrap(), (n.as_str(), at));
-            prop_assert_eq!(filtered_prefix_bytes(&source), named_prefix(Family::Source, &n).len());
+            let named = named_prefix(Family::Source, &n);
+            prop_assert_eq!(filtered_prefix_bytes(&source), named.len());
+            prop_assert_eq!(parse_position_after(Family::Source, named.len(), &source).unwrap(), at);
+            prop_assert!(parse_position_after(Family::Source, named.len() + 1, &source).is_err());
             let place = by_id_value(at, &n, &m);
             prop_assert_eq!(parse_by_id_value(&place).unwrap(), (at, n.as_str(), m.as_str()));
             let record = super::agent(&agent, at);

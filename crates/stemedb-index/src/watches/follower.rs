@@ -227,7 +227,7 @@ impl Follower {
                 CommandRef::Vote(vote) => touched.extend(hooks.of(Hook::Claim(&vote.assertion))),
                 CommandRef::Supersede(change) => touched.extend(hooks.of(Hook::Claim(&change.old))),
                 CommandRef::Cosign(cosign) => touched.extend(hooks.of(Hook::Claim(&cosign.claim))),
-                CommandRef::Source(source) => touched.extend(hooks.of(Hook::Source(&source.id))),
+                CommandRef::Source(source) => touched.extend(hooks.of(Hook::Source(source.id))),
                 CommandRef::Agent(agent) => touched.extend(hooks.of(Hook::Agent(&agent.id))),
                 CommandRef::Epoch(epoch) => {
                     let old = epoch.supersedes.as_deref();

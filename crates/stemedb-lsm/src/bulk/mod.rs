@@ -166,7 +166,7 @@ impl BulkLoader<'_> {
         for run in self.spilled.iter().rev() {
             sources.push(Source::Spill(Box::new(run.cursor(&self.core.env)?)));
         }
-        let merge = Merge::new(sources, Direction::Forward, 0);
+        let merge = Merge::of(sources, Direction::Forward, 0);
         let outcome = self.core.ingest(&mut Distinct::new(merge), lsn, versions, expected_bytes);
         self.remove_all();
         outcome
@@ -205,7 +205,7 @@ impl BulkLoader<'_> {
         for run in runs.iter().rev() {
             sources.push(Source::Spill(Box::new(run.cursor(&self.core.env)?)));
         }
-        let mut rows = Distinct::new(Merge::new(sources, Direction::Forward, 0));
+        let mut rows = Distinct::new(Merge::of(sources, Direction::Forward, 0));
         let joined = write_run(&self.core, block_bytes(self.options.buffer_bytes), merges, &mut rows)?;
         self.spilled_bytes += joined.bytes();
         drop(rows);

@@ -40,6 +40,8 @@ pub(crate) struct CompactionJob {
     /// When to look for work again after a failure.
     retry_at: Option<Duration>,
     failures: u32,
+    /// Without automatic compaction: pending bytes at which it is said next that nobody merges them.
+    say_at_bytes: u64,
 }
 
 /// What to do in a step.
@@ -54,6 +56,13 @@ impl CompactionJob {
     pub(crate) fn new(core: Arc<Core>) -> CompactionJob {
         let idle = IdleWatch::new(core.options.idle_after);
         let reserve = Reserve::new(core.options.reserve_bytes);
+        if !core.options.enable_auto_compaction {
+            tracing::warn!(
+                dir = %core.dir.display(),
+                "automatic compaction is off: tables are merged on request alone, and reads get slower with every flush"
+            );
+        }
+        let say_at_bytes = core.options.compaction_trigger_bytes.max(1);
         CompactionJob {
             core,
             stack: Vec::new(),
@@ -63,6 +72,26 @@ impl CompactionJob {
             forecast: Forecast::default(),
             retry_at: None,
             failures: 0,
+            say_at_bytes,
+        }
+    }
+
+    /// Says that merges are due which nobody begins: at the trigger, and then whenever it is twice as much.
+    fn say_what_is_left(&mut self) {
+        let core = &self.core;
+        if core.options.enable_auto_compaction {
+            return;
+        }
+        let pending = core.admission.pending_bytes();
+        if pending < core.options.compaction_trigger_bytes.max(1) {
+            self.say_at_bytes = core.options.compaction_trigger_bytes.max(1);
+        } else if pending >= self.say_at_bytes {
+            self.say_at_bytes = pending.saturating_mul(2);
+            tracing::warn!(
+                pending_compaction_bytes = pending,
+                level0_tables = core.state().version.l0.len(),
+                "automatic compaction is off, and tables wait to be merged: ask for a compaction, or switch it on"
+            );
         }
     }
 
@@ -79,6 +108,7 @@ impl CompactionJob {
             self.stack.push(running);
         }
         drop(claims);
+        self.say_what_is_left();
         let Some(running) = self.stack.last() else {
             core.pressure.rest();
             self.forecast.rest();

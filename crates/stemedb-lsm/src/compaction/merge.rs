@@ -108,7 +108,7 @@ impl Running {
             horizon,
             started: core.env.clock.monotonic(),
             rows_in: 0,
-            merge: Merge::new(sources, Direction::Forward, 0),
+            merge: Merge::of(sources, Direction::Forward, 0),
             gc: Gc::new(horizon, planted(Bug::LsmDropsTombstonesEarly)),
             place: 0,
             border: 0,

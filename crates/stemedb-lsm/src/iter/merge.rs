@@ -96,10 +96,25 @@ pub(crate) struct Merge<S = Source> {
 }
 
 impl<S: SortedRows> Merge<S> {
-    /// A merge before the first row. Every key of every source starts with the same `shared_bytes` bytes.
-    pub(crate) fn new(sources: Vec<S>, direction: Direction, shared_bytes: usize) -> Merge<S> {
-        let players = sources.into_iter().map(|source| Player { source, head: 0, valid: false }).collect();
-        Merge { players, nodes: Vec::new(), direction, shared_bytes, started: false }
+    /// A merge of nothing yet. Every key of every source will start with the same `shared_bytes` bytes.
+    pub(crate) fn new(direction: Direction, shared_bytes: usize) -> Merge<S> {
+        Merge { players: Vec::new(), nodes: Vec::new(), direction, shared_bytes, started: false }
+    }
+
+    /// A merge of sources, before the first row.
+    pub(crate) fn of(
+        sources: impl IntoIterator<Item = S>,
+        direction: Direction,
+        shared_bytes: usize,
+    ) -> Merge<S> {
+        let mut merge = Merge::new(direction, shared_bytes);
+        sources.into_iter().for_each(|source| merge.push(source));
+        merge
+    }
+
+    /// One source more, before the first row.
+    pub(crate) fn push(&mut self, source: S) {
+        self.players.push(Player { source, head: 0, valid: false });
     }
 
     fn winner(&self) -> Option<&Player<S>> {

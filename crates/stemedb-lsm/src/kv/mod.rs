@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 use batch::Span;
 pub use batch::{Op, WriteBatch};
 pub use mem::{MemIter, MemSnapshot, MemStore};
+use smallvec::SmallVec;
 pub use source::{ObservedTable, TableObserver, WriteSource};
 use stemedb_env::Lsn;
 
@@ -128,22 +129,31 @@ impl KeyRange {
     pub fn prefix(prefix: impl Into<Vec<u8>>) -> KeyRange {
         let start: Vec<u8> = prefix.into();
         let prefix_bytes = start.len();
-        let mut end = start.clone();
-        // The successor of a prefix: drop trailing 0xFF, add one to the last byte. All 0xFF means "to the end".
-        while let Some(last) = end.last_mut() {
-            if let Some(next) = last.checked_add(1) {
-                *last = next;
-                return KeyRange { start, end: Some(end), prefix_bytes };
-            }
-            end.pop();
-        }
-        KeyRange { start, end: None, prefix_bytes }
+        let mut end: SmallVec<[u8; 64]> = SmallVec::from_slice(&start);
+        let has_end = to_prefix_end(&mut end);
+        KeyRange { start, end: has_end.then(|| end.to_vec()), prefix_bytes }
     }
 
     /// True if `key` lies in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         key >= self.start.as_slice() && self.end.as_deref().is_none_or(|end| key < end)
     }
+}
+
+/// Makes the first key behind all that start with a prefix from the prefix; false if there is none: then the keys go on to the end.
+pub(crate) fn to_prefix_end<const N: usize>(prefix: &mut SmallVec<[u8; N]>) -> bool
+where
+    [u8; N]: smallvec::Array<Item = u8>,
+{
+    // Drop trailing 0xFF, add one to the last byte. All 0xFF means "to the end".
+    while let Some(last) = prefix.last_mut() {
+        if let Some(next) = last.checked_add(1) {
+            *last = next;
+            return true;
+        }
+        prefix.pop();
+    }
+    false
 }
 
 /// Which way a scan runs.
@@ -217,6 +227,12 @@ pub trait KvSnapshot: Clone + Send + Sync + 'static {
     /// The rows of a range.
     fn scan(&self, range: &KeyRange, direction: Direction) -> Self::Iter;
 
+    /// The rows whose keys start with a prefix, ascending. Cheaper to begin than [`KvSnapshot::scan`], which matters where one or
+    /// two rows are wanted.
+    fn scan_prefix(&self, prefix: &[u8]) -> Self::Iter {
+        self.scan(&KeyRange::prefix(prefix), Direction::Forward)
+    }
+
     /// Which versions of the owner's derivation the rows come from, if they may be others than that of whoever asks.
     fn derived_by(&self) -> Option<DerivedBy> {
         None
@@ -228,11 +244,11 @@ pub trait KvSnapshot: Clone + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// False if certainly no key starts with `prefix`. Worth asking for a whole prefix of those that the store keeps filters over,
-    /// before a scan; of any other the answer is true. Cost: a few loads a run, nothing is allocated; the filters are read at
-    /// the first use of a table. Errors: as of a scan.
-    fn may_have(&self, _prefix: &[u8]) -> Result<bool> {
-        Ok(true)
+    /// For each of some prefixes false if certainly no key starts with it. Worth asking for whole prefixes of those that the store
+    /// keeps filters over, before scans; of any other the answer is true. Cost: a few loads a prefix and run, all of them
+    /// under way together; the filters are read at the first use of a table. Errors: as of a scan.
+    fn may_have<P: AsRef<[u8]>>(&self, prefixes: &[P]) -> Result<Vec<bool>> {
+        Ok(vec![true; prefixes.len()])
     }
 
     /// The values of several keys, in the order asked.

@@ -181,6 +181,7 @@ impl LsmStore {
             sst_file_count: version.file_count(),
             total_bytes: version.total_bytes(),
             pending_compaction_bytes: core.debt_bytes(),
+            auto_compaction: core.options.enable_auto_compaction,
             memory,
             index_memory_bytes: memory.table_bytes,
             cache_memory_bytes: memory.cached_bytes,

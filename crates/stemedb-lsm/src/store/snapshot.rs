@@ -142,28 +142,36 @@ impl KvSnapshot for LsmSnapshot {
         multi_get(&self.inner.state, keys, self.inner.lsn)
     }
 
-    fn may_have(&self, prefix: &[u8]) -> Result<bool> {
+    fn may_have<P: AsRef<[u8]>>(&self, prefixes: &[P]) -> Result<Vec<bool>> {
         let SnapshotInner { state, core, lsn } = &*self.inner;
-        let declared = core.options.prefix_extractor.map_or(0, |extract| extract(prefix));
-        if declared == 0 || declared != prefix.len() {
-            return Ok(true);
-        }
-        let hash = filter_hash(prefix);
-        if state.memtables().any(|memtable| !memtable.is_empty() && memtable.may_contain(hash)) {
-            return Ok(true);
-        }
-        for run in state.version.runs() {
-            for table in run.from(prefix).iter().take_while(|table| table.may_reach(prefix)) {
-                if table.meta.min_lsn > *lsn {
-                    continue;
+        let mut may = vec![false; prefixes.len()];
+        // Filters are far larger than the processor's caches: all lines are asked for before the first one is looked at.
+        let mut asked: Vec<(usize, u64, &Table)> = Vec::with_capacity(2 * prefixes.len());
+        for (nth, (prefix, may)) in prefixes.iter().zip(&mut may).enumerate() {
+            let prefix = prefix.as_ref();
+            let declared = core.options.prefix_extractor.map_or(0, |extract| extract(prefix));
+            let hash = filter_hash(prefix);
+            let in_memory = |memtable: &Arc<Memtable>| !memtable.is_empty() && memtable.may_contain(hash);
+            if declared == 0 || declared != prefix.len() || state.memtables().any(in_memory) {
+                *may = true;
+                continue;
+            }
+            for run in state.version.runs() {
+                let tables = run.from(prefix).iter().take_while(|table| table.may_reach(prefix));
+                for table in tables.filter(|table| table.meta.min_lsn <= *lsn) {
+                    table.prefetch_prefix(hash);
+                    asked.push((nth, hash, table));
                 }
-                if table.may_contain_prefix(hash)? {
-                    return Ok(true);
-                }
+            }
+        }
+        for (nth, hash, table) in asked {
+            let Some(may) = may.get_mut(nth).filter(|may| !**may) else { continue };
+            *may = table.may_contain_prefix(hash)?;
+            if !*may {
                 table.count_filtered();
             }
         }
-        Ok(false)
+        Ok(may)
     }
 
     fn derived_by(&self) -> Option<DerivedBy> {
@@ -175,25 +183,35 @@ impl KvSnapshot for LsmSnapshot {
     }
 
     fn scan(&self, range: &KeyRange, direction: Direction) -> LsmIter {
-        let SnapshotInner { state, core, lsn } = &*self.inner;
-        let bounds = Arc::new(Bounds::of(range, core.options.prefix_extractor));
+        self.within(Bounds::of(range, self.inner.core.options.prefix_extractor), direction)
+    }
+
+    fn scan_prefix(&self, prefix: &[u8]) -> LsmIter {
+        self.within(Bounds::of_prefix(prefix, self.inner.core.options.prefix_extractor), Direction::Forward)
+    }
+}
+
+impl LsmSnapshot {
+    /// The rows within bounds.
+    fn within(&self, bounds: Bounds, direction: Direction) -> LsmIter {
+        let SnapshotInner { state, lsn, .. } = &*self.inner;
+        let bounds = Arc::new(bounds);
         let (cover, failed) = match cover(state, &bounds, *lsn) {
             Ok(cover) => (cover, None),
             Err(error) => (None, Some(error)),
         };
-        let mut sources = Vec::new();
+        let mut merge = Merge::new(direction, bounds.shared_bytes());
         // What a filter rules out needs no cursor.
         let prefix = bounds.prefix_hash();
         let may_have = |memtable: &&Arc<Memtable>| {
             !memtable.is_empty() && prefix.is_none_or(|hash| memtable.may_contain(hash))
         };
         for memtable in state.memtables().filter(may_have) {
-            let cursor = MemCursor::new(memtable, Arc::clone(&bounds), direction, *lsn);
-            sources.push(Source::Mem(cursor));
+            merge.push(Source::Mem(MemCursor::new(memtable, Arc::clone(&bounds), direction, *lsn)));
         }
         for run in state.version.runs() {
-            let within = run.get(bounds.tables(run)).unwrap_or_default();
-            match (within, prefix) {
+            let tables = bounds.tables(run);
+            match (run.get(tables.clone()).unwrap_or_default(), prefix) {
                 ([], _) => continue,
                 // A table that cannot be opened says so when its rows are asked for.
                 ([only], Some(hash)) if matches!(only.may_contain_prefix(hash), Ok(false)) => {
@@ -202,11 +220,10 @@ impl KvSnapshot for LsmSnapshot {
                 }
                 _ => {}
             }
-            let cursor = RunCursor::new(run.clone(), Arc::clone(&bounds), direction, true);
+            let cursor = RunCursor::over(run.clone(), tables, Arc::clone(&bounds), direction, true);
             let cursor = cursor.healing(*lsn).beneath(cover.as_ref());
-            sources.push(Source::Run(Box::new(cursor)));
+            merge.push(Source::Run(Box::new(cursor)));
         }
-        let merge = Merge::new(sources, direction, bounds.shared_bytes());
         LsmIter::new(merge, direction, *lsn, cover, failed, Arc::clone(&self.inner))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use smallvec::SmallVec;
 use stemedb_env::Lsn;
 
 use super::{
@@ -13,31 +14,46 @@ use super::{
 use crate::{
     Direction, KeyRange, PrefixExtractor, Result, Value,
     codec::common_prefix,
+    kv::to_prefix_end,
     ranges::{Cover, successor},
 };
 
 /// Values are asked for this far ahead of the row that is shown: the memory answers in the time of a few rows.
 const AHEAD_BYTES: u32 = 2048;
 
+/// A limit of a scan: most are prefixes of a few dozen bytes, which need no allocation of their own.
+type Limit = SmallVec<[u8; 64]>;
+
+/// Most keys are not longer.
+const KEY_BYTES: usize = 160;
+
 /// The limits that all sources of one scan share.
 #[derive(Debug, Default)]
 pub(crate) struct Bounds {
-    pub(crate) start: Vec<u8>,
-    pub(crate) end: Option<Vec<u8>>,
+    pub(crate) start: Limit,
+    pub(crate) end: Option<Limit>,
     /// Set when all keys of the range share one declared prefix: its filter hash.
     prefix_hash: Option<u64>,
 }
 
 impl Bounds {
     pub(crate) fn of(range: &KeyRange, extractor: Option<PrefixExtractor>) -> Bounds {
-        // Every key of the range starts with `start[..prefix_bytes]`, and so has the same declared prefix if that lies
-        // inside of it.
-        let declared = extractor.map_or(0, |extract| extract(&range.start));
-        let shared = declared > 0 && declared <= range.prefix_bytes;
+        let limit = |key: &[u8]| Limit::from_slice(key);
         Bounds {
-            start: range.start.clone(),
-            end: range.end.clone(),
-            prefix_hash: range.start.get(..declared).filter(|_| shared).map(filter_hash),
+            start: limit(&range.start),
+            end: range.end.as_deref().map(limit),
+            prefix_hash: shared_hash(&range.start, range.prefix_bytes, extractor),
+        }
+    }
+
+    /// Of all keys that start with a prefix.
+    pub(crate) fn of_prefix(prefix: &[u8], extractor: Option<PrefixExtractor>) -> Bounds {
+        let mut end = Limit::from_slice(prefix);
+        let has_end = to_prefix_end(&mut end);
+        Bounds {
+            start: Limit::from_slice(prefix),
+            end: has_end.then_some(end),
+            prefix_hash: shared_hash(prefix, prefix.len(), extractor),
         }
     }
 
@@ -62,16 +78,18 @@ impl Bounds {
         })
     }
 
-    fn ends_before(&self, key: &[u8]) -> bool {
-        self.end.as_deref().is_some_and(|end| end <= key)
-    }
-
     /// The tables of a run that overlap.
-    pub(crate) fn tables(&self, run: &[Arc<Table>]) -> std::ops::Range<usize> {
-        let first = run.partition_point(|table| table.meta.largest < self.start);
-        let last = run.partition_point(|table| !self.ends_before(&table.meta.smallest));
-        first..last.max(first)
+    pub(crate) fn tables(&self, run: &Run) -> Range<usize> {
+        run.within(&self.start, self.end.as_deref())
     }
+}
+
+/// The filter hash of the declared prefix that all keys share which start with the first `shared_bytes` bytes of `start`: they do if
+/// it lies inside of that.
+fn shared_hash(start: &[u8], shared_bytes: usize, extractor: Option<PrefixExtractor>) -> Option<u64> {
+    let declared = extractor.map_or(0, |extract| extract(start));
+    let is_shared = declared > 0 && declared <= shared_bytes;
+    start.get(..declared).filter(|_| is_shared).map(filter_hash)
 }
 
 /// Walks the rows of a run, all versions, in table order or against it.
@@ -88,14 +106,14 @@ pub(crate) struct RunCursor {
     cover: Option<Cover>,
     ahead: ReadAhead,
     /// Tables not yet entered.
-    tables: std::ops::Range<usize>,
+    tables: Range<usize>,
     table: Option<Arc<Table>>,
     block_at: usize,
     block: Option<Block>,
     row: usize,
     place: Place,
     /// Rows of the block within the bounds.
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
     key: Vec<u8>,
     prefix_bytes: usize,
 }
@@ -103,7 +121,19 @@ pub(crate) struct RunCursor {
 impl RunCursor {
     /// A cursor before the first row. It fails where it meets damage: see [`RunCursor::healing`].
     pub(crate) fn new(run: Run, bounds: Arc<Bounds>, direction: Direction, fill: bool) -> RunCursor {
-        let tables = if bounds.is_empty() { 0..0 } else { bounds.tables(&run) };
+        let tables = bounds.tables(&run);
+        RunCursor::over(run, tables, bounds, direction, fill)
+    }
+
+    /// As [`RunCursor::new`], where the tables that overlap with the bounds have been found already.
+    pub(crate) fn over(
+        run: Run,
+        tables: Range<usize>,
+        bounds: Arc<Bounds>,
+        direction: Direction,
+        fill: bool,
+    ) -> RunCursor {
+        let tables = if bounds.is_empty() { 0..0 } else { tables };
         RunCursor {
             run,
             bounds,
@@ -120,7 +150,7 @@ impl RunCursor {
             row: 0,
             place: Place::default(),
             rows: 0..0,
-            key: Vec::new(),
+            key: Vec::with_capacity(KEY_BYTES),
             prefix_bytes: 0,
         }
     }
@@ -193,7 +223,7 @@ impl RunCursor {
 
     /// True if no key of the run has several versions.
     pub(crate) fn has_unique_keys(&self) -> bool {
-        self.run.iter().all(|table| table.meta.keys == table.meta.rows)
+        self.run.has_unique_keys()
     }
 
     /// Loads the next block that may have rows within the bounds; false when there is none.

@@ -1,92 +1,58 @@
 //! `serve`: HTTP until told to stop.
 //!
 //! ```text
-//! open ─▶ listen ─▶ say so ─▶ serve … signal ─▶ stop accepting ─▶ finish requests ─▶ flush ─▶ close ─▶ exit 0
+//! open ─▶ listen ─▶ say so ─▶ serve … signal ─▶ not ready ─▶ stop accepting ─▶ finish requests ─▶ flush ─▶ close ─▶ exit 0
 //!                                       second signal, or the deadline ─▶ cut what is left ─▶ flush ─▶ close
 //! ```
 
-mod disk;
 mod hangup;
-mod observe;
+mod security;
 mod service;
 mod stop;
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use axum::{Extension, Router};
 use stemedb_api::{
-    Code, Database, DatabaseOptions, RouterOptions, RouterParts,
-    core::AuthorityPolicy,
-    http::{Backups, Drain, LogLevel},
+    Code, Database, RouterParts,
+    config::{Config, Origin, Settings, Value},
+    http::{self, Backups, Drain, LogLevel, Tls},
     jobs::Jobs,
     router_with,
 };
 use stemedb_env::Env;
-use stemedb_hybrid::{FallbackMode, OpenDamaged};
 use tokio::net::TcpListener;
 
-use super::{backup, failure::Failure, folder, storage_log::StorageLog};
+use super::{
+    backup,
+    config::{self, Flags},
+    failure::Failure,
+    folder,
+    logs::{self, LogArgs},
+    storage_log::StorageLog,
+};
 use stop::Stop;
 
 /// Answer HTTP requests until told to stop (SIGTERM or SIGINT; a second one stops at once)
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// The database's folder
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
-    /// Address and port to listen on (port 0: any free one)
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:18180")]
-    bind: SocketAddr,
-    /// Create the database if the folder is absent or empty
-    #[arg(long)]
-    init: bool,
-    /// How long requests may take to finish after the first signal
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    drain_seconds: u64,
-    /// Whether a claim is protected from supersessions by a lower class than its own: enforce or off
-    #[arg(long, value_name = "POLICY", env = "STEMEDB_SUPERSESSION_AUTHORITY", default_value_t = AuthorityPolicy::Enforce)]
-    supersession_authority: AuthorityPolicy,
-    /// Memory for the view: rows not yet in tables, indexes, cached blocks [default: 320]
-    #[arg(long, value_name = "MIB")]
-    memory_mib: Option<u64>,
-    /// Memory for questions that were asked before: their claims and answers (0: nothing is kept)
-    #[arg(long, value_name = "MIB", env = "STEMEDB_CACHE_MIB", default_value_t = 64)]
-    cache_mib: u64,
-    /// Where `POST /v1/admin/backup` and `backup create --url` put backups: a folder, or s3://bucket/prefix
-    #[arg(long, value_name = "TARGET")]
-    backup_to: Option<String>,
-    /// When there is a second view that answers if the first one cannot: on_demand, standby or off
-    #[arg(long, value_name = "MODE", env = "STEMEDB_FALLBACK", default_value_t = FallbackMode::OnDemand)]
-    fallback: FallbackMode,
-    /// Where the second view lies, best on another disk [default: fallback/ in the database's folder]
-    #[arg(long, value_name = "DIR", env = "STEMEDB_FALLBACK_DIR")]
-    fallback_dir: Option<PathBuf>,
-    /// If the journal is damaged where nothing else has its entries: serve what lies before that, and refuse writes
-    #[arg(long)]
-    read_only_if_damaged: bool,
     #[command(flatten)]
-    disk: disk::DiskArgs,
+    flags: Flags,
     #[command(flatten)]
-    observe: observe::ObserveArgs,
-}
-
-impl ServeArgs {
-    /// The log of the storage, if one was asked for.
-    pub fn storage_log(&self) -> Result<Option<StorageLog>, Failure> {
-        self.observe.storage_log()
-    }
+    security: security::SecurityArgs,
 }
 
 /// So long jobs may take to end when the server stops.
 const JOBS_END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Serves.
-pub fn run(
-    args: &ServeArgs,
-    log_level: Arc<dyn LogLevel>,
-    storage_log: Option<StorageLog>,
-) -> Result<(), Failure> {
-    let ran = open_and_serve(args, log_level, storage_log.clone());
+pub fn run(args: &ServeArgs, logs: &LogArgs) -> Result<(), Failure> {
+    let env = Env::real();
+    let config = config::of_server(&env, &args.flags, logs)?;
+    let settings = config.settings();
+    let storage_log = settings.logs.storage_file.as_deref().map(StorageLog::open).transpose()?;
+    let log_level = logs::start(&env, &settings.logs, storage_log.clone())?;
+    let ran = open_and_serve(args, &config, &settings, log_level, storage_log.clone());
     if let Some(log) = storage_log {
         log.finish();
     }
@@ -95,25 +61,31 @@ pub fn run(
 
 fn open_and_serve(
     args: &ServeArgs,
+    config: &Config,
+    settings: &Settings,
     log_level: Arc<dyn LogLevel>,
     storage_log: Option<StorageLog>,
 ) -> Result<(), Failure> {
-    let backups = match &args.backup_to {
+    let env = &settings.database.env;
+    let backups = match &settings.backup_to {
         None => None,
-        Some(text) => Some(Backups::new(backup::open(&Env::real(), text)?)),
+        Some(text) => Some(Backups::new(backup::open(env, text)?)),
     };
-    let database = open(args)?;
+    let database = open(settings)?;
+    say_what_differs(config);
     if let Some(report) = database.open_report() {
         tracing::info!(lsn = %database.published_lsn(), replayed = report.replayed, "database open");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the server"))?;
-    let mut options = RouterOptions::default();
-    args.observe.apply(&mut options);
+    let security = args.security.options(settings.bind, settings.auth);
+    security::announce(security.auth.mode, settings.bind);
+    let audit = args.security.audit(&settings.data_dir)?;
     let jobs = Jobs::new(&database);
-    let parts = RouterParts { backups, jobs: Some(jobs.clone()), log_level: Some(log_level) };
-    let router = router_with(database.clone(), options, parts);
-    let served = runtime.block_on(serve(args, &database, router, storage_log));
+    let parts =
+        RouterParts { backups, security, audit, jobs: Some(jobs.clone()), log_level: Some(log_level) };
+    let router = router_with(database.clone(), settings.router, parts);
+    let served = runtime.block_on(serve(settings, &database, router, storage_log));
     let left = jobs.stop(JOBS_END_WITHIN);
     if left > 0 {
         tracing::warn!(left, "jobs are cut: they did not end in time");
@@ -133,24 +105,21 @@ fn open_and_serve(
     served
 }
 
-fn open(args: &ServeArgs) -> Result<Database, Failure> {
-    let (dir, env) = (&args.data_dir, Env::real());
-    let supersession_authority = args.supersession_authority;
-    let mut options = DatabaseOptions { supersession_authority, ..DatabaseOptions::default() };
-    if let Some(mib) = args.memory_mib {
-        options = options.with_memory_budget(mib.saturating_mul(1 << 20));
+/// What is not as it is built in, so that a log says under which settings its events came about.
+fn say_what_differs(config: &Config) {
+    let entries = config.entries().iter().filter(|entry| entry.origin != Origin::BuiltIn);
+    for entry in entries {
+        let value = entry.value.as_ref().map(Value::literal).unwrap_or_default();
+        tracing::info!(key = entry.key.path(), value, origin = %entry.origin, "configured");
     }
-    options.cache_bytes = args.cache_mib.saturating_mul(1 << 20);
-    options.engine.fallback = args.fallback;
-    options.engine.fallback_dir.clone_from(&args.fallback_dir);
-    if args.read_only_if_damaged {
-        options.engine.open_damaged = OpenDamaged::ReadOnly;
-    }
-    args.disk.apply(&mut options.engine);
-    if !folder::is_absent_or_empty(&env, dir)? {
+}
+
+fn open(settings: &Settings) -> Result<Database, Failure> {
+    let (dir, options) = (&settings.data_dir, settings.database.clone());
+    if !folder::is_absent_or_empty(&options.env, dir)? {
         return folder::open_with(dir, options);
     }
-    if args.init {
+    if settings.init {
         return folder::create_with(dir, options);
     }
     let what = format!("{} holds no database", dir.display());
@@ -158,25 +127,24 @@ fn open(args: &ServeArgs) -> Result<Database, Failure> {
 }
 
 async fn serve(
-    args: &ServeArgs,
+    settings: &Settings,
     database: &Database,
     router: Router,
     storage_log: Option<StorageLog>,
 ) -> Result<(), Failure> {
-    let cannot = |error| Failure::new(error).context(format!("cannot listen on {}", args.bind));
-    let listener = TcpListener::bind(args.bind).await.map_err(cannot);
+    let cannot = |error| Failure::new(error).context(format!("cannot listen on {}", settings.bind));
+    let listener = TcpListener::bind(settings.bind).await.map_err(cannot);
     let listener = listener.map_err(|failure| failure.hint("choose another address with --bind"))?;
     let address = listener.local_addr().map_err(cannot)?;
+    let tls = tls(settings)?;
     // Installed before anybody can know the address: a signal after that is never lost.
     let mut stop = Stop::install()?;
     hangup::follow(storage_log)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "whoever reaches this address can read and write: there are no keys yet");
-    }
     let mut out = anstream::stdout();
-    writeln!(out, "listening on http://{address}")?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    writeln!(out, "listening on {scheme}://{address}")?;
     out.flush()?;
-    tracing::info!(%address, dir = %args.data_dir.display(), "listening");
+    tracing::info!(%address, dir = %settings.data_dir.display(), "listening");
 
     let (begin_drain, draining) = tokio::sync::oneshot::channel::<()>();
     let drain = async move {
@@ -185,35 +153,54 @@ async fn serve(
     };
     let (feeds, feeds_end) = Drain::new();
     let router = router.layer(Extension(feeds_end));
-    let server = axum::serve(listener, router).with_graceful_shutdown(drain).into_future();
-    let mut server = tokio::spawn(server);
+    let connections = settings.connections;
+    let mut server = tokio::spawn(http::serve(listener, router, connections, tls.clone(), drain));
     service::ready(address);
     service::feed_watchdog(database);
-    tokio::select! {
+    let signal = tokio::select! {
         ended = &mut server => return finished(ended),
-        signal = stop.signal() => tracing::info!(signal, "stopping: no new connections, requests are finished"),
-    }
+        signal = stop.signal(tls.as_ref()) => signal,
+    };
     service::stopping();
+    feeds.announce();
+    let wait = settings.drain_wait;
+    if !wait.is_zero() {
+        let seconds = wait.as_secs();
+        tracing::info!(signal, seconds, "stopping: not ready any more, requests are answered");
+        tokio::select! {
+            ended = &mut server => return finished(ended),
+            signal = stop.signal(tls.as_ref()) => tracing::warn!(signal, "not waiting for others to notice"),
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+    tracing::info!(signal, "stopping: no new connections, requests are finished");
     drop(begin_drain);
     feeds.begin();
-    let deadline = Duration::from_secs(args.drain_seconds);
     tokio::select! {
         ended = &mut server => finished(ended),
-        signal = stop.signal() => {
+        signal = stop.signal(tls.as_ref()) => {
             tracing::warn!(signal, "stopping at once: requests are cut");
             Ok(())
         }
-        () = tokio::time::sleep(deadline) => {
+        () = tokio::time::sleep(settings.drain) => {
             tracing::warn!("the time to finish requests is over: they are cut");
             Ok(())
         }
     }
 }
 
-fn finished(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), Failure> {
-    match ended {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Failure::new(error).context("the server ended")),
-        Err(error) => Err(Failure::new(error).context("the server ended")),
+/// The certificate, if there is one.
+fn tls(settings: &Settings) -> Result<Option<Tls>, Failure> {
+    match (&settings.tls_certificate, &settings.tls_key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => {
+            let tls = Tls::load(&settings.database.env, certificate, key);
+            tls.map(Some).map_err(|error| Failure::new(error).context("no TLS"))
+        }
+        _ => Err(Failure::new("tls.certificate_file and tls.key_file need each other")),
     }
+}
+
+fn finished(ended: Result<(), tokio::task::JoinError>) -> Result<(), Failure> {
+    ended.map_err(|error| Failure::new(error).context("the server ended"))
 }

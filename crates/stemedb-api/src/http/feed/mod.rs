@@ -172,35 +172,49 @@ impl Asked {
 
 /// Ends feeds that follow, when a server is about to stop: they would go on for ever.
 #[derive(Debug)]
-pub struct Drain(watch::Sender<bool>);
+pub struct Drain(watch::Sender<Stage>);
 
 /// What a router is told of a [`Drain`]: an [`Extension`] of its requests.
 #[derive(Clone, Debug)]
-pub struct Draining(watch::Receiver<bool>);
+pub struct Draining(watch::Receiver<Stage>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// Not ready any more; everything is answered as before.
+    Announced,
+    /// What could go on for ever ends.
+    Begun,
+}
 
 impl Drain {
     /// The end that stops, and the one that is given to the router with `router.layer(Extension(draining))`.
     pub fn new() -> (Drain, Draining) {
-        let (sender, receiver) = watch::channel(false);
+        let (sender, receiver) = watch::channel(Stage::Serving);
         (Drain(sender), Draining(receiver))
+    }
+
+    /// `/readyz` says no from now on, so that nobody new is sent here.
+    pub fn announce(&self) {
+        self.0.send_replace(Stage::Announced);
     }
 
     /// Ends the feeds.
     pub fn begin(&self) {
-        self.0.send_replace(true);
+        self.0.send_replace(Stage::Begun);
     }
 }
 
 impl Draining {
-    /// Whether the server is about to stop.
-    pub(super) fn has_begun(&self) -> bool {
-        *self.0.borrow()
+    /// True once the server is about to stop.
+    pub(super) fn is_announced(&self) -> bool {
+        *self.0.borrow() >= Stage::Announced
     }
 
     async fn begun(draining: &mut Option<Draining>) {
         match draining {
             // Whoever dropped the other end has stopped too.
-            Some(Draining(receiver)) => drop(receiver.wait_for(|begun| *begun).await),
+            Some(Draining(receiver)) => drop(receiver.wait_for(|stage| *stage == Stage::Begun).await),
             None => std::future::pending().await,
         }
     }

@@ -1,7 +1,10 @@
 //! Routes about the server and its files.
 
 use utoipa::openapi::{
-    ContentBuilder, Required, path::Operation, request_body::RequestBodyBuilder, schema::Type,
+    ContentBuilder, Required, ResponseBuilder,
+    path::{Operation, ParameterBuilder, ParameterIn},
+    request_body::RequestBodyBuilder,
+    schema::Type,
 };
 
 use super::{components::of_type, content, operation, parameters::parameter, reply, simple};
@@ -40,6 +43,36 @@ pub(in super::super) fn events() -> Operation {
 pub(in super::super) fn server_key() -> Operation {
     operation("server_key", "The public key that this server signs receipts with")
         .response("200", reply("The key", "application/json", content("ServerKey")))
+        .build()
+}
+
+pub(in super::super) fn admin_keys() -> Operation {
+    simple("admin_keys", "The API keys, without their secrets", "application/json", Type::Object)
+}
+
+pub(in super::super) fn admin_create_key() -> Operation {
+    let object = || ContentBuilder::new().schema(Some(of_type(Type::Object))).build();
+    let members = "scopes (read, write, admin), and as needed label, agent, expires_at";
+    let body = RequestBodyBuilder::new()
+        .content("application/json", object())
+        .description(Some(members))
+        .required(Some(Required::True));
+    operation("admin_create_key", "Make an API key; the reply alone has its secret")
+        .request_body(Some(body.build()))
+        .response("201", reply("The key", "application/json", object()))
+        .build()
+}
+
+pub(in super::super) fn admin_revoke_key() -> Operation {
+    let id = ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("12 hexadecimal digits: the key's public part"))
+        .schema(Some(of_type(Type::String)));
+    operation("admin_revoke_key", "Revoke an API key, at once")
+        .parameter(id.build())
+        .response("204", ResponseBuilder::new().description("It is good no more").build())
         .build()
 }
 

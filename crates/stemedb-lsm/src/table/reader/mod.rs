@@ -393,6 +393,16 @@ impl Table {
         Ok(may(&loaded.prefix_filter) || may(&loaded.key_filter))
     }
 
+    /// Starts loading what the filters will say about a declared prefix, if the table is open.
+    pub(crate) fn prefetch_prefix(&self, hash: u64) {
+        if let Some(loaded) = self.loaded.get() {
+            [&loaded.prefix_filter, &loaded.key_filter]
+                .into_iter()
+                .flatten()
+                .for_each(|filter| filter.prefetch(hash));
+        }
+    }
+
     /// Counts a scan that a prefix filter kept away from this table.
     pub(crate) fn count_filtered(&self) {
         self.context.counters.filter_useful.add(1);

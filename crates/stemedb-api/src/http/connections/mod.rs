@@ -1,0 +1,227 @@
+//! Connections: taken in, guarded against clients that stall, and ended in order.
+//!
+//! ```text
+//! listener ─ one of so many places ─▶ TLS handshake, if any ─▶ HTTP/1.1 ─▶ router
+//!    │            └ none free: 503       └ within a deadline     ├ head within a deadline and a size
+//!    │                                                           └ a client that does not take its reply is cut
+//!  told to stop ─▶ listen no more, replies say `Connection: close` ─▶ returns when the last connection has ended
+//! ```
+//!
+//! A router can be served by anything that serves axum's; this is for whoever wants what the `stemedb-api` program has.
+
+mod stall;
+mod tls;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+pub use tls::{Tls, TlsError};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tower::ServiceExt;
+
+use self::stall::StallGuard;
+use super::Problem;
+use crate::errors::Code;
+
+/// How connections are treated.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionOptions {
+    /// Connections at once. One more is answered 503 and closed; over TLS it is closed.
+    pub max_connections: usize,
+    /// How long the head of a request may take, and how long a connection may wait for its next request.
+    pub head_timeout: Duration,
+    /// Largest head of a request, in bytes: 431 beyond it.
+    pub head_max_bytes: usize,
+    /// How long a client may take nothing of a reply that is ready.
+    pub stall_timeout: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+}
+
+impl Default for ConnectionOptions {
+    fn default() -> ConnectionOptions {
+        ConnectionOptions {
+            max_connections: 8192,
+            head_timeout: Duration::from_secs(30),
+            head_max_bytes: 64 << 10,
+            stall_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Pause after the system could not accept: it has no descriptors or no memory, and asking again at once gives it none.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Most header fields of a request.
+const HEADERS_MAX: usize = 100;
+/// Refused connections that are told why at once; more are closed.
+const REFUSALS_MAX: usize = 256;
+/// How long a refused connection may take to be told why.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Serves a router until `stop` is ready; then no connection is accepted any more, those that are open end behind their present
+/// request, and this returns when the last one has ended. Whoever does not want to wait for it drops the future: that cuts them
+/// with the runtime.
+///
+/// The router finds the peer's address as `ConnectInfo<SocketAddr>`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    options: ConnectionOptions,
+    tls: Option<Tls>,
+    stop: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(options.max_connections));
+    let open = GracefulShutdown::new();
+    let server = Server {
+        router,
+        options,
+        tls,
+        refused: AtomicU64::new(0),
+        refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+    };
+    let server = Arc::new(server);
+    tokio::pin!(stop);
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            () = &mut stop => break,
+        };
+        match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => {
+                let watcher = open.watcher();
+                tokio::spawn(Arc::clone(&server).connection(stream, peer, place, watcher));
+            }
+            Err(_) => server.refuse(stream),
+        }
+    }
+    drop(listener);
+    open.shutdown().await;
+}
+
+/// The next connection, however often the system refuses.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // The client has left already; the next one is there.
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => {
+                tracing::error!("no connection can be accepted: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+struct Server {
+    router: Router,
+    options: ConnectionOptions,
+    tls: Option<Tls>,
+    refused: AtomicU64,
+    /// Places for clients that are being told so.
+    refusals: Arc<Semaphore>,
+}
+
+impl Server {
+    async fn connection(
+        self: Arc<Server>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: OwnedSemaphorePermit,
+        open: hyper_util::server::graceful::Watcher,
+    ) {
+        // Small replies leave at once. If the system cannot, they leave later.
+        let _ = stream.set_nodelay(true);
+        match &self.tls {
+            None => self.requests(stream, peer, open).await,
+            Some(tls) => match timeout(self.options.handshake_timeout, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.requests(stream, peer, open).await,
+                Ok(Err(error)) => tracing::debug!(%peer, "no TLS: {error}"),
+                Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+            },
+        }
+        drop(place);
+    }
+
+    async fn requests(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        peer: SocketAddr,
+        open: hyper_util::server::graceful::Watcher,
+    ) {
+        let stream = TokioIo::new(StallGuard::new(stream, self.options.stall_timeout));
+        let router = self.router.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.clone().oneshot(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.options.head_timeout)
+            .max_buf_size(self.options.head_max_bytes)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(stream, service);
+        if let Err(error) = open.watch(connection).await {
+            // What the client did wrong it has been told, if it still listens.
+            tracing::debug!(%peer, "a connection ended: {error}");
+        }
+    }
+
+    /// Tells one more client than there are places for to come again.
+    fn refuse(&self, mut stream: TcpStream) {
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        // Said at the first one and then ever less often.
+        if refused.is_power_of_two() {
+            tracing::warn!(refused, "all connections are taken: raise the limit, or find out who holds them");
+        }
+        let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
+        if self.tls.is_some() {
+            return;
+        }
+        tokio::spawn(async move {
+            let body = Problem::new(Code::Overloaded, "all connections are taken").render("-");
+            let head = format!(
+                "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+                 retry-after: 1\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let reply = [head.as_bytes(), &body].concat();
+            let told = async {
+                stream.write_all(&reply).await?;
+                stream.shutdown().await?;
+                // What it has sent is taken: closing over it would reset the connection, and the reply with it.
+                let mut unread = [0; 4096];
+                while stream.read(&mut unread).await? > 0 {}
+                io::Result::Ok(())
+            };
+            // Whoever does not take it does not get it.
+            let _ = timeout(REFUSAL_TIMEOUT, told).await;
+            drop(place);
+        });
+    }
+}
