@@ -48,7 +48,8 @@ pub struct ConnectionOptions {
     pub max_connections: usize,
     /// How long the head of a request may take, and how long a connection may wait for its next request.
     pub head_timeout: Duration,
-    /// Largest head of a request, in bytes: 431 beyond it.
+    /// Largest head of a request, in bytes: 431 beyond it. Looked at between reads, so that one which arrives at once may be a few
+    /// times as large.
     pub head_max_bytes: usize,
     /// How long a client may take nothing of a reply that is ready.
     pub stall_timeout: Duration,
