@@ -116,7 +116,7 @@ fn before_it_stops_a_server_says_that_it_is_not_ready_and_answers_on() {
     assert!(waits_until(|| http::get(&server.address, "/readyz").unwrap().status == 503));
     let ready: serde_json::Value =
         serde_json::from_str(&http::get(&server.address, "/readyz").unwrap().body).unwrap();
-    assert_eq!(ready["checks"][3], serde_json::json!({ "name": "accepting", "ok": false }), "{ready}");
+    assert_eq!(ready["checks"][3], serde_json::json!({ "name": "not_draining", "ok": false }), "{ready}");
     let asked = "/v1/query?subject=water&predicate=boils";
     assert_eq!(http::get(&server.address, asked).unwrap().status, 200);
     // Whoever does not want to wait says so again.
