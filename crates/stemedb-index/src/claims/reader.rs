@@ -387,6 +387,10 @@ pub(crate) fn stored_ref(value: &[u8]) -> Result<AssertionRef<'_>> {
     assertion_in(parse_stamped(Family::Claim, value)?.1)
 }
 
+/// Claims whose filters are asked together: what is fetched ahead must still be in the processor's cache when it is looked at, and
+/// a question with a million claims must not need room for three prefixes of each.
+const ASKED_TOGETHER: usize = 32;
+
 /// What candidates of one question share: looked up once.
 struct Context<'a, S> {
     reader: &'a ClaimReader<S>,
@@ -443,16 +447,18 @@ impl<'a, S: KvSnapshot> Context<'a, S> {
         cache: Option<&ClaimCache>,
     ) -> Result<Vec<(ClaimId, ClaimId)>> {
         let mut successors = Vec::new();
-        let said = self.reader.what_is_said(candidates.iter().map(|candidate| &candidate.id))?;
-        for (candidate, said) in candidates.iter_mut().zip(said) {
-            let Tally { votes, cosigners, set_aside, successor, .. } =
-                self.reader.tally(candidate.id, said, cache)?;
-            (candidate.votes, candidate.cosigners) = (votes, cosigners);
-            candidate.set_aside = match set_aside {
-                Some(reason) => Some(reason),
-                None => self.out_of_epoch(candidate.assertion.epoch.as_deref())?,
-            };
-            successors.extend(successor.map(|new| (candidate.id, new)));
+        for part in candidates.chunks_mut(ASKED_TOGETHER) {
+            let said = self.reader.what_is_said(part.iter().map(|candidate| &candidate.id))?;
+            for (candidate, said) in part.iter_mut().zip(said) {
+                let Tally { votes, cosigners, set_aside, successor, .. } =
+                    self.reader.tally(candidate.id, said, cache)?;
+                (candidate.votes, candidate.cosigners) = (votes, cosigners);
+                candidate.set_aside = match set_aside {
+                    Some(reason) => Some(reason),
+                    None => self.out_of_epoch(candidate.assertion.epoch.as_deref())?,
+                };
+                successors.extend(successor.map(|new| (candidate.id, new)));
+            }
         }
         Ok(successors)
     }
