@@ -10,6 +10,8 @@ use super::{
 };
 
 const PREFIX: &str = "STEMEDB_";
+/// What the commands with `--url` take their key from. A server may be started where they are set; it does not look at them.
+const OF_CLIENTS: [&str; 2] = ["STEMEDB_API_KEY", "STEMEDB_API_KEY_FILE"];
 
 /// Reads the variables whose names begin with `STEMEDB_`, in the order of their names.
 pub(super) fn read(
@@ -20,7 +22,9 @@ pub(super) fn read(
     let mut ours: Vec<(String, &OsString)> = variables
         .iter()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
-        .filter(|(name, _)| name.starts_with(PREFIX) && name != FILE_VARIABLE)
+        .filter(|(name, _)| {
+            name.starts_with(PREFIX) && name != FILE_VARIABLE && !OF_CLIENTS.contains(&&**name)
+        })
         .collect();
     ours.sort();
     let mut given = Vec::new();
