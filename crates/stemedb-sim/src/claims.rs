@@ -147,9 +147,14 @@ fn command(dice: &mut Dice, now_us: i64, known: &[ClaimId], agents: bool) -> Com
 /// One atomic submission: usually a few commands, sometimes many. With `agents` also what agents are and set aside.
 pub fn submission(dice: &mut Dice, now_us: i64, known: &[ClaimId], agents: bool) -> Vec<Command> {
     let commands = match dice.below(12) {
-        0 => 20 + dice.below(30),
+        0 => return long_submission(dice, now_us, known, agents),
         1..=4 => 2 + dice.below(5),
         _ => 1,
     };
     (0..commands).map(|_| command(dice, now_us, known, agents)).collect()
+}
+
+/// One atomic submission of many commands, whose frame in the journal is of several sectors.
+pub fn long_submission(dice: &mut Dice, now_us: i64, known: &[ClaimId], agents: bool) -> Vec<Command> {
+    (0..20 + dice.below(30)).map(|_| command(dice, now_us, known, agents)).collect()
 }

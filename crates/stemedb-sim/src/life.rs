@@ -200,6 +200,7 @@ impl<'a> Life<'a> {
                 self.jump();
                 Ok(())
             }
+            38 if !self.machine.is_rough() && self.story.dice.one_in(3) => self.submit_as_the_power_goes(),
             _ => {
                 self.machine.clock.advance(Duration::from_millis(self.story.dice.below(10_000)));
                 Ok(())
@@ -217,14 +218,31 @@ impl<'a> Life<'a> {
     /// Submits something and holds the engine to what the model says of it.
     pub fn submit(&mut self) -> Result<(), Violation> {
         let story = &mut *self.story;
-        let before = self.machine.clock.wall();
+        let now = self.machine.clock.wall().0;
         let repeats = !story.told.is_empty() && story.dice.one_in(5);
         let commands = if repeats {
             let index = usize::try_from(story.dice.below(story.told.len() as u64)).unwrap_or(0);
             story.told[index].clone()
         } else {
-            claims::submission(&mut story.dice, before.0, &story.model.ids, story.agents)
+            claims::submission(&mut story.dice, now, &story.model.ids, story.agents)
         };
+        self.commit(commands)
+    }
+
+    /// Submits many commands, and the power goes at one of the next writes: a frame of many sectors between its write
+    /// and its sync is what leaves a torn tail. An armed cut seldom falls there by itself.
+    fn submit_as_the_power_goes(&mut self) -> Result<(), Violation> {
+        let story = &mut *self.story;
+        let now = self.machine.clock.wall().0;
+        let commands = claims::long_submission(&mut story.dice, now, &story.model.ids, story.agents);
+        let mutations = 1 + story.dice.below(3);
+        self.machine.arm_power_cut(mutations);
+        self.commit(commands)
+    }
+
+    fn commit(&mut self, commands: Vec<Command>) -> Result<(), Violation> {
+        let story = &mut *self.story;
+        let before = self.machine.clock.wall();
         let mut submission = Submission::new().under(story.model.authority);
         for command in &commands {
             if let Err(error) = submission.push(command) {

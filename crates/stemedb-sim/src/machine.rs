@@ -57,6 +57,8 @@ pub struct Machine {
     stop_at: Option<u64>,
     /// True once errors may have been seen in this life.
     disk_was_full: bool,
+    /// Calls take time.
+    rough: bool,
 }
 
 impl Machine {
@@ -77,7 +79,16 @@ impl Machine {
         let faults =
             FaultFs::with_clock(Arc::new(fs.clone()), Arc::clone(&clock) as Arc<dyn Clock>, dice.number());
         env.fs = Arc::new(faults.clone());
-        Machine { fs, faults, clock, env, tasks: handles.tasks, stop_at: None, disk_was_full: false }
+        Machine {
+            fs,
+            faults,
+            clock,
+            env,
+            tasks: handles.tasks,
+            stop_at: None,
+            disk_was_full: false,
+            rough: false,
+        }
     }
 
     /// The data directory.
@@ -108,6 +119,7 @@ impl Machine {
         match weather {
             Weather::Calm => {}
             Weather::Rough => {
+                self.rough = true;
                 self.faults.add(FaultRule::new(Fault::Short).chance_per_million(150_000));
                 self.faults.add(FaultRule::new(Fault::Interrupted).chance_per_million(100_000));
                 let pause = Duration::from_micros(1 + dice.below(20_000));
@@ -129,6 +141,12 @@ impl Machine {
     pub fn disarm(&mut self) {
         self.faults.clear();
         self.fs.set_capacity(None);
+        self.rough = false;
+    }
+
+    /// True where calls take time: it moves the clock, and what was recorded then cannot be read without power.
+    pub fn is_rough(&self) -> bool {
+        self.rough
     }
 
     /// True when the disk was full before power-on, and may be so still.

@@ -61,6 +61,7 @@ fn main() -> ExitCode {
     let options = SwarmOptions {
         first_seed: arguments.first_seed,
         seeds: arguments.seeds,
+        more: if arguments.seeds >= ENOUGH_SEEDS { arguments.seeds.saturating_mul(3) } else { 0 },
         twice: TWICE.min(arguments.seeds),
     };
     let report = swarm(&options, |report| {

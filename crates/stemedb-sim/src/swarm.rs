@@ -9,8 +9,11 @@ use crate::{Coverage, Event, Outcome, Violation, run_seed};
 pub struct SwarmOptions {
     /// The first seed; the others follow it.
     pub first_seed: u64,
-    /// How many, at most.
+    /// How many.
     pub seeds: u64,
+    /// How many more, at most, as long as something that must happen has not: the rarest events come a few times in
+    /// 500 seeds, and by chance not at all.
+    pub more: u64,
     /// The first so many are run twice, and their traces compared.
     pub twice: u64,
 }
@@ -40,8 +43,9 @@ impl SwarmReport {
 /// Runs seeds until one fails, all are done, or `go_on` (asked before each) says no.
 pub fn swarm(options: &SwarmOptions, mut go_on: impl FnMut(&SwarmReport) -> bool) -> SwarmReport {
     let mut report = SwarmReport::default();
-    for number in 0..options.seeds {
-        if !go_on(&report) {
+    for number in 0..options.seeds.saturating_add(options.more) {
+        let enough = number >= options.seeds && report.missing().is_empty();
+        if enough || !go_on(&report) {
             break;
         }
         let seed = options.first_seed.wrapping_add(number);

@@ -4,7 +4,7 @@ use stemedb_sim::{Event, SwarmOptions, run_seed, swarm};
 
 #[test]
 fn acknowledged_submissions_survive_and_answers_equal_the_oracles_in_four_hundred_seeds() {
-    let report = swarm(&SwarmOptions { first_seed: 1, seeds: 400, twice: 0 }, |_| true);
+    let report = swarm(&SwarmOptions { first_seed: 1, seeds: 400, more: 0, twice: 0 }, |_| true);
     println!("{}", report.coverage);
     assert_eq!(report.failure, None);
     assert_eq!(report.missing(), [], "a class that never happened proves nothing");
@@ -12,7 +12,7 @@ fn acknowledged_submissions_survive_and_answers_equal_the_oracles_in_four_hundre
 
 #[test]
 fn agents_supersede_what_they_may_and_nothing_else() {
-    let report = swarm(&SwarmOptions { first_seed: 2001, seeds: 200, twice: 0 }, |_| true);
+    let report = swarm(&SwarmOptions { first_seed: 2001, seeds: 200, more: 0, twice: 0 }, |_| true);
     println!("{}", report.coverage);
     assert_eq!(report.failure, None);
     assert!(report.coverage.of(Event::Unauthorized) > 100, "too few supersessions of a better class");
@@ -21,7 +21,7 @@ fn agents_supersede_what_they_may_and_nothing_else() {
 
 #[test]
 fn the_same_seed_goes_the_same_way_twice() {
-    let report = swarm(&SwarmOptions { first_seed: 1_000_000, seeds: 5, twice: 5 }, |_| true);
+    let report = swarm(&SwarmOptions { first_seed: 1_000_000, seeds: 5, more: 0, twice: 5 }, |_| true);
     assert_eq!(report.failure, None);
     assert_ne!(run_seed(1).unwrap().trace, run_seed(2).unwrap().trace);
 }
