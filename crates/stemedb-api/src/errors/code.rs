@@ -73,6 +73,8 @@ codes! {
     BodyTooLarge = "body_too_large", 413, "Body too large", "The body exceeds the limit that the detail states. Of an import, the limit is on the decompressed size.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "The Content-Type is missing or not one that the route takes.";
     UnsupportedEncoding = "unsupported_encoding", 415, "Unsupported encoding", "The Content-Encoding is not one that the route takes.";
+    UriTooLong = "uri_too_long", 414, "Target too long", "The target of the request exceeds what a connection reads.";
+    HeadTooLarge = "head_too_large", 431, "Head too large", "The request's line and headers exceed the limit, in bytes or in their number.";
     RateLimited = "rate_limited", 429, "Too many requests", "The caller has used up what it may ask for in this time; `RateLimit-Policy` says how much that is. Nothing was done; try again after the time given.";
     // The request is well formed and breaks a rule.
     LineTooLong = "line_too_long", 422, "Line too long", "A line of an import exceeds 1 MiB.";
@@ -108,6 +110,7 @@ codes! {
     // The state does not allow it.
     PositionGone = "position_gone", 410, "Position gone", "The position is of another timeline, or the journal begins after it. The detail says which; begin anew with a copy of the present state.";
     LsnNotReached = "lsn_not_reached", 409, "Not reached", "The LSN asked for lies in the future of this database.";
+    JobRunning = "job_running", 409, "Another job runs", "A job that must not run beside this one is under way; the detail says which. Nothing was begun; ask again when it has ended.";
     WatchExists = "watch_exists", 409, "Another watch", "A watch with this id and another content is registered. Remove it first, or choose another id. Nothing was applied.";
     NotADatabase = "not_a_database", 409, "Not a database", "The folder holds no database. Create one explicitly.";
     AlreadyExists = "already_exists", 409, "Already there", "The folder is not empty.";
@@ -137,6 +140,7 @@ impl Code {
             self,
             Code::RequestTimeout
                 | Code::RateLimited
+                | Code::JobRunning
                 | Code::Overloaded
                 | Code::LockTimeout
                 | Code::Indeterminate

@@ -83,7 +83,7 @@ pub(in crate::http) fn begin(
         Err(Refused::Busy(record)) => {
             let (kind, job) = (record.kind.name(), record.number);
             return Err(Problem::new(
-                Code::Overloaded,
+                Code::JobRunning,
                 format!("{kind} job {job} is under way; one at a time"),
             ));
         }

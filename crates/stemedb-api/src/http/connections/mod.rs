@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! listener ─ one of so many places ─▶ TLS handshake, if any ─▶ HTTP/1.1 ─▶ router
-//!    │            └ none free: 503       └ within a deadline     ├ head within a deadline and a size
+//!    │            └ none free: 503       └ within a deadline     ├ head within a deadline and a size, else a problem
 //!    │                                                           └ a client that does not take its reply is cut
 //!  told to stop ─▶ listen no more, replies say `Connection: close` ─▶ returns when the last connection has ended
 //! ```
 //!
 //! A router can be served by anything that serves axum's; this is for whoever wants what the `stemedb-api` program has.
 
+mod refusal;
 mod stall;
 mod tls;
+mod unread;
 
 use std::{
     io,
@@ -30,16 +32,18 @@ use hyper_util::{
 };
 pub use tls::{Tls, TlsError};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tower::ServiceExt;
 
-use self::stall::StallGuard;
-use super::Problem;
-use crate::errors::Code;
+use self::{
+    refusal::Refusal,
+    stall::StallGuard,
+    unread::{Watched, WatchedBody},
+};
 
 /// How connections are treated.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +79,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HEADERS_MAX: usize = 100;
 /// Refused connections that are told why at once; more are closed.
 const REFUSALS_MAX: usize = 256;
-/// How long a refused connection may take to be told why.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a router until `stop` is ready; then no connection is accepted any more, those that are open end behind their present
 /// request, and this returns when the last one has ended. Whoever does not want to wait for it drops the future: that cuts them
@@ -174,12 +176,16 @@ impl Server {
         peer: SocketAddr,
         open: hyper_util::server::graceful::Watcher,
     ) {
-        let stream = TokioIo::new(StallGuard::new(stream, self.options.stall_timeout));
-        let router = self.router.clone();
+        let watched = Watched::new();
+        let stream = watched.stream(StallGuard::new(stream, self.options.stall_timeout));
+        let stream = TokioIo::new(stream);
+        let (router, answers) = (self.router.clone(), watched.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().oneshot(request)
+            answers.begin();
+            let (answer, watched) = (router.clone().oneshot(request), answers.clone());
+            async move { answer.await.map(|reply| reply.map(|body| WatchedBody::new(body, watched))) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -187,14 +193,19 @@ impl Server {
             .max_buf_size(self.options.head_max_bytes)
             .max_headers(HEADERS_MAX)
             .serve_connection(stream, service);
-        if let Err(error) = open.watch(connection).await {
+        let ended = open.watch(connection).await;
+        if let Some((stream, status)) = watched.refused() {
+            let refusal = Refusal::of_head(status);
+            tracing::debug!(%peer, request_id = refusal.request_id, status, "a request cannot be read: {ended:?}");
+            refusal.tell(stream).await;
+        } else if let Err(error) = ended {
             // What the client did wrong it has been told, if it still listens.
             tracing::debug!(%peer, "a connection ended: {error}");
         }
     }
 
     /// Tells one more client than there are places for to come again.
-    fn refuse(&self, mut stream: TcpStream) {
+    fn refuse(&self, stream: TcpStream) {
         let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         // Said at the first one and then ever less often.
         if refused.is_power_of_two() {
@@ -205,23 +216,7 @@ impl Server {
             return;
         }
         tokio::spawn(async move {
-            let body = Problem::new(Code::Overloaded, "all connections are taken").render("-");
-            let head = format!(
-                "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-                 retry-after: 1\r\nconnection: close\r\n\r\n",
-                body.len()
-            );
-            let reply = [head.as_bytes(), &body].concat();
-            let told = async {
-                stream.write_all(&reply).await?;
-                stream.shutdown().await?;
-                // What it has sent is taken: closing over it would reset the connection, and the reply with it.
-                let mut unread = [0; 4096];
-                while stream.read(&mut unread).await? > 0 {}
-                io::Result::Ok(())
-            };
-            // Whoever does not take it does not get it.
-            let _ = timeout(REFUSAL_TIMEOUT, told).await;
+            Refusal::of_connection().tell(stream).await;
             drop(place);
         });
     }
