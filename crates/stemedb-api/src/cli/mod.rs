@@ -21,6 +21,7 @@
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
 //! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `openapi` | nothing | prints the description of the HTTP interface |
 //! | `keys` | a database or a server | API keys |
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
 //! | `backup` | a database, and a target | copies that are proven, and going back in time |
@@ -49,6 +50,7 @@ mod init;
 mod keys;
 mod list;
 mod logs;
+mod openapi;
 mod paint;
 mod process;
 mod progress;
@@ -120,6 +122,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApiArgs),
     Keys(keys::KeysArgs),
     Audit(audit::AuditArgs),
     Backup(backup::BackupArgs),
@@ -189,6 +193,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::OpenApi(args) => openapi::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Backup(args) => backup::run(&args),

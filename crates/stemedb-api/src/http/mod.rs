@@ -66,7 +66,7 @@ pub use backups::Backups;
 pub use connections::{ConnectionOptions, Tls, TlsError, serve};
 pub use feed::{Drain, Draining};
 pub use limits::{Group, LimitOptions, Rate};
-pub use openapi::document;
+pub use openapi::{document, document_text};
 pub use problem::Problem;
 pub use routes::{route_access, route_list};
 pub use security::SecurityOptions;

@@ -69,8 +69,10 @@ fn the_openapi_document_has_every_route_and_no_other() {
     collect_references(&document, &mut references);
     assert!(references.len() > 20);
     for reference in references {
-        let name = reference.strip_prefix("#/components/schemas/").unwrap();
-        assert!(schemas.contains_key(name), "{reference}");
+        // What the others lead to is looked at where the document is.
+        if let Some(name) = reference.strip_prefix("#/components/schemas/") {
+            assert!(schemas.contains_key(name), "{reference}");
+        }
     }
     let required = schemas["Assertion"]["required"].as_array().unwrap();
     assert_eq!(required, &["subject", "predicate", "object", "source"]);

@@ -7,7 +7,12 @@ use utoipa::openapi::{
     schema::Type,
 };
 
-use super::{components::of_type, content, operation, parameters::parameter, reply, simple};
+use super::{
+    components::of_type,
+    content, operation,
+    parameters::{header, parameter},
+    reply, simple,
+};
 use crate::http::events;
 
 pub(in super::super) fn admin_backup() -> Operation {
@@ -26,6 +31,7 @@ fn job(id: &str, summary: &str) -> Operation {
     let object = || ContentBuilder::new().schema(Some(of_type(Type::Object))).build();
     let body = RequestBodyBuilder::new().content("application/json", object()).required(Some(Required::True));
     operation(id, summary)
+        .parameter(header("Idempotency-Key", "The same key again is answered with the same job"))
         .request_body(Some(body.build()))
         .response("202", reply("It has begun; its number", "application/json", object()))
         .build()

@@ -2,7 +2,7 @@
 
 use utoipa::openapi::{
     Components, ComponentsBuilder, ObjectBuilder, Ref, RefOr, Schema,
-    schema::{AnyOfBuilder, ArrayBuilder, SchemaType, Type},
+    schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, SchemaType, Type},
 };
 
 use crate::json::{
@@ -68,30 +68,8 @@ pub(in super::super) fn components() -> Components {
         .schema("StoredAssertion", stored())
         .schema("Answer", answer())
         .schema("Fragility", fragility())
-        .schema(
-            "Disagreement",
-            described(
-                &ANALYSIS,
-                &[&[("margin", Type::Number), ("values", Type::Array), ("tainted", Type::Array)], &ASKED[..]]
-                    .concat(),
-            ),
-        )
-        .schema(
-            "Layers",
-            described(
-                &ANALYSIS,
-                &[
-                    &[
-                        ("confidence", Type::Number),
-                        ("cross_class_conflict", Type::Number),
-                        ("layers", Type::Array),
-                        ("tainted", Type::Array),
-                    ],
-                    &ASKED[..],
-                ]
-                .concat(),
-            ),
-        )
+        .schema("Disagreement", disagreement())
+        .schema("Layers", layers())
         .schema(
             "Scrub",
             described(
@@ -125,9 +103,9 @@ pub(in super::super) fn components() -> Components {
                 &[],
             ),
         )
-        .schema("Receipt", described(&RECEIPT, &[("latest_used", Type::Object)]))
+        .schema("Receipt", receipt())
         .schema("EndRecord", described(&END, &[("error", Type::Object)]))
-        .schema("Problem", described(&PROBLEM, &[("errors", Type::Array)]))
+        .schema("Problem", problem())
         .build()
 }
 
@@ -263,15 +241,63 @@ fn storage_events() -> Schema {
         .into()
 }
 
-const PROBLEM: [(&str, Type); 7] = [
+const PROBLEM: [(&str, Type); 6] = [
     ("type", Type::String),
     ("title", Type::String),
     ("status", Type::Integer),
     ("detail", Type::String),
-    ("code", Type::String),
     ("request_id", Type::String),
     ("retryable", Type::Boolean),
 ];
+
+fn problem() -> Schema {
+    let names = crate::errors::Code::ALL.iter().map(|code| code.name());
+    let code = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(names));
+    let mut object = ObjectBuilder::new();
+    for (name, kind) in PROBLEM {
+        object = object.property(name, of_type(kind)).required(name);
+    }
+    let error = described(
+        &[("code", Type::String), ("detail", Type::String)],
+        &[("pointer", Type::String), ("parameter", Type::String)],
+    );
+    let errors = ArrayBuilder::new().items(RefOr::T(error));
+    object.property("code", code).required("code").property("errors", errors).into()
+}
+
+fn receipt() -> Schema {
+    let mut object = ObjectBuilder::new();
+    for (name, kind) in RECEIPT {
+        object = object.property(name, of_type(kind)).required(name);
+    }
+    // Nothing was used where nothing is claimed.
+    object.property("latest_used", nullable(of_type(Type::Object))).required("latest_used").into()
+}
+
+fn layers() -> Schema {
+    let mut object = ObjectBuilder::new().property("value", one_of_object_and_null()).required("value");
+    let members =
+        [("confidence", Type::Number), ("cross_class_conflict", Type::Number), ("layers", Type::Array)];
+    for (name, kind) in ANALYSIS.into_iter().chain(members) {
+        object = object.property(name, of_type(kind)).required(name);
+    }
+    for (name, kind) in ASKED.into_iter().chain([("tainted", Type::Array), ("known", Type::Object)]) {
+        object = object.property(name, of_type(kind));
+    }
+    object.into()
+}
+
+/// What a question is about, how many of its claims disagree, and what was set aside.
+fn disagreement() -> Schema {
+    let mut object = ObjectBuilder::new();
+    for (name, kind) in ANALYSIS.into_iter().chain([("margin", Type::Number), ("values", Type::Array)]) {
+        object = object.property(name, of_type(kind)).required(name);
+    }
+    for (name, kind) in ASKED.into_iter().chain([("tainted", Type::Array), ("known", Type::Object)]) {
+        object = object.property(name, of_type(kind));
+    }
+    object.into()
+}
 
 fn answer() -> Schema {
     let mut object = ObjectBuilder::new();
@@ -326,7 +352,12 @@ fn fragility() -> Schema {
 
 fn stored() -> Schema {
     let mut object = ObjectBuilder::new();
-    for (name, kind) in [("id", Type::String), ("lsn", Type::Integer), ("recorded_at", Type::String)] {
+    for (name, kind) in [
+        ("id", Type::String),
+        ("lsn", Type::Integer),
+        ("ordinal", Type::Integer),
+        ("recorded_at", Type::String),
+    ] {
         object = object.property(name, of_type(kind)).required(name);
     }
     for member in ASSERT_FIELDS {
@@ -379,12 +410,33 @@ fn one_of_object_and_null() -> Schema {
 fn record(members: &[Member]) -> Schema {
     let mut object = ObjectBuilder::new();
     for member in members {
-        object = object.property(member.name, member_schema(member.name));
-        if member.required {
-            object = object.required(member.name);
-        }
+        let schema = member_schema(member.name);
+        object = match member.required {
+            true => object.property(member.name, schema).required(member.name),
+            // `null` says that it is not there.
+            false => object.property(member.name, nullable(schema)),
+        };
     }
-    object.into()
+    object.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false))).into()
+}
+
+fn nullable(schema: RefOr<Schema>) -> RefOr<Schema> {
+    let with_null = |kind: &mut SchemaType| {
+        if let SchemaType::Type(plain) = kind {
+            *kind = SchemaType::Array(vec![plain.clone(), Type::Null]);
+        }
+    };
+    match schema {
+        RefOr::T(Schema::Object(mut object)) => {
+            with_null(&mut object.schema_type);
+            RefOr::T(Schema::Object(object))
+        }
+        RefOr::T(Schema::Array(mut array)) => {
+            with_null(&mut array.schema_type);
+            RefOr::T(Schema::Array(array))
+        }
+        other => other,
+    }
 }
 
 fn member_schema(name: &str) -> RefOr<Schema> {

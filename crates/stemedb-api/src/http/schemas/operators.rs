@@ -140,7 +140,12 @@ fn probe(id: &str, summary: &str, media_type: &str, kind: Type) -> Operation {
 
 pub(in super::super) fn livez() -> Operation {
     let summary = "That the process answers, and that commits do not stand still";
-    probe("livez", summary, "text/plain", Type::String)
+    let mut operation = probe("livez", summary, "text/plain", Type::String);
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200") {
+        let verbose = ContentBuilder::new().schema(Some(of_type(Type::Object))).build();
+        response.content.insert(JSON.to_owned(), RefOr::T(verbose));
+    }
+    operation
 }
 
 pub(in super::super) fn readyz() -> Operation {

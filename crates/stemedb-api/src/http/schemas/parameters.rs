@@ -1,12 +1,23 @@
 //! Query parameters.
 
 use utoipa::openapi::{
-    Required,
+    ObjectBuilder, RefOr, Required, Schema,
     path::{Parameter, ParameterBuilder, ParameterIn},
-    schema::Type,
+    schema::{ArrayBuilder, SchemaType, Type},
 };
 
 use super::components::of_type;
+
+/// A request header that changes what is answered.
+pub(super) fn header(name: &str, description: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(of_type(Type::String)))
+        .build()
+}
 
 pub(super) fn parameter(name: &str, required: bool) -> Parameter {
     let description = match name {
@@ -55,12 +66,19 @@ pub(super) fn parameter(name: &str, required: bool) -> Parameter {
         .parameter_in(ParameterIn::Query)
         .required(if required { Required::True } else { Required::False })
         .description(Some(description))
-        .schema(Some(of_type(match name {
-            "decay" | "explain" | "receipt" | "independent" | "fragility" => Type::Boolean,
-            "without" => Type::Array,
-            "after" | "limit" | "offset" | "wait" | "max_class" => Type::Integer,
-            "min_score" => Type::Number,
-            _ => Type::String,
-        })))
+        .schema(Some(match name {
+            "wait" => seconds(60),
+            "decay" | "explain" | "receipt" | "independent" | "fragility" => of_type(Type::Boolean),
+            "without" => ArrayBuilder::new().items(of_type(Type::String)).build().into(),
+            "after" | "limit" | "offset" | "max_class" => of_type(Type::Integer),
+            "min_score" => of_type(Type::Number),
+            _ => of_type(Type::String),
+        }))
         .build()
+}
+
+/// Whole seconds, at most so many.
+fn seconds(most: u32) -> RefOr<Schema> {
+    let seconds = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+    seconds.minimum(Some(0)).maximum(Some(most)).build().into()
 }

@@ -6,7 +6,12 @@ use utoipa::openapi::{
     schema::Type,
 };
 
-use super::{components::of_type, content, operation, parameters::parameter, reply};
+use super::{
+    components::of_type,
+    content, operation,
+    parameters::{header, parameter},
+    reply,
+};
 use crate::http::{claims, diff, export, feed, list, read};
 
 pub(in super::super) fn export() -> Operation {
@@ -55,6 +60,7 @@ pub(in super::super) fn assertion() -> Operation {
         .schema(Some(of_type(Type::String)));
     operation("assertion", "A claim as it was asserted")
         .parameter(id.build())
+        .parameter(header("If-None-Match", "The ETag that the client has: 304 if it is the claim's"))
         .response("200", reply("The claim", "application/json", content("StoredAssertion")))
         .response("304", ResponseBuilder::new().description("The client has it").build())
         .build()
@@ -115,6 +121,9 @@ pub(in super::super) fn diff() -> Operation {
     operation.response("200", reply("What changed", "application/json", content("Difference"))).build()
 }
 
+/// What a client that comes back says.
+pub(super) const LAST_EVENT: &str = "The position of the last event that was read: what comes behind it";
+
 pub(in super::super) fn feed() -> Operation {
     let mut operation = operation("feed", "What changed from a position on, from the journal");
     for name in feed::PARAMETERS {
@@ -122,6 +131,7 @@ pub(in super::super) fn feed() -> Operation {
     }
     let lines = "Changes, one a line, up to now; the last line is the end record. \
                  With Accept: text/event-stream events that go on until the client leaves";
+    let operation = operation.parameter(header("Last-Event-ID", LAST_EVENT));
     let reply = ResponseBuilder::new()
         .description(lines)
         .content("application/x-ndjson", content("Change"))

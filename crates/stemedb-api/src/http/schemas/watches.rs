@@ -10,8 +10,8 @@ use utoipa::openapi::{
 use super::{
     components::{described, of_type},
     content, operation,
-    parameters::parameter,
-    reads::listing,
+    parameters::{header, parameter},
+    reads::{LAST_EVENT, listing},
     reply,
 };
 use crate::http::watches;
@@ -66,7 +66,17 @@ pub(in super::super) fn watch_many() -> Operation {
 }
 
 pub(in super::super) fn watches() -> Operation {
-    listing("watches", "Watches in the order of their ids", watches::LIST_PARAMETERS, "WatchPage")
+    let mut operation =
+        listing("watches", "Watches in the order of their ids", watches::LIST_PARAMETERS, "WatchPage");
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.name == "after"
+        {
+            parameter.description = Some("Only watches behind this id: next of an earlier page".to_owned());
+            parameter.schema = Some(of_type(Type::String));
+        }
+    }
+    operation
 }
 
 pub(in super::super) fn watch_events() -> Operation {
@@ -76,6 +86,7 @@ pub(in super::super) fn watch_events() -> Operation {
     }
     let lines = "Notices, one a line, up to now; the last line is the end record. \
                  With Accept: text/event-stream events that go on until the client leaves";
+    let operation = operation.parameter(header("Last-Event-ID", LAST_EVENT));
     let reply = ResponseBuilder::new()
         .description(lines)
         .content("application/x-ndjson", content("Notice"))

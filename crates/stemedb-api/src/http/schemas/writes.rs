@@ -4,7 +4,12 @@ use utoipa::openapi::{
     ContentBuilder, Required, path::Operation, request_body::RequestBodyBuilder, schema::Type,
 };
 
-use super::{components::of_type, content, operation, parameters::parameter, reply};
+use super::{
+    components::of_type,
+    content, operation,
+    parameters::{header, parameter},
+    reply,
+};
 use crate::http::import;
 
 pub(in super::super) fn assert() -> Operation {
@@ -55,6 +60,8 @@ pub(in super::super) fn import() -> Operation {
     for name in import::PARAMETERS {
         operation = operation.parameter(parameter(name, false));
     }
+    let operation =
+        operation.parameter(header("Content-Encoding", "gzip or zstd; else the body is as it is"));
     let done = "Verdicts, one a line; the last line is the end record";
     operation.response("200", reply(done, "application/x-ndjson", content("EndRecord"))).build()
 }
