@@ -3,7 +3,8 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
-    deny, dependencies, door, examples, interleavings, layers, machine_paths, readme, rig, sim,
+    deny, dependencies, door, examples, interleavings, layers, machine_paths, openapi, readme, rig,
+    schemathesis, sim,
     steps::{self, Budget, Outcome, Runner},
     torture,
 };
@@ -22,11 +23,13 @@ const STEPS: &[Step] = &[
     ("layers", LINTS, layers::check),
     ("machine paths", LINTS, machine_paths::check),
     ("dependencies", LINTS, dependencies::check),
+    ("HTTP interface", LINTS, openapi::check),
     ("clippy", LINTS, clippy),
     ("docs", LINTS, docs),
     ("licences and bans", LINTS, deny::check),
     ("tests", TESTS, tests),
     ("doc tests", TESTS, doc_tests),
+    ("schemathesis", TESTS, schemathesis::for_ci),
     ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),
     ("torture", RELIABILITY, journal_torture),

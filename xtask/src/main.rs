@@ -12,7 +12,8 @@
 //! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
 //! - [`peers`]: the benchmarks beside other engines.
 //! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
-//! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer.
+//! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer, and what comes in over HTTP.
+//! - [`mod@openapi`]: what a change of the HTTP interface would break; [`schemathesis`] asks a server in its document's own terms.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -27,9 +28,11 @@ mod fuzz;
 mod interleavings;
 mod layers;
 mod machine_paths;
+mod openapi;
 mod peers;
 mod readme;
 mod rig;
+mod schemathesis;
 mod sim;
 mod source;
 mod steps;
@@ -72,8 +75,12 @@ cargo xtask <task>
                                  and the LSM tree: lsm, lsm-options, lsm-errors, lsm-damage, lsm-cost, lsm-threads;
                                  the whole engine: engine-crash, engine-damage, answers (--claims FILE: of real claims);
                                  --planted: each planted defect must be noticed; --ledger: keep the result
+  openapi                        what docs/openapi.json would break for clients of the last release
+  schemathesis [--seconds N] [--seed N]
+                                 requests made from docs/openapi.json against a server: is every reply a documented one?
+                                 (120 seconds; installs itself with pip into target/schemathesis)
   fuzz [--seconds N] [TARGET...] parsers and recovery under a fuzzer: frame, segments, packed (journal), block, index, filter, manifest,
-                                 tree (LSM tree)
+                                 tree (LSM tree), body, cursor, configuration (from outside)
                                  (60 seconds each; needs a nightly toolchain)
 ";
 
@@ -89,6 +96,8 @@ fn main() -> ExitCode {
         ["interleavings"] => interleavings::run(&root),
         ["rig", options @ ..] => rig::run(&root, options),
         ["torture", options @ ..] => torture::run(&root, options),
+        ["openapi"] => openapi::check(&root),
+        ["schemathesis", options @ ..] => schemathesis::run(&root, options),
         ["fuzz", options @ ..] => fuzz::run(&root, options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

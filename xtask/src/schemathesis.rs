@@ -1,0 +1,213 @@
+//! Schemathesis: requests made from `docs/openapi.json`, sent to a server process, and every reply held against the document.
+//!
+//! Another implementation of JSON Schema and of OpenAPI than the tests of `stemedb-api` have, with inputs that nobody here thought
+//! of. It is a Python program; this installs it into a folder of its own below `target`.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::steps::{self, Outcome};
+
+/// What pip installs. Pinned: another one checks other things.
+const PACKAGE: &str = "schemathesis==4.32.5";
+const DOCUMENT: &str = "docs/openapi.json";
+/// Bodies that it cannot write by itself.
+const HOOKS: &str = "xtask/schemathesis";
+const SECONDS: u64 = 120;
+/// Requests of each operation, at most.
+const EXAMPLES: u64 = 1000;
+/// Beside the tests of a push. The time is looked at between rounds of all operations, so that the number is what keeps it short.
+const CI: (u64, u64) = (25, 25);
+
+/// What must be so of every reply. Left out: checks that take every input which fits the document for one that must be accepted (a
+/// claim has rules that JSON Schema cannot say), or every other for one that must be refused (numbers are also taken as texts in a
+/// query, a body without a schema has none that is wrong), and those of authentication, which `tests/api/security` looks at route
+/// by route.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+                      response_schema_conformance,unsupported_method,allow_header_conformance";
+
+/// The options of every run.
+const OPTIONS: &[&str] = &[
+    "--phases=examples,coverage,fuzzing",
+    "--mode=all",
+    "--workers=2",
+    "--continue-on-failure",
+    "--generation-database=none",
+    "--generation-with-security-parameters=false",
+    "--suppress-health-check=all",
+    "--request-timeout=90",
+    "--warnings=off",
+    "--no-color",
+];
+
+/// `[--seconds N] [--seed N]`
+pub fn run(root: &Path, words: &[&str]) -> Outcome {
+    let (mut seconds, mut seed) = (SECONDS, 0);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut number = || {
+            let text = words.next().and_then(|text| text.parse::<u64>().ok());
+            text.ok_or_else(|| format!("{word} needs a number"))
+        };
+        match *word {
+            "--seconds" => seconds = number()?,
+            "--seed" => seed = number()?,
+            other => return Err(format!("unknown option {other}")),
+        }
+    }
+    let mut build = Command::new("cargo");
+    build.args(["build", "--locked", "--quiet", "--package", "stemedb-api"]).current_dir(root);
+    steps::command(&mut build)?;
+    conformance(root, (seconds, EXAMPLES), seed)
+}
+
+/// With another seed for every commit, and the program that the tests were run with.
+pub fn for_ci(root: &Path) -> Outcome {
+    let mut build = Command::new("cargo");
+    build
+        .args(["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--quiet", "--no-run"])
+        .current_dir(root);
+    steps::command(&mut build)?;
+    let commit = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root).output();
+    let commit =
+        commit.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let seed = u64::from_str_radix(commit.get(..8).unwrap_or("0"), 16).unwrap_or(0);
+    conformance(root, CI, seed)
+}
+
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
+}
+
+fn conformance(root: &Path, (seconds, examples): (u64, u64), seed: u64) -> Outcome {
+    let target = target(root);
+    let folder = target.join("schemathesis");
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let program = install(&folder)?;
+    let server = Server::start(&target.join("debug/stemedb-api"), &folder)?;
+    let mut command = Command::new(program);
+    command
+        .arg("run")
+        .arg(root.join(DOCUMENT))
+        .args(["--url", &server.url, "--checks", CHECKS])
+        .arg(format!("--max-time={seconds}"))
+        .arg(format!("--max-examples={examples}"))
+        .arg(format!("--seed={seed}"))
+        .args(OPTIONS)
+        .env("PYTHONPATH", root.join(HOOKS))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SCHEMATHESIS_HOOKS", "hooks")
+        // It keeps notes of its own where it is started.
+        .current_dir(&folder);
+    // It looks at the time between requests only.
+    let outcome = steps::command_within(&mut command, Duration::from_secs(2 * seconds + 120));
+    let log = server.stop()?;
+    outcome?;
+    match log.lines().find(|line| line.contains("panicked") || line.contains("internal_error")) {
+        Some(line) => Err(format!("the server logged: {line}")),
+        None => Ok(()),
+    }
+}
+
+/// Installs what is not there yet; gives the program.
+fn install(folder: &Path) -> Result<PathBuf, String> {
+    let has_venv = |python: &str| {
+        let output = Command::new(python).args(["-c", "import ensurepip, venv"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !has_venv("python3") {
+        steps::command(Command::new("apt-get").args(["update", "-q"]))?;
+        let packages = ["install", "-qy", "--no-install-recommends", "python3", "python3-venv"];
+        steps::command(Command::new("apt-get").args(packages))?;
+    }
+    let (venv, mark) = (folder.join("venv"), folder.join("installed"));
+    let program = venv.join("bin/schemathesis");
+    if fs::read_to_string(&mark).is_ok_and(|installed| installed == PACKAGE) && program.exists() {
+        return Ok(program);
+    }
+    steps::command(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+    let pip = venv.join("bin/pip");
+    steps::command(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", PACKAGE]))?;
+    fs::write(&mark, PACKAGE).map_err(|error| format!("{}: {error}", mark.display()))?;
+    Ok(program)
+}
+
+/// A server over a database of its own.
+struct Server {
+    child: Child,
+    url: String,
+    log: PathBuf,
+}
+
+impl Server {
+    fn start(program: &Path, folder: &Path) -> Result<Server, String> {
+        for name in ["db", "backups"] {
+            let old = folder.join(name);
+            if old.exists() {
+                fs::remove_dir_all(&old).map_err(|error| format!("{}: {error}", old.display()))?;
+            }
+        }
+        let log = folder.join("server.log");
+        let told = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let mut command = Command::new(program);
+        command
+            .args(["serve", "--init", "--bind", "127.0.0.1:0", "--auth", "off", "--disk-full", "0"])
+            .arg("--data-dir")
+            .arg(folder.join("db"))
+            .arg("--backup-to")
+            .arg(folder.join("backups"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(told);
+        let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut said = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut said).map_err(|error| error.to_string())?;
+        }
+        let mut server = Server { child, url: String::new(), log };
+        match said.trim().strip_prefix("listening on ") {
+            Some(url) => server.url = url.to_owned(),
+            None => return Err(format!("the server said {said:?}; its log: {}", server.told())),
+        }
+        Ok(server)
+    }
+
+    fn told(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Ends it; gives its log. An error if it has ended before.
+    fn stop(mut self) -> Result<String, String> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(self.told()),
+            Ok(Some(status)) => Err(format!("the server ended with {status}; its log: {}", self.told())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_refused_before_anything_is_built() {
+        let root = Path::new(".");
+        assert_eq!(run(root, &["--seconds", "soon"]), Err("--seconds needs a number".to_owned()));
+        assert_eq!(run(root, &["--seed"]), Err("--seed needs a number".to_owned()));
+        assert_eq!(run(root, &["--deep"]), Err("unknown option --deep".to_owned()));
+    }
+}
