@@ -1,8 +1,9 @@
 //! The fuzz targets of the journal (any bytes as a frame, a damaged journal, any bytes as a compressed segment) and of the
-//! LSM tree (any bytes as a block, an index, a filter; a damaged manifest; a damaged tree).
+//! LSM tree (any bytes as a block, an index, a filter; a damaged manifest; a damaged tree), and of what comes from outside (any bytes
+//! as the body of a request, as a cursor, as a configuration).
 //!
 //! They want a nightly toolchain, for the instrumentation. What they do with an input is also run by ordinary tests, over
-//! the committed corpora: `tests/fuzz_corpus.rs` of both crates.
+//! the committed corpora: `tests/fuzz_corpus.rs` of each crate.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -16,6 +17,7 @@ use crate::steps::{self, Outcome};
 /// The crates whose folders `fuzz` have the targets.
 const WAL: &str = "crates/stemedb-wal";
 const LSM: &str = "crates/stemedb-lsm";
+const API: &str = "crates/stemedb-api";
 
 /// A target: its crate, its name, and the length that inputs of use to it have, at most.
 #[derive(Clone, Copy)]
@@ -29,7 +31,7 @@ const fn target(folder: &'static str, name: &'static str, input_bytes: u32) -> T
     Target { folder, name, input_bytes }
 }
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 11] = [
     target(WAL, "frame", 4096),
     target(WAL, "segments", 34),
     target(WAL, "packed", 8192),
@@ -38,6 +40,9 @@ const TARGETS: [Target; 8] = [
     target(LSM, "filter", 2048),
     target(LSM, "manifest", 400),
     target(LSM, "tree", 20),
+    target(API, "body", 2048),
+    target(API, "cursor", 400),
+    target(API, "configuration", 2048),
 ];
 const SECONDS: &str = "60";
 /// Where a run keeps what it learns. The committed corpus is only read.

@@ -39,6 +39,8 @@ pub use as_of::AsOf;
 #[cfg(feature = "server")]
 pub(crate) use binding::bind;
 pub use conflicts::{ConflictQuery, Conflicts, KnowledgeReport};
+#[cfg(feature = "fuzzing")]
+pub(crate) use cursor::fuzzing;
 pub use difference::{AnswerDifference, Arrived, Difference, DifferenceQuery, QuestionDifference};
 pub use feed::{Feed, FeedEntry};
 pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError};
