@@ -126,6 +126,13 @@ fn judge(program: &Program, sent: &Sent, reply: &Reply) {
     if sent.method == "HEAD" {
         return;
     }
+    let length = reply.header("content-length").and_then(|length| length.parse().ok());
+    if length.is_some_and(|length: usize| length > reply.body.len()) {
+        // A body that the route does not read lies in the way when the connection ends: the system resets it, and what the client
+        // has not taken yet of a long reply is lost.
+        assert!(!sent.body.is_empty() && reply.status < 400, "{what}: the reply is cut off");
+        return;
+    }
     if reply.status >= 400 {
         conformance::problem(&what, reply);
     }
