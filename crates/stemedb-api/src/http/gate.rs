@@ -1,12 +1,13 @@
 //! What stands around every route that is not open to everybody: who calls, whether they may, how much, and the record of it.
 //!
 //! ```text
-//! request ─ peer ─ key, scope ─ rate ─▶ handler ─▶ reply
-//!              └────── 401, 403, 429 ──────────┤
-//!                                              └─ audit: writes, admin calls, refusals
+//! request ─ admission ─ peer ─ key, scope ─ rate ─▶ handler ─▶ reply
+//!               └ 503        └────── 401, 403, 429 ─────────┤
+//!                                                           └─ audit: writes, admin calls, refusals
 //! ```
 
 use axum::{
+    body::HttpBody,
     extract::{Request, State},
     http::{HeaderValue, header},
     middleware::Next,
@@ -46,6 +47,14 @@ pub(super) struct Touched(pub Vec<String>);
 pub(super) async fn gate(State((app, rule)): State<(App, Rule)>, request: Request, next: Next) -> Response {
     let Access::Needs(scope) = rule.access else { return next.run(request).await };
     let (mut head, body) = request.into_parts();
+    let bytes = body.size_hint().upper().unwrap_or(app.options.body_max_bytes as u64);
+    let _place = match app.admission.enter(rule.group, bytes) {
+        Ok(place) => place,
+        Err(refusal) => {
+            app.metrics.refused(refusal);
+            return Problem::of(Code::Overloaded).into_response();
+        }
+    };
     let peer = Peer::of(&head, &app.security.auth.trusted_proxies);
     let decided = auth::decide(&app.security.auth, &app.keys, scope, &peer, &head.headers);
     let principal = decided.as_ref().map_or(Principal::Anonymous, Clone::clone);

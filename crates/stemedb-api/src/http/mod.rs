@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! headers     what browsers are told · CORS where origins are named
-//!  └ envelope    request id · in-flight cap · metrics by route template · problems rendered · Stemedb-Lsn
+//!  └ envelope    request id · metrics by route template · problems rendered · Stemedb-Lsn
 //!     └ catch panic
-//!        └ gate      peer · key, scope · rate · audit                       (of each route by itself)
+//!        └ gate      admission · peer · key, scope · rate · audit           (of each route by itself)
 //!           └ handler   parameters · body within its limit ─▶ store_helpers (a blocking thread) ─▶ reply
 //! ```
 //!
@@ -15,6 +15,7 @@
 //! also where the framework alone would have answered.
 
 mod admin;
+mod admission;
 mod audit;
 mod auth;
 mod backups;
@@ -56,6 +57,8 @@ use std::{
 
 use admin::log_level::LogControl;
 pub use admin::log_level::LogLevel;
+pub use admission::AdmissionOptions;
+pub(crate) use admission::{Admission, Refusal};
 pub use audit::{Audit, AuditBreak, AuditError, AuditOptions, AuditReport, verify as verify_audit};
 pub use auth::{
     Access, AuthMode, AuthOptions, KEYS_MAX, KeyId, KeyJson, KeyRecord, KeyState, KeyStore, KeysError,
@@ -84,8 +87,8 @@ pub struct RouterOptions {
     pub body_max_bytes: usize,
     /// Largest body of an import after decompression, in bytes.
     pub import_max_bytes: u64,
-    /// Requests handled at once; more are refused with `overloaded`. Health and metrics are always answered.
-    pub max_in_flight: usize,
+    /// How much is let in at once; what is beyond it is refused with `overloaded`. Health and metrics are always answered.
+    pub admission: AdmissionOptions,
     /// Imports handled at once.
     pub max_imports: usize,
     /// Exports handled at once.
@@ -124,7 +127,7 @@ impl Default for RouterOptions {
         RouterOptions {
             body_max_bytes: 1 << 20,
             import_max_bytes: 4 << 30,
-            max_in_flight: 512,
+            admission: AdmissionOptions::default(),
             max_imports: 4,
             max_feeds: 64,
             max_exports: 2,
@@ -158,6 +161,8 @@ pub(crate) struct Shared {
     pub keys: Arc<KeyStore>,
     limits: limits::Limits,
     audit: Option<Audit>,
+    admission: Arc<Admission>,
+    /// Requests of every kind, open routes included.
     in_flight: AtomicUsize,
 }
 
@@ -175,11 +180,10 @@ impl App {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    /// Counts a request as in flight while the guard lives; `None` when there are too many.
-    fn enter(&self) -> Option<InFlight> {
-        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let guard = InFlight(self.clone());
-        (before < self.options.max_in_flight).then_some(guard)
+    /// Counts a request as in flight while the guard lives.
+    fn enter(&self) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(self.clone())
     }
 }
 
@@ -212,8 +216,9 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
     let RouterParts { backups, jobs, log_level, security, audit } = parts;
     let keys = KeyStore::open(database.env(), database.engine().layout().api_keys());
     let metrics = Arc::new(Metrics::new(&database));
+    let admission = Arc::new(Admission::new(options.admission));
     let app = App(Arc::new(Shared {
-        storage: Storage::new(database.clone(), Arc::clone(&metrics)),
+        storage: Storage::new(database.clone(), Arc::clone(&metrics), Arc::clone(&admission)),
         jobs: jobs.unwrap_or_else(|| Jobs::new(&database)),
         slow_queries: SlowQueries::new(options.slow_queries),
         log: Arc::new(LogControl::new(log_level)),
@@ -228,6 +233,7 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
         security,
         keys: Arc::new(keys),
         audit,
+        admission,
         in_flight: AtomicUsize::new(0),
         database,
     }));
