@@ -60,6 +60,8 @@ cargo xtask <task>
                                  half an hour of everything at once: does anything stall, grow or get out of shape?
   bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]
                                  damage of several kinds, how long it lasts, and what health costs
+  bench load [--seconds N] [--connections N] [--claims N] [--cases NAME,NAME] [--dir DIR] [--out DIR]
+                                 a server process under load, and what it does with more than it can do
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
   interleavings                  commit queue and memtable under a scheduler that explores interleavings (shuttle)
