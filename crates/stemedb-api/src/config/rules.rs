@@ -30,8 +30,7 @@ pub static RULES: &[Rule] = &[
         about: ("security", "auth"),
         // Unset, it asks for keys there.
         is_unsafe: |settings| {
-            settings.is_reachable_by_others()
-                && matches!(settings.auth, Some(AuthMode::Off | AuthMode::Auto))
+            settings.is_reachable_by_others() && matches!(settings.auth, Some(AuthMode::Off | AuthMode::Auto))
         },
         reason: "whoever reaches the server can read and write, with \"auto\" until the first key is made; say \"required\", or \"writes\" if everybody may read",
     },

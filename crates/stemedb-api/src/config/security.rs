@@ -183,8 +183,19 @@ mod tests {
         assert_eq!((read.reads, read.bulk), (rate(10, 60), None));
         assert_eq!((read.writes, read.admin), (LimitOptions::default().writes, rate(600, 60)));
         for bad in [
-            "", "none", "reads", "reads=", "reads=0/1", "reads=1/0", "reads=1", "other=1/1", "reads=-1/1",
-            "reads=+1/1", "reads=1/1,reads=2/1", "reads=1/1,", "reads=1/86401",
+            "",
+            "none",
+            "reads",
+            "reads=",
+            "reads=0/1",
+            "reads=1/0",
+            "reads=1",
+            "other=1/1",
+            "reads=-1/1",
+            "reads=+1/1",
+            "reads=1/1,reads=2/1",
+            "reads=1/1,",
+            "reads=1/86401",
         ] {
             assert!(limits(bad).is_none(), "{bad}");
         }

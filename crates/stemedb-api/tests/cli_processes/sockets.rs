@@ -7,11 +7,7 @@ use std::{
     process::Command,
 };
 
-use crate::{
-    http,
-    program::run,
-    server::Server,
-};
+use crate::{http, program::run, server::Server};
 
 /// Status of a request with curl; on the socket file if there is one.
 fn curl(socket: Option<&Path>, url: &str, options: &[&str]) -> u16 {
@@ -68,7 +64,8 @@ fn who_may_open_the_socket_file_needs_no_key_and_the_audit_log_knows_who_it_was(
 fn a_socket_that_nobody_listens_on_is_taken_over_and_anything_else_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("admin.sock");
-    let options = ["--bind", "127.0.0.1:0", "--max-connections", "1", "--admin-socket", socket.to_str().unwrap()];
+    let options =
+        ["--bind", "127.0.0.1:0", "--max-connections", "1", "--admin-socket", socket.to_str().unwrap()];
     let ask = || curl(Some(&socket), "http://stemedb/v1/admin/storage/stats", &[]);
     let first = Server::start_with(&dir.path().join("one"), &options);
     assert_eq!(ask(), 200);

@@ -22,7 +22,10 @@ pub(super) const KEYS: &[Key] = &[
             Choice { name: "auto", set: |to| to.auth = Some(AuthMode::Auto) },
             Choice { name: "off", set: |to| to.auth = Some(AuthMode::Off) },
         ]),
-        built_in: BuiltIn::Unset { means: "auto on a loopback address without a proxy in front, else required", example: "required" },
+        built_in: BuiltIn::Unset {
+            means: "auto on a loopback address without a proxy in front, else required",
+            example: "required",
+        },
         ..Key::USUAL
     },
     Key {

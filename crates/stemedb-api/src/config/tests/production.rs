@@ -75,7 +75,12 @@ fn each_rule_refuses_alone() {
     safe().flag("auth", "auto").load().unwrap();
     for (flag, bad, good, refused) in [
         ("trusted-proxies", "10.0.0.0/8,::/0", "10.0.0.0/8", "security.trusted_proxies is unsafe"),
-        ("cors-origins", "https://a.example,http://b.example", "https://a.example", "security.cors_origins is"),
+        (
+            "cors-origins",
+            "https://a.example,http://b.example",
+            "https://a.example",
+            "security.cors_origins is",
+        ),
         ("audit-log", "off", "/var/log/stemedb/audit.log", "audit.log is unsafe"),
     ] {
         assert!(one(safe().flag(flag, bad)).contains(refused), "{flag}");

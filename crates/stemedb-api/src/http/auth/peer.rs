@@ -167,6 +167,24 @@ mod tests {
     }
 
     #[test]
+    fn whoever_opened_the_socket_file_is_local_unless_it_speaks_for_another() {
+        let of = |headers: &[(&str, &str)]| {
+            let mut request = Request::builder().uri("/v1/admin/keys");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let mut head = request.body(()).unwrap().into_parts().0;
+            head.extensions.insert(SocketPeer { user: 7, group: 8, process: Some(9) });
+            Peer::of(&head, &[])
+        };
+        assert!(of(&[]).is_local && of(&[("host", "any.example")]).is_local);
+        assert_eq!(of(&[]).shown().unwrap(), "unix uid=7 gid=8 pid=9");
+        for name in FORWARDED.iter().chain([&header::ORIGIN]) {
+            assert!(!of(&[(name.as_str(), "127.0.0.1")]).is_local, "{name}");
+        }
+    }
+
+    #[test]
     fn the_rightmost_address_that_is_not_a_trusted_proxys_is_the_client() {
         let proxies = ["10.0.0.0/8", "fd00::/8"];
         let address = |socket, value: &str, trusted: &[&str]| {

@@ -12,9 +12,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use stemedb_api::core::{
-    AgentId, Assertion, ClaimId, Command, Nano, Object, Supersession, Vote,
-};
+use stemedb_api::core::{AgentId, Assertion, ClaimId, Command, Nano, Object, Supersession, Vote};
 
 use super::history::{Answer, Operation, Told, What, Write};
 
@@ -44,29 +42,33 @@ impl Dice {
 }
 
 /// A connection that is kept open.
-pub struct Connection(BufReader<TcpStream>);
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+    /// The last reply said that it is.
+    pub is_closing: bool,
+}
 
 impl Connection {
     pub fn open(address: &str) -> io::Result<Connection> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Connection(BufReader::new(stream)))
+        Ok(Connection { stream: BufReader::new(stream), is_closing: false })
     }
 
     /// Status and body of the reply. After an error it is not known what became of the request.
     pub fn ask(&mut self, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json");
         let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        self.0.get_mut().write_all(request.as_bytes())?;
+        self.stream.get_mut().write_all(request.as_bytes())?;
         let mut line = String::new();
-        self.0.read_line(&mut line)?;
+        self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
         let status = status.ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut length = None;
         loop {
             line.clear();
-            if self.0.read_line(&mut line)? == 0 {
+            if self.stream.read_line(&mut line)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             match line.trim().split_once(':') {
@@ -74,11 +76,14 @@ impl Connection {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                     length = value.trim().parse().ok();
                 }
+                Some((name, value)) if name.eq_ignore_ascii_case("connection") => {
+                    self.is_closing = value.trim().eq_ignore_ascii_case("close");
+                }
                 Some(_) => {}
             }
         }
         let mut body = vec![0; length.ok_or(io::ErrorKind::InvalidData)?];
-        self.0.read_exact(&mut body)?;
+        self.stream.read_exact(&mut body)?;
         Ok((status, serde_json::from_slice(&body)?))
     }
 }
@@ -134,7 +139,7 @@ impl Client {
                     asked
                 }
             };
-            if asked.is_err() {
+            if asked.is_err() || open.is_closing {
                 connection = None;
             }
         }
@@ -217,6 +222,9 @@ impl Client {
             list.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
         };
         let set_aside = answer["set_aside"].as_array().unwrap().iter();
+        let mut set_aside: Vec<String> =
+            set_aside.map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+        set_aside.sort_unstable();
         let what = Answer {
             subject,
             lens,
@@ -224,7 +232,7 @@ impl Client {
             status: answer["status"].as_str().unwrap().to_owned(),
             winners: texts(&answer["winners"]),
             considered: answer["considered"].as_u64().unwrap() as usize,
-            set_aside: set_aside.map(|one| one["id"].as_str().unwrap().to_owned()).collect(),
+            set_aside,
         };
         self.done.push(Operation { called, returned, what: What::Read(Box::new(what)) });
         Ok(())
@@ -236,7 +244,8 @@ fn request(command: &Command) -> (&'static str, Value) {
         Command::Assert(claim) => {
             let Object::Integer(value) = claim.object else { panic!("{claim:?}") };
             let Assertion { subject, predicate, source, .. } = claim;
-            let body = json!({ "subject": subject, "predicate": predicate, "object": value, "source": source });
+            let body =
+                json!({ "subject": subject, "predicate": predicate, "object": value, "source": source });
             ("/v1/assert", body)
         }
         Command::Vote(vote) => {

@@ -53,6 +53,7 @@ pub struct Answer {
     pub status: String,
     pub winners: Vec<String>,
     pub considered: usize,
+    /// Sorted.
     pub set_aside: Vec<String>,
 }
 
@@ -204,13 +205,13 @@ fn as_the_oracle_answers(journal: &[Entry], operations: &[Operation], verdict: &
             continue;
         }
         let expected = world.ask(subject, "p", lens, *lsn, 0, false, None);
-        let set_aside: Vec<&String> = expected.set_aside.iter().map(|(id, _)| id).collect();
-        let is_same = expected.winners == answer.winners
-            && expected.status == answer.status
-            && expected.considered == answer.considered
-            && set_aside == answer.set_aside.iter().collect::<Vec<_>>();
-        if !is_same {
-            verdict.wrong.push(format!("{answer:?} must be {expected:?}"));
+        // The oracle lists them in the order of their positions.
+        let mut set_aside: Vec<String> = expected.set_aside.into_iter().map(|(id, _)| id).collect();
+        set_aside.sort_unstable();
+        let expected = (&expected.winners, &expected.status, expected.considered, &set_aside);
+        let found = (&answer.winners, &answer.status, answer.considered, &answer.set_aside);
+        if found != expected {
+            verdict.wrong.push(format!("{subject} at {lsn}, {lens}: {found:?} must be {expected:?}"));
         }
     }
 }
