@@ -19,8 +19,8 @@ pub fn run(root: &Path, is_deep: bool) -> (Vec<String>, Outcome) {
         .current_dir(root);
     let mut shown = String::new();
     if is_deep {
-        command.env("STEMEDB_HTTP_KILLS", ROUNDS.to_string());
-        shown = format!("STEMEDB_HTTP_KILLS={ROUNDS} ");
+        command.env("HTTP_KILLS_ROUNDS", ROUNDS.to_string());
+        shown = format!("HTTP_KILLS_ROUNDS={ROUNDS} ");
     }
     println!("$ {shown}cargo test -p stemedb-api --test cli_processes -- --exact --nocapture {TEST}");
     match told(&mut command, SUITE) {

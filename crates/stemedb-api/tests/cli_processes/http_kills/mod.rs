@@ -32,8 +32,8 @@ use crate::server::Server;
 
 const CLIENTS: usize = 8;
 const ROUNDS: usize = 6;
-/// How many rounds, instead.
-const ROUNDS_VARIABLE: &str = "STEMEDB_HTTP_KILLS";
+/// How many rounds, instead. Not one of `STEMEDB_…`: the servers inherit it, and refuse what they do not know.
+const ROUNDS_VARIABLE: &str = "HTTP_KILLS_ROUNDS";
 /// A server is killed so long after it began to listen: at least, and how much more at most.
 const LIVES_MS: (u64, u64) = (30, 450);
 
