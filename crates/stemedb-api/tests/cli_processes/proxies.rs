@@ -56,7 +56,9 @@ impl Nginx {
         );
         std::fs::write(dir.join("nginx.conf"), whole).unwrap();
         let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
-        let master = Command::new(program.expect("nginx is installed (Debian: apt-get install nginx)"))
+        let program =
+            program.unwrap_or_else(|| panic!("nginx is not installed (Debian: apt-get install nginx)"));
+        let master = Command::new(program)
             .arg("-e")
             .arg(dir.join("error.log"))
             .arg("-c")
@@ -112,7 +114,7 @@ impl Load {
                 Some(open) => open,
                 None => connection.insert(Connection::open(address).unwrap()),
             };
-            let (status, answer) = open.ask("GET", &path, "").expect("a question fails");
+            let (status, answer) = open.ask("GET", &path, "").unwrap();
             assert_eq!((status, &answer["considered"]), (200, &json!(1)), "{answer}");
             self.answered.fetch_add(1, Ordering::SeqCst);
             // nginx closes a connection now and then, and says so.
@@ -137,8 +139,7 @@ impl Load {
             }
             let claim =
                 json!({ "subject": "new", "predicate": format!("p{who}"), "object": number, "source": "x" });
-            let (status, reply) =
-                connection.ask("POST", "/v1/assert", &claim.to_string()).expect("a record fails");
+            let (status, reply) = connection.ask("POST", "/v1/assert", &claim.to_string()).unwrap();
             assert_eq!(status, 201, "{reply}");
             if connection.is_closing {
                 connection = Connection::open(address).unwrap();

@@ -101,7 +101,7 @@ pub struct Client {
 impl Client {
     pub fn new(number: usize, shared: Arc<Shared>) -> Client {
         let number = number as u64;
-        let dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (number + 1) * 0x1234_5678_9abc);
+        let dice = Dice(0x9e37_79b9_7f4a_7c15 ^ ((number + 1) * 0x1234_5678_9abc));
         Client { number, shared, dice, done: Vec::new(), own: Vec::new(), said: 0 }
     }
 
