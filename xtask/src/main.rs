@@ -11,6 +11,7 @@
 //! - [`interleavings`]: the commit queue and the memtable under shuttle.
 //! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
 //! - [`peers`]: the benchmarks beside other engines.
+//! - [`http_kills`]: servers that are killed under clients.
 //! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
 //! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer.
 
@@ -24,6 +25,7 @@ mod dependencies;
 mod door;
 mod examples;
 mod fuzz;
+mod http_kills;
 mod interleavings;
 mod layers;
 mod machine_paths;
@@ -73,6 +75,7 @@ cargo xtask <task>
                                  try to make the journal lie: crash, liar, swarm, errors, damage;
                                  and the LSM tree: lsm, lsm-options, lsm-errors, lsm-damage, lsm-cost, lsm-threads;
                                  the whole engine: engine-crash, engine-damage, answers (--claims FILE: of real claims);
+                                 servers under clients: http-kills (with --deep, or named; else among the tests);
                                  --planted: each planted defect must be noticed; --ledger: keep the result
   fuzz [--seconds N] [TARGET...] parsers and recovery under a fuzzer: frame, segments, packed (journal), block, index, filter, manifest,
                                  tree (LSM tree)

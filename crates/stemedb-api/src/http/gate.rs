@@ -67,7 +67,7 @@ pub(super) async fn gate(State((app, rule)): State<(App, Rule)>, request: Reques
         let entry = Entry {
             request_id: head.extensions.get::<RequestIds>().map(|ids| ids.request.clone()),
             key: key.map(|key| key.to_string()),
-            peer: peer.address.map(|address| address.to_string()),
+            peer: peer.shown(),
             method: Some(rule.method.to_owned()),
             route: Some(rule.path),
             ids: in_path(rule.path, head.uri.path()),

@@ -66,7 +66,9 @@ pub use auth::{
 };
 use axum::{Router, middleware};
 pub use backups::Backups;
-pub use connections::{ConnectionOptions, Tls, TlsError, serve};
+pub use connections::{
+    ConnectionOptions, SocketError, SocketFile, SocketPeer, Tls, TlsError, serve, serve_socket,
+};
 pub use feed::{Drain, Draining};
 pub use limits::{Group, LimitOptions, Rate};
 pub use openapi::document;
@@ -95,7 +97,7 @@ pub struct RouterOptions {
     pub max_exports: usize,
     /// Feeds read at once; each holds one open file and a few hundred kilobytes.
     pub max_feeds: usize,
-    /// How long the next part of a body is waited for, and how long a reader of a feed may not read.
+    /// How long a body may take, how long the next part of an import is waited for, and how long a reader of a feed may not read.
     pub body_timeout: Duration,
     /// Whether the router answers paths that it does not know. Say no where an application merges it and has a fallback
     /// of its own.

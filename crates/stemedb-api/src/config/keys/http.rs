@@ -44,7 +44,7 @@ pub(super) const KEYS: &[Key] = &[
         section: "http",
         name: "body_timeout_ms",
         flag: "body-timeout-ms",
-        about: "How long the next part of a body is waited for, and a reader of a feed may not read",
+        about: "How long a body may take, the next part of an import is waited for, and a reader of a feed may not read",
         kind: Kind::Number {
             unit: Unit::Milliseconds,
             least: 10,
