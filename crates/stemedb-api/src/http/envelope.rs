@@ -12,7 +12,7 @@ use axum::{
 use stemedb_env::Lsn;
 use tracing::Instrument;
 
-use super::{App, Problem, slow_queries::Stages, trace::RequestIds};
+use super::{App, Problem, min_lsn, slow_queries::Stages, trace::RequestIds};
 use crate::errors::Code;
 
 const STEMEDB_LSN: HeaderName = HeaderName::from_static("stemedb-lsn");
@@ -41,10 +41,15 @@ pub(super) async fn envelope(State(app): State<App>, mut request: Request, next:
     request.extensions_mut().insert(ids.clone());
 
     let in_flight = app.enter();
-    let mut response = if in_flight.is_none() && !is_probe(&path) {
+    let mut response = if is_probe(&path) {
+        next.run(request).instrument(span.clone()).await
+    } else if in_flight.is_none() {
         Problem::of(Code::Overloaded).into_response()
     } else {
-        next.run(request).instrument(span.clone()).await
+        match min_lsn::reached(&app, request.headers()).instrument(span.clone()).await {
+            Ok(()) => next.run(request).instrument(span.clone()).await,
+            Err(problem) => problem.into_response(),
+        }
     };
     drop(in_flight);
 
