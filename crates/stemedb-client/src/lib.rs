@@ -59,3 +59,8 @@ pub use self::{
     transport::RetryPolicy,
     value::Value,
 };
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

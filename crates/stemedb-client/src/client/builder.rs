@@ -16,6 +16,10 @@ use crate::{
     transport::{RetryPolicy, Transport},
 };
 
+const DEFAULT_URL: &str = "http://127.0.0.1:18180";
+const URL_VARIABLE: &str = "STEMEDB_URL";
+const KEY_VARIABLE: &str = "STEMEDB_API_KEY";
+const KEY_FILE_VARIABLE: &str = "STEMEDB_API_KEY_FILE";
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -55,6 +59,18 @@ impl ClientBuilder {
             machine: Arc::new(Real::new()),
             failed: None,
         }
+    }
+
+    /// What the environment says: the address in `STEMEDB_URL` (else the server's own port on this machine), the API key in
+    /// `STEMEDB_API_KEY`, or in the file that `STEMEDB_API_KEY_FILE` names.
+    pub(super) fn from_env() -> ClientBuilder {
+        let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let mut builder = ClientBuilder::new(&given(URL_VARIABLE).unwrap_or_else(|| DEFAULT_URL.to_owned()));
+        if let Some(path) = given(KEY_FILE_VARIABLE) {
+            builder = builder.key_file(path);
+        }
+        builder.key = given(KEY_VARIABLE).or(builder.key);
+        builder
     }
 
     /// Presents this API key (`stemedb_…`).

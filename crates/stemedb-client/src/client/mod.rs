@@ -49,6 +49,15 @@ impl Client {
         Client::builder(url).build()
     }
 
+    /// A client of the server that the environment names: its address in `STEMEDB_URL` (else `http://127.0.0.1:18180`), the API key in
+    /// `STEMEDB_API_KEY`, or in the file that `STEMEDB_API_KEY_FILE` names.
+    ///
+    /// # Errors
+    /// [`Error::Setup`].
+    pub fn from_env() -> Result<Client, Error> {
+        ClientBuilder::from_env().build()
+    }
+
     /// A client that is told more.
     pub fn builder(url: &str) -> ClientBuilder {
         ClientBuilder::new(url)
