@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import unittest
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from stemedb import (
     Agent,
@@ -28,7 +28,7 @@ from stemedb import (
     Watch,
     value_of,
 )
-from stemedb.replies import Change, Verdict
+from stemedb.replies import Change, Job, Verdict
 from stemedb.signing import claim_id
 
 URL = os.environ.get("STEMEDB_TEST_URL")
@@ -230,7 +230,8 @@ class Tour(unittest.TestCase):
         self.assertEqual((db.health()["status"], db.is_alive(), db.readiness()["ready"]), ("ok", True, True))
         self.assertIn("sst_file_count", [one["name"] for one in db.storage_stats()["checks"]])
         # One after the other: backups and archiving share a place.
-        for begin in [lambda: db.compact(True), db.verify, db.backup, lambda: db.archive(True)]:
+        begins: List[Callable[[], Job]] = [db.compact, db.verify, db.backup, lambda: db.archive(True)]
+        for begin in begins:
             self.assertEqual(db.wait_for(begin(), PATIENCE)["state"], "done")
         self.assertEqual(db.backup_status()["kind"], "archive")
         self.assertEqual(len(db.jobs()), 4)

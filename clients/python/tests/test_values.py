@@ -105,7 +105,7 @@ class Golden(unittest.TestCase):
 
 class Values(unittest.TestCase):
     def test_every_value_is_read_back_as_it_was_sent(self) -> None:
-        values = ["wet", Number("181.150"), Number("5"), Number("-0"), -7, True, Time("2024-02-29T23:59:59.5+01:00")]
+        values: List[Any] = ["wet", Number("181.150"), Number("5"), Number("-0"), -7, True, Time("2024-02-29T23:59:59.5+01:00")]
         for value in [*values, Reference("cas:67-56-1"), Json({"max": [1, None]}), Json(None)]:
             self.assertEqual(value_of(loads(value_json(value))), value)
 

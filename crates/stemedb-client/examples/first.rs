@@ -6,7 +6,10 @@ fn main() -> Result<(), stemedb_client::Error> {
 
     db.source(&Source::new("handbook", 1))?;
     db.assert(&Assertion::new("cas:50-00-0", "melting_point_K", 181.15, "handbook"))?;
-    let guess = Assertion { confidence: Some(0.4), ..Assertion::new("cas:50-00-0", "melting_point_K", 155.0, "forum") };
+    let guess = Assertion {
+        confidence: Some(0.4),
+        ..Assertion::new("cas:50-00-0", "melting_point_K", 155.0, "forum")
+    };
     let recorded = db.assert(&guess)?;
     println!("recorded at {}, new: {}", recorded.lsn, recorded.created);
 

@@ -6,7 +6,9 @@
 use std::str::FromStr;
 
 pub use stemedb_core::AgentKey;
-use stemedb_core::{AgentId, ClaimId, Micros, Nano, Object, Problem, SignatureBytes, SourceClass, object::canonical_json};
+use stemedb_core::{
+    AgentId, ClaimId, Micros, Nano, Object, Problem, SignatureBytes, SourceClass, object::canonical_json,
+};
 
 use crate::{
     error::Error,
@@ -59,7 +61,8 @@ impl Assertion {
             .transpose()
             .map_err(|problem| wrong("source_class", problem))?;
         claim.author = self.author.as_deref().map(|author| hex("author", author)).transpose()?;
-        let hash = self.excerpt_hash.as_deref().map(|hash| hex::<ClaimId>("excerpt_hash", hash)).transpose()?;
+        let hash =
+            self.excerpt_hash.as_deref().map(|hash| hex::<ClaimId>("excerpt_hash", hash)).transpose()?;
         claim.excerpt_hash = hash.map(|hash| hash.0);
         claim.epoch.clone_from(&self.epoch);
         let lifecycle = self.lifecycle.as_ref().map(|stage| stage.as_str().parse()).transpose();

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _, ser::SerializeStruct};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _, ser::SerializeStruct,
+};
 use serde_json::value::RawValue;
 
 /// A claimed value. Numbers are kept with the digits they were written with: the id of a claim hangs on them.
@@ -224,5 +226,28 @@ mod tests {
         assert_eq!(serde_json::from_str::<Option<Value>>("null").unwrap(), None);
         assert_eq!(Value::from(0.1).to_string(), "0.1");
         assert!(serde_json::to_string(&Value::from(f64::NAN)).is_err());
+    }
+
+    #[test]
+    fn floats_are_written_as_the_client_for_python_writes_them() {
+        // The same table stands in clients/python/tests/test_values.py.
+        let table = [
+            (0.1, "0.1"),
+            (181.15, "181.15"),
+            (-2.5, "-2.5"),
+            (100.0, "100.0"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e16"),
+            (1.5e300, "1.5e300"),
+            (0.001, "0.001"),
+            (0.00001, "0.00001"),
+            (1.25e-6, "1.25e-6"),
+            (1e-7, "1e-7"),
+            (5e-324, "5e-324"),
+            (123_456_789.125, "123456789.125"),
+        ];
+        for (number, digits) in table {
+            assert_eq!(Value::from(number), Value::Number(digits.to_owned()));
+        }
     }
 }

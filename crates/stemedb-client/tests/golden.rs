@@ -1,7 +1,9 @@
 //! Ids and signatures are those of the engine: its golden records, made again by the client.
 #![cfg(feature = "signing")]
 
-use stemedb_client::{AgentKey, Assertion, Cosignature, Lifecycle, Signature, Supersession, SupersessionKind, Value, Vote};
+use stemedb_client::{
+    AgentKey, Assertion, Cosignature, Lifecycle, Signature, Supersession, SupersessionKind, Value, Vote,
+};
 
 const GOLDEN: &str = include_str!("../../stemedb-core/tests/golden/records_v1.txt");
 

@@ -27,7 +27,7 @@ class RetryPolicy:
 
     def wait(self, failures: int, chance: float) -> float:
         """The wait after failure number ``failures`` (from 1); ``chance`` is 0 to 1."""
-        whole = min(self.first_wait * 2 ** min(failures - 1, 16), self.longest_wait)
+        whole = min(self.first_wait * (1 << min(failures - 1, 16)), self.longest_wait)
         return whole / 2 + whole / 2 * chance
 
 

@@ -42,7 +42,8 @@ pub fn is_whole(url: &str) {
     let (described, used) = (described(&client), used(&client));
     let left_out: BTreeSet<Operation> =
         LEFT_OUT.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
-    let missing: Vec<&Operation> = described.difference(&used).filter(|one| !left_out.contains(*one)).collect();
+    let missing: Vec<&Operation> =
+        described.difference(&used).filter(|one| !left_out.contains(*one)).collect();
     assert!(missing.is_empty(), "no success of {missing:?}");
     let needless: Vec<&Operation> = left_out.intersection(&used).collect();
     assert!(needless.is_empty(), "left out and used {needless:?}");

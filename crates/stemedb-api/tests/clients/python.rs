@@ -1,9 +1,6 @@
 //! The client for Python: its own tests, against a server process.
 
-use std::{
-    path::PathBuf,
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
 use crate::{coverage, server::Server};
 
@@ -29,7 +26,8 @@ pub fn command() -> Command {
 fn the_tests_of_the_client_for_python_pass_and_use_every_operation() {
     let dir = tempfile::tempdir().unwrap();
     let (data, target) = (dir.path().join("db"), dir.path().join("backups"));
-    let server = Server::start_with(&data, &["--bind", "127.0.0.1:0", "--backup-to", target.to_str().unwrap()]);
+    let server =
+        Server::start_with(&data, &["--bind", "127.0.0.1:0", "--backup-to", target.to_str().unwrap()]);
     let ran = command()
         .args(["-W", "error", "-m", "unittest", "discover", "-s", "tests", "-t", "."])
         .env("STEMEDB_TEST_URL", server.url())

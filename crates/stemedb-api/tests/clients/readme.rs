@@ -49,7 +49,11 @@ fn the_example_for_python_does_what_it_says() {
     let readme = std::fs::read_to_string(python::folder().join("README.md")).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("db"));
-    let ran = python::command().args(["-c", block(&readme, "python")]).env("STEMEDB_URL", server.url()).output().unwrap();
+    let ran = python::command()
+        .args(["-c", block(&readme, "python")])
+        .env("STEMEDB_URL", server.url())
+        .output()
+        .unwrap();
     let out = String::from_utf8(ran.stdout).unwrap();
     assert!(ran.status.success(), "{out}{}", String::from_utf8_lossy(&ran.stderr));
     said(&out);

@@ -13,10 +13,29 @@ fn a_key_from_a_file_opens_a_server_with_a_certificate_of_its_own() {
     std::fs::write(path("cert.pem"), cert.pem()).unwrap();
     std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
     run(["init", "--data-dir", &path("db")]).ok();
-    let key = ["keys", "create", "--data-dir", &path("db"), "--scopes", "read,write,admin", "--out", &path("api.key")];
+    let key = [
+        "keys",
+        "create",
+        "--data-dir",
+        &path("db"),
+        "--scopes",
+        "read,write,admin",
+        "--out",
+        &path("api.key"),
+    ];
     run(key).ok();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
-    let options = ["--bind", "127.0.0.1:0", "--tls-certificate-file", &cert, "--tls-key-file", &key, "--auth", "required", "--admin-needs-key"];
+    let options = [
+        "--bind",
+        "127.0.0.1:0",
+        "--tls-certificate-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--auth",
+        "required",
+        "--admin-needs-key",
+    ];
     let server = Server::start_with(&dir.path().join("db"), &options);
     let port = server.address.rsplit_once(':').unwrap().1;
     let url = format!("https://localhost:{port}");

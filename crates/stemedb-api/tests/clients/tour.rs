@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, io::Read, time::Duration};
 
 use stemedb_client::{
-    Agent, AgentKey, Assertion, ChangeRecord, Client, Cosignature, DiffQuery, Epoch, Error, ExportQuery, FeedQuery,
-    Format, HistoryQuery, ImportOptions, Lens, Listing, Moment, OnError, Position, Question, Record, Scope, Source,
-    Status, Supersession, SupersessionKind, Value, Voice, Vote, Watch,
+    Agent, AgentKey, Assertion, ChangeRecord, Client, Cosignature, DiffQuery, Epoch, Error, ExportQuery,
+    FeedQuery, Format, HistoryQuery, ImportOptions, Lens, Listing, Moment, OnError, Position, Question,
+    Record, Scope, Source, Status, Supersession, SupersessionKind, Value, Voice, Vote, Watch,
 };
 
 use crate::{coverage, server::Server};
@@ -16,9 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn the_client_uses_every_operation_and_understands_what_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let (data, target) = (dir.path().join("db"), dir.path().join("backups"));
-    let server = Server::start_with(&data, &["--bind", "127.0.0.1:0", "--backup-to", target.to_str().unwrap()]);
+    let server =
+        Server::start_with(&data, &["--bind", "127.0.0.1:0", "--backup-to", target.to_str().unwrap()]);
     let client = Client::new(&server.url()).unwrap();
-    let watched = client.watch("team/one", &Watch { lens: Some(Lens::Authority), ..Watch::new("cas:1", "density") });
+    let watched =
+        client.watch("team/one", &Watch { lens: Some(Lens::Authority), ..Watch::new("cas:1", "density") });
     assert!(watched.unwrap().created);
 
     let claims = write(&client);
@@ -43,8 +45,15 @@ fn write(client: &Client) -> BTreeMap<&'static str, String> {
     let key = AgentKey::from_seed(&[7; 32]);
     let me = key.agent().to_string();
     assert!(client.source(&Source::new("handbook", 0)).unwrap().created);
-    assert!(client.source(&Source { title: Some("A blog".into()), ..Source::new("blog", 5) }).unwrap().created);
-    assert!(client.agent(&Agent { name: Some("desk".into()), class: Some(0), ..Agent::new(&me) }).unwrap().created);
+    assert!(
+        client.source(&Source { title: Some("A blog".into()), ..Source::new("blog", 5) }).unwrap().created
+    );
+    assert!(
+        client
+            .agent(&Agent { name: Some("desk".into()), class: Some(0), ..Agent::new(&me) })
+            .unwrap()
+            .created
+    );
     assert!(client.epoch(&Epoch::new("2026")).unwrap().created);
 
     let mut signed = Assertion {
@@ -131,7 +140,8 @@ fn ask(client: &Client, claims: &BTreeMap<&'static str, String>) {
     // What was stored is the same claim when it is sent again.
     assert_eq!(stored.assertion.id().unwrap(), claims["first"]);
     assert_eq!(client.assertion(&"00".repeat(32)).unwrap_err().code(), Some("claim_not_found"));
-    let history = client.history(&claims["old"], &HistoryQuery { limit: Some(10), ..HistoryQuery::default() }).unwrap();
+    let history =
+        client.history(&claims["old"], &HistoryQuery { limit: Some(10), ..HistoryQuery::default() }).unwrap();
     assert_eq!(history.chain.links[0].kind, SupersessionKind::Corrects);
     let votes = client.history(&claims["first"], &HistoryQuery::default()).unwrap();
     assert!(votes.remarks.iter().any(|remark| remark.weight == Some(0.5)), "{votes:?}");
@@ -149,10 +159,18 @@ fn ask(client: &Client, claims: &BTreeMap<&'static str, String>) {
 fn list(client: &Client) {
     let paged = Listing { limit: Some(1), ..Listing::about("cas:1") };
     assert_eq!(client.claims(&paged).map(Result::unwrap).count(), 4);
-    let numbers = Listing { predicate: Some("density".into()), min: Some("1.05".into()), max: Some("2".into()), ..Listing::all() };
+    let numbers = Listing {
+        predicate: Some("density".into()),
+        min: Some("1.05".into()),
+        max: Some("2".into()),
+        ..Listing::all()
+    };
     assert_eq!(client.claims(&numbers).map(Result::unwrap).count(), 2);
     let questions: Vec<_> = client.questions(&Listing::prefix("cas:")).map(Result::unwrap).collect();
-    assert_eq!(questions.iter().map(|one| (one.predicate.as_str(), one.claims)).collect::<Vec<_>>(), [("density", 3), ("weight", 1)]);
+    assert_eq!(
+        questions.iter().map(|one| (one.predicate.as_str(), one.claims)).collect::<Vec<_>>(),
+        [("density", 3), ("weight", 1)]
+    );
     let conflicts: Vec<_> = client.conflicts(0.1).map(Result::unwrap).collect();
     assert_eq!(conflicts.iter().map(|one| one.predicate.as_str()).collect::<Vec<_>>(), ["density"]);
     assert_eq!(client.knowledge().unwrap().questions, 2);
@@ -190,7 +208,10 @@ fn watch(client: &Client) {
     assert_eq!(client.watch_many(&many).unwrap().created, 2);
     assert!(!client.watch("x/1", &Watch::new("a", "b")).unwrap().created);
     assert_eq!(client.watch("x/1", &Watch::new("a", "z")).unwrap_err().code(), Some("watch_exists"));
-    assert_eq!(client.watches("x/").map(|watch| watch.unwrap().watch.id.unwrap()).collect::<Vec<_>>(), ["x/1", "x/2"]);
+    assert_eq!(
+        client.watches("x/").map(|watch| watch.unwrap().watch.id.unwrap()).collect::<Vec<_>>(),
+        ["x/1", "x/2"]
+    );
     assert_eq!(client.watch_known("team/one").unwrap().watch.lens, Some(Lens::Authority));
     assert!(client.unwatch("x/1").unwrap() && !client.unwatch("x/1").unwrap());
 }
@@ -234,13 +255,15 @@ fn import(client: &Client) {
 
     let table = "subject,predicate,object,source\nwater,is,wet,me\nwater,is,,\n";
     let mut refused = 0;
-    let report = client.import_document("text/csv", table.as_bytes(), &ImportOptions::default(), |_| refused += 1);
+    let report =
+        client.import_document("text/csv", table.as_bytes(), &ImportOptions::default(), |_| refused += 1);
     assert_eq!((report.unwrap().created, refused), (1, 1));
 }
 
 fn export(client: &Client) {
     let mut text = String::new();
-    let mut export = client.export(&ExportQuery { subject: Some("cas:1".into()), ..ExportQuery::default() }).unwrap();
+    let mut export =
+        client.export(&ExportQuery { subject: Some("cas:1".into()), ..ExportQuery::default() }).unwrap();
     assert!(export.position().unwrap().lsn > 10);
     export.read_to_string(&mut text).unwrap();
     assert_eq!(text.lines().filter(|line| line.contains("\"record\":\"claim\"")).count(), 4, "{text}");
@@ -259,11 +282,7 @@ fn look_after(client: &Client) {
 
     let stats = client.storage_stats().unwrap();
     assert!(stats.checks.iter().any(|check| check.name == "sst_file_count"), "{stats:?}");
-    let jobs = [
-        client.compact(true).unwrap(),
-        client.verify().unwrap(),
-        client.backup(true).unwrap(),
-    ];
+    let jobs = [client.compact(true).unwrap(), client.verify().unwrap(), client.backup(true).unwrap()];
     for job in jobs {
         let ended = client.wait_for(&job, PATIENCE).unwrap();
         assert!(ended.is_done() && ended.job == job.job, "{ended:?}");
@@ -283,7 +302,8 @@ fn look_after(client: &Client) {
     assert_eq!(client.set_log_level(&level.configured, None).unwrap().until, None);
     assert_eq!(client.server_key().unwrap().server_key.len(), 64);
 
-    let key = client.create_key(&[Scope::Read, Scope::Admin], "tour", None, Some("2099-01-01T00:00:00Z")).unwrap();
+    let key =
+        client.create_key(&[Scope::Read, Scope::Admin], "tour", None, Some("2099-01-01T00:00:00Z")).unwrap();
     assert!(key.key.as_ref().unwrap().starts_with("stemedb_"));
     let keys = client.keys().unwrap();
     assert!(keys.mode == "auto" && keys.keys[0].label == "tour" && keys.keys[0].key.is_none(), "{keys:?}");

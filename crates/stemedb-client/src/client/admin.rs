@@ -6,7 +6,9 @@ use super::{Client, body_of};
 use crate::{
     error::Error,
     names::Scope,
-    replies::{ApiKey, ApiKeys, ListedKeys, LogLevel, Scrub, ServerKey, SlowQueries, StorageEvents, StorageStats},
+    replies::{
+        ApiKey, ApiKeys, ListedKeys, LogLevel, Scrub, ServerKey, SlowQueries, StorageEvents, StorageStats,
+    },
     transport::{Call, path_of},
 };
 

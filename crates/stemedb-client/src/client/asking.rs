@@ -5,7 +5,9 @@ use crate::{
     error::Error,
     names::Lens,
     question::{Moment, Question},
-    replies::{AgentKnown, Answer, Difference, Disagreement, History, Impact, Layers, QuestionRef, StoredAssertion},
+    replies::{
+        AgentKnown, Answer, Difference, Disagreement, History, Impact, Layers, QuestionRef, StoredAssertion,
+    },
     transport::{Call, path_of},
 };
 

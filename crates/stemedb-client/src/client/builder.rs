@@ -1,10 +1,6 @@
 //! Making a client.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use ureq::Agent;
 

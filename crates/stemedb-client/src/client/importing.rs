@@ -163,7 +163,9 @@ impl Client {
         let mut records = records.into_iter();
         loop {
             let mut chunk = Chunk::default();
-            while !chunk.is_full() && let Some(record) = records.next() {
+            while !chunk.is_full()
+                && let Some(record) = records.next()
+            {
                 chunk.push(&body_of(&record)?);
             }
             if chunk.ends.is_empty() {
@@ -249,7 +251,8 @@ impl Client {
         mut on_refused: impl FnMut(Verdict),
     ) -> Result<ImportReport, Error> {
         let mut body = Vec::new();
-        let unreadable = |error: std::io::Error| Error::Unsendable { member: "the document", detail: error.to_string() };
+        let unreadable =
+            |error: std::io::Error| Error::Unsendable { member: "the document", detail: error.to_string() };
         document.read_to_end(&mut body).map_err(unreadable)?;
         let call = Call::send("POST", ROUTE, body).with("on_error", options.on_error.name());
         let reply = self.whole(&call.of_type(media_type))?;

@@ -6,7 +6,10 @@ use super::{Client, DiffQuery};
 use crate::{
     error::Error,
     question::Moment,
-    replies::{ClaimPage, Conflict, ConflictPage, Knowledge, QuestionChange, QuestionPage, QuestionSummary, StoredAssertion},
+    replies::{
+        ClaimPage, Conflict, ConflictPage, Knowledge, QuestionChange, QuestionPage, QuestionSummary,
+        StoredAssertion,
+    },
     transport::Call,
 };
 

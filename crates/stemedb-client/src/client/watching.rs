@@ -53,7 +53,8 @@ impl Client {
     pub fn watches(&self, prefix: &str) -> Pages<'_, RegisteredWatch> {
         let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
         Pages::new(move |after: Option<String>| {
-            let call = Call::get("/v1/watches").with_some("prefix", prefix.as_ref()).with_some("after", after);
+            let call =
+                Call::get("/v1/watches").with_some("prefix", prefix.as_ref()).with_some("after", after);
             let page: WatchPage = self.json(&call)?;
             Ok((page.watches, page.next))
         })
@@ -62,7 +63,9 @@ impl Client {
     pub(super) fn remove(&self, call: &Call, missing: &str) -> Result<bool, Error> {
         match self.whole(call) {
             Ok(_) => Ok(true),
-            Err(Error::Refused(problem)) if problem.status == NOT_FOUND && problem.code == *missing => Ok(false),
+            Err(Error::Refused(problem)) if problem.status == NOT_FOUND && problem.code == *missing => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

@@ -15,8 +15,8 @@ pub use self::{
         StorageEvent, StorageEvents, StorageStats,
     },
     answer::{
-        Answer, Candidate, Disagreement, Fragility, Known, Layer, Layers, Receipt, Removal, SetAside, Tainted,
-        ValueSupport, VoteOn,
+        Answer, Candidate, Disagreement, Fragility, Known, Layer, Layers, Receipt, Removal, SetAside,
+        Tainted, ValueSupport, VoteOn,
     },
     claim::{AgentKnown, Chain, History, Impact, Lineage, Link, Near, Recorded, Remark, StoredAssertion},
     difference::{AnswerChange, Brief, Difference, QuestionChange, QuestionRef},

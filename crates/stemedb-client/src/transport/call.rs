@@ -127,7 +127,9 @@ mod tests {
 
     #[test]
     fn names_and_values_are_escaped() {
-        let call = Call::get(path_of("/v1/watches/", "team/ä b", "")).with("subject", "cas:1&x=+").with_flag("decay", false);
+        let call = Call::get(path_of("/v1/watches/", "team/ä b", ""))
+            .with("subject", "cas:1&x=+")
+            .with_flag("decay", false);
         assert_eq!(call.target(), "/v1/watches/team%2F%C3%A4%20b?subject=cas%3A1%26x%3D%2B");
     }
 }

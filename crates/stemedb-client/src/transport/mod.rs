@@ -13,13 +13,13 @@ use ureq::{
     http::{HeaderMap, Request, Response, header, request::Builder},
 };
 
+pub use self::retry::RetryPolicy;
+use self::retry::with_retries;
 pub(crate) use self::{
     call::{Call, path_of},
     reply::{Stream, Whole, not_understood},
     retry::Failure,
 };
-pub use self::retry::RetryPolicy;
-use self::retry::with_retries;
 use crate::{
     error::{Error, Problem},
     machine::Machine,
@@ -46,7 +46,8 @@ impl Transport {
     /// Sends a request and reads its reply whole.
     pub fn whole(&self, call: &Call, session: Option<&Session>) -> Result<Whole, Error> {
         with_retries(&self.retry, &*self.machine, call.safety, |left| {
-            let mut response = self.attempt(call, session, Some(left.max(Duration::from_millis(1)) + call.wait))?;
+            let mut response =
+                self.attempt(call, session, Some(left.max(Duration::from_millis(1)) + call.wait))?;
             let status = response.status().as_u16();
             let body = reply::whole(response.body_mut())?;
             Ok(Whole { path: call.path.clone(), status, body })
@@ -137,11 +138,13 @@ impl Transport {
 fn failure(error: ureq::Error) -> Failure {
     use ureq::Error as E;
     match error {
-        E::HostNotFound | E::ConnectionFailed | E::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
+        E::HostNotFound
+        | E::ConnectionFailed
+        | E::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => Failure::Unsent(error.into()),
+        // Nobody listens there: nothing was sent.
+        E::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             Failure::Unsent(error.into())
         }
-        // Nobody listens there: nothing was sent.
-        E::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Failure::Unsent(error.into()),
         E::Io(_) | E::Timeout(_) | E::Protocol(_) | E::BodyStalled => Failure::Broken(error.into()),
         other => Failure::Final(Error::Connection { attempts: 1, source: other.into() }),
     }

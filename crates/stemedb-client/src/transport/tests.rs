@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{
-    Assertion, Client, Error, FeedQuery, ImportOptions, Position, RetryPolicy, Scope, Session, machine::Machine,
+    Assertion, Client, Error, FeedQuery, ImportOptions, Position, RetryPolicy, Scope, Session,
+    machine::Machine,
 };
 
 /// What the server does with the next request.
@@ -30,7 +31,9 @@ fn reply(status: &str, headers: &str, body: &str) -> Step {
 
 /// Says that there is more than it sends.
 fn cut(headers: &str, body: &str) -> Step {
-    Step::Reply(format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nConnection: close\r\n{headers}\r\n{body}"))
+    Step::Reply(format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nConnection: close\r\n{headers}\r\n{body}"
+    ))
 }
 
 fn problem(status: u16, code: &str, retryable: bool, headers: &str) -> Step {
@@ -119,7 +122,8 @@ impl Asleep {
 fn client(server: &Scripted, retry: RetryPolicy) -> (Client, Arc<Asleep>) {
     let machine = Arc::new(Asleep::default());
     let url = format!("http://{}", server.address);
-    let client = Client::builder(&url).retry(retry).machine(Arc::clone(&machine) as Arc<dyn Machine>).build().unwrap();
+    let client =
+        Client::builder(&url).retry(retry).machine(Arc::clone(&machine) as Arc<dyn Machine>).build().unwrap();
     (client, machine)
 }
 
@@ -160,7 +164,8 @@ fn what_must_not_happen_twice_is_repeated_only_where_nothing_was_applied() {
 
 #[test]
 fn a_refusal_that_will_not_pass_is_told_at_once() {
-    let server = Scripted::start(vec![problem(422, "unknown_claim", false, ""), reply("201 Created", LSN, CREATED)]);
+    let server =
+        Scripted::start(vec![problem(422, "unknown_claim", false, ""), reply("201 Created", LSN, CREATED)]);
     let (client, machine) = client(&server, RetryPolicy::default());
     let error = client.assert(&water()).unwrap_err();
     let problem = error.problem().unwrap();
@@ -206,7 +211,8 @@ fn reads_carry_the_newest_position_and_writes_do_not() {
         .requests()
         .iter()
         .map(|request| {
-            let line = request.lines().find(|line| line.to_ascii_lowercase().starts_with("stemedb-min-lsn:"))?;
+            let line =
+                request.lines().find(|line| line.to_ascii_lowercase().starts_with("stemedb-min-lsn:"))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         })
         .collect();
@@ -225,7 +231,8 @@ fn change(lsn: u64, ordinal: u32, of: u32) -> String {
 
 #[test]
 fn a_feed_that_breaks_off_inside_of_an_entry_tells_everything_once() {
-    let end = |entries: u64, next: &str| format!("{{\"end\":true,\"entries\":{entries},\"next\":\"{next}\"}}\n");
+    let end =
+        |entries: u64, next: &str| format!("{{\"end\":true,\"entries\":{entries},\"next\":\"{next}\"}}\n");
     let server = Scripted::start(vec![
         cut(LSN, &(change(1, 0, 1) + &change(2, 0, 2) + &change(2, 1, 2) + &change(3, 0, 2))),
         reply("200 OK", LSN, &(change(3, 0, 2) + &change(3, 1, 2) + &end(1, "1.4"))),
@@ -233,26 +240,36 @@ fn a_feed_that_breaks_off_inside_of_an_entry_tells_everything_once() {
     ]);
     let (client, _) = client(&server, RetryPolicy::default());
     let mut feed = client.feed(&FeedQuery::default());
-    let told: Vec<(u64, u32)> = feed.by_ref().map(|change| change.unwrap()).map(|c| (c.lsn, c.ordinal)).collect();
+    let told: Vec<(u64, u32)> =
+        feed.by_ref().map(|change| change.unwrap()).map(|c| (c.lsn, c.ordinal)).collect();
     assert_eq!(told, [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1)]);
     assert_eq!(feed.position(), Some(Position { timeline: 1, lsn: 4 }));
     let requests = server.requests();
-    assert!(requests[0].starts_with("GET /v1/feed HTTP") && requests[1].starts_with("GET /v1/feed?from=1.3 HTTP"));
+    assert!(
+        requests[0].starts_with("GET /v1/feed HTTP") && requests[1].starts_with("GET /v1/feed?from=1.3 HTTP")
+    );
 }
 
 #[test]
 fn an_import_whose_verdicts_break_off_goes_on_behind_the_last_of_them() {
-    let verdict = |line: u64, created: bool| format!("{{\"line\":{line},\"id\":\"\",\"lsn\":{line},\"created\":{created}}}\n");
+    let verdict = |line: u64, created: bool| {
+        format!("{{\"line\":{line},\"id\":\"\",\"lsn\":{line},\"created\":{created}}}\n")
+    };
     let refused = "{\"line\":2,\"code\":\"empty\",\"detail\":\"d\",\"errors\":[{\"pointer\":\"/x\",\"code\":\"empty\",\"detail\":\"d\"}]}\n";
     let server = Scripted::start(vec![
         cut(LSN, &verdict(1, true)),
-        reply("200 OK", LSN, &(verdict(1, false) + refused + "{\"end\":true,\"complete\":true,\"lines\":2}\n")),
+        reply(
+            "200 OK",
+            LSN,
+            &(verdict(1, false) + refused + "{\"end\":true,\"complete\":true,\"lines\":2}\n"),
+        ),
     ]);
     let (client, _) = client(&server, RetryPolicy::default());
     let claims = (0..3).map(|n| Assertion::new("s", "p", i64::from(n), "me"));
     let mut verdicts = Vec::new();
     let report = client.import(claims, &ImportOptions::default(), |verdict| verdicts.push(verdict)).unwrap();
-    let lines: Vec<(u64, bool)> = verdicts.iter().map(|verdict| (verdict.line, verdict.is_recorded())).collect();
+    let lines: Vec<(u64, bool)> =
+        verdicts.iter().map(|verdict| (verdict.line, verdict.is_recorded())).collect();
     assert_eq!(lines, [(1, true), (2, true), (3, false)]);
     assert_eq!((report.lines, report.created, report.existing, report.refused), (3, 1, 1, 1));
     assert_eq!(verdicts[2].errors[0].pointer.as_deref(), Some("/x"));
