@@ -55,6 +55,8 @@ class Scripted:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._script = script
         self.requests: List[str] = []
+        #: Counts the connections that were closed.
+        self.closed = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -80,6 +82,7 @@ class Scripted:
             with connection:
                 self.requests.append(self._request(connection))
                 connection.sendall(step)
+            self.closed.release()
         # Then nobody listens any more.
         self._listener.close()
 

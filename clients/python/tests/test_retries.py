@@ -78,6 +78,16 @@ class Retries(unittest.TestCase):
             self.assertEqual([min_lsn(request) for request in server.requests], [None, "1.7", None, "1.9"])
             self.assertEqual(session.position, Position(2, 5))
 
+    def test_a_kept_connection_that_the_server_has_closed_is_not_used(self) -> None:
+        # It says that it would keep the connection, and closes it.
+        kept = reply("200 OK", LSN, PAGE).replace(b"Connection: close\r\n", b"")
+        with Scripted([kept, kept]) as server:
+            client = server.client(RetryPolicy(attempts=1))
+            list(client.questions())
+            self.assertTrue(server.closed.acquire(timeout=60))
+            list(client.questions())
+            self.assertEqual(len(server.requests), 2)
+
     def test_what_cannot_be_used_is_refused_before_anything_is_sent(self) -> None:
         for url in ["localhost:18180", "ftp://x", "http://"]:
             self.assertRaises(Unsendable, Client, url)

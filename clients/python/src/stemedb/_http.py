@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import select
 import socket
 import ssl
 import threading
@@ -211,9 +212,8 @@ class Transport:
         patience = self._patience + call.wait
         # A kept connection may have been closed by the server: what cannot be repeated has one of its own.
         if call.repeatable:
-            with self._lock:
-                kept = self._idle.pop() if self._idle else None
-            if kept is not None and kept.sock is not None:
+            kept = self._kept()
+            if kept is not None:
                 kept.sock.settimeout(patience)
                 return kept
         if self._tls is not None:
@@ -235,6 +235,17 @@ class Transport:
         connection.sock.settimeout(patience)
         return connection
 
+    def _kept(self) -> Optional[http.client.HTTPConnection]:
+        """A connection that was used before and is still open."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                kept = self._idle.pop()
+            if kept.sock is not None and not _has_ended(kept.sock):
+                return kept
+            kept.close()
+
     def _headers(self, call: Call, session: Optional[Session]) -> "dict[str, str]":
         headers = {"Accept": call.accept, "User-Agent": "stemedb-python/0.1"}
         if self._key is not None:
@@ -247,6 +258,14 @@ class Transport:
         if position is not None:
             headers["Stemedb-Min-Lsn"] = str(position)
         return headers
+
+
+def _has_ended(idle: socket.socket) -> bool:
+    # A server says nothing on a connection that nobody asks on; what can be read is its end.
+    try:
+        return bool(select.select([idle], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
 
 
 def lines_of(body: bytes) -> Iterator[bytes]:
