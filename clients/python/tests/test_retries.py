@@ -81,8 +81,7 @@ class Retries(unittest.TestCase):
     def test_a_kept_connection_that_the_server_has_closed_is_not_used(self) -> None:
         # It says that it would keep the connection, and closes it.
         kept = reply("200 OK", LSN, PAGE).replace(b"Connection: close\r\n", b"")
-        with Scripted([kept, kept]) as server:
-            client = server.client(RetryPolicy(attempts=1))
+        with Scripted([kept, kept]) as server, server.client(RetryPolicy(attempts=1)) as client:
             list(client.questions())
             self.assertTrue(server.closed.acquire(timeout=60))
             list(client.questions())

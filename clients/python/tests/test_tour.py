@@ -191,7 +191,7 @@ class Tour(unittest.TestCase):
             Vote(claim_id(same), AGENT, 1.0),
             Source("import", 3),
             Epoch("2028"),
-            Supersession(claim_id(same)),
+            Supersession(claim_id(same), agent=AGENT),
             Cosignature(claim_id(same), AGENT, "00" * 64),
         ]
         verdicts.clear()

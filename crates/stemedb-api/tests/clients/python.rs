@@ -34,6 +34,8 @@ fn the_tests_of_the_client_for_python_pass_and_use_every_operation() {
         .output()
         .unwrap_or_else(|error| panic!("python3 is needed: {error}"));
     let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success() && said.contains("\nOK") && !said.contains("skipped"), "{said}");
+    assert!(ran.status.success() && said.contains("\nOK"), "{said}");
+    // A skipped test, or a connection that nobody closed.
+    assert!(!said.contains("skipped") && !said.contains("Exception ignored"), "{said}");
     coverage::is_whole(&server.url());
 }
