@@ -63,19 +63,23 @@ class Retries(unittest.TestCase):
             reply("201 Created", LSN, CREATED),
             reply("200 OK", "Stemedb-Lsn: 1.3\r\n", PAGE),
             reply("200 OK", LSN, PAGE),
+            reply("201 Created", LSN, CREATED),
+            reply("200 OK", LSN, PAGE),
             problem(410, "position_gone", False, "Stemedb-Lsn: 2.5\r\n"),
         ]
         with Scripted(script) as server:
             client = server.client(RetryPolicy(attempts=1))
             client.assert_(WATER)
             list(client.questions())
+            list(client.questions())
+            client.assert_(WATER)
             session = Session(Position(1, 9))
             client.session = None
             list(client.questions())
             client.session = session
             self.assertRaises(Problem, lambda: list(client.questions()))
             # An older answer does not take the position back; a refusal says where the server is, too.
-            self.assertEqual([min_lsn(request) for request in server.requests], [None, "1.7", None, "1.9"])
+            self.assertEqual([min_lsn(request) for request in server.requests], [None, "1.7", "1.7", None, None, "1.9"])
             self.assertEqual(session.position, Position(2, 5))
 
     def test_a_kept_connection_that_the_server_has_closed_is_not_used(self) -> None:
