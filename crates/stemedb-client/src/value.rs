@@ -183,9 +183,15 @@ impl From<bool> for Value {
 /// The shortest digits that are read back as the same number. What is no number (NaN, infinities) is refused when it is sent.
 impl From<f64> for Value {
     fn from(number: f64) -> Value {
-        let digits = serde_json::to_string(&number).ok().filter(|_| number.is_finite());
-        Value::Number(digits.unwrap_or_else(|| number.to_string()))
+        Value::Number(shortest(number))
     }
+}
+
+/// Not left to serde_json, which has changed how it writes exponents: the ids of claims hang on these digits.
+fn shortest(number: f64) -> String {
+    let is_plain = number == 0.0 || !number.is_finite() || (1e-5..1e16).contains(&number.abs());
+    let digits = if is_plain { number.to_string() } else { format!("{number:e}") };
+    if is_plain && number.is_finite() && !digits.contains('.') { digits + ".0" } else { digits }
 }
 
 #[cfg(test)]
@@ -244,6 +250,8 @@ mod tests {
             (1.25e-6, "1.25e-6"),
             (1e-7, "1e-7"),
             (5e-324, "5e-324"),
+            (-0.0, "-0.0"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
             (123_456_789.125, "123456789.125"),
         ];
         for (number, digits) in table {
