@@ -224,6 +224,7 @@ mod tests {
         assert_eq!(read(r#""a\"b""#), Value::from("a\"b"));
         assert_eq!(read("181.150"), Value::Number("181.150".into()));
         assert_eq!(read("42"), Value::Integer(42));
+        assert_eq!(read("-0"), Value::Number("-0".into()));
         assert_eq!(read("[1, 2]"), Value::Json("[1, 2]".into()));
         let unlike = r#"{"type":"text","value":"x","more":1}"#;
         assert_eq!(read(unlike), Value::Json(unlike.into()));
