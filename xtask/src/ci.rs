@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
-    deny, dependencies, door, examples, interleavings, layers, machine_paths, readme, rig, sim,
+    deny, dependencies, door, examples, interleavings, layers, machine_paths, python, readme, rig, sim,
     steps::{self, Budget, Outcome, Runner},
     torture,
 };
@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     ("licences and bans", LINTS, deny::check),
     ("tests", TESTS, tests),
     ("doc tests", TESTS, doc_tests),
+    ("python", TESTS, python::check),
     ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),
     ("torture", RELIABILITY, journal_torture),

@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `fuzz`, `rig`, `interleavings`.
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `fuzz`, `rig`, `interleavings`, `python`.
 //!
 //! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
 //! command line that it prints before running it, so that a failed step can be repeated by hand.
@@ -13,6 +13,7 @@
 //! - [`peers`]: the benchmarks beside other engines.
 //! - [`http_kills`]: servers that are killed under clients.
 //! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
+//! - [`python`]: types of the client for Python, and its signatures.
 //! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
@@ -30,6 +31,7 @@ mod interleavings;
 mod layers;
 mod machine_paths;
 mod peers;
+mod python;
 mod readme;
 mod rig;
 mod sim;
@@ -66,6 +68,7 @@ cargo xtask <task>
                                  a server process under load, and what it does with more than it can do
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
+  python                         types of the client for Python, and its signatures (with mypy and cryptography from PyPI)
   interleavings                  commit queue and memtable under a scheduler that explores interleavings (shuttle)
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         ["test"] => ci::run(&root, &["--only", "tests", "--only", "doc tests"]),
         ["bench", suite, options @ ..] => bench::run(&root, suite, options),
         ["sim", options @ ..] => sim::run(&root, options),
+        ["python"] => python::check(&root),
         ["interleavings"] => interleavings::run(&root),
         ["rig", options @ ..] => rig::run(&root, options),
         ["torture", options @ ..] => torture::run(&root, options),

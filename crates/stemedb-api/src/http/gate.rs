@@ -20,6 +20,7 @@ use super::{
     auth::{self, Access, Peer, Principal, Scope},
     envelope::AboutLsn,
     limits::{self, Group, Verdict},
+    min_lsn,
     trace::RequestIds,
 };
 use crate::errors::Code;
@@ -81,7 +82,11 @@ pub(super) async fn gate(State((app, rule)): State<(App, Rule)>, request: Reques
         (_, Ok(principal)) => {
             let is_key = matches!(principal, Principal::Key(_));
             head.extensions.insert(principal);
-            let mut response = next.run(Request::from_parts(head, body)).await;
+            // Within the gate: who waits holds a place, and only who may ask waits.
+            let mut response = match min_lsn::reached(&app, &head.headers).await {
+                Ok(()) => next.run(Request::from_parts(head, body)).await,
+                Err(problem) => problem.into_response(),
+            };
             if is_key {
                 keep_private(&mut response);
             }

@@ -33,6 +33,7 @@ mod health;
 mod import;
 mod limits;
 mod list;
+mod min_lsn;
 mod openapi;
 mod params;
 mod problem;

@@ -122,7 +122,7 @@ fn unknown_variables_are_refused_with_the_nearest_known_one() {
     assert!(!variable("STEMEDB_PORT", "18180").contains("Kubernetes"));
     // What only clients look at is not the server's.
     let client = Setup::default().variable("STEMEDB_API_KEY", "x").variable("STEMEDB_API_KEY_FILE", "/x");
-    assert!(client.load().is_ok());
+    assert!(client.variable("STEMEDB_URL", "http://x").load().is_ok());
     assert!(!variable("STEMEDB_API_KEYS", "x").is_empty());
     // What is not ours is nobody's business.
     assert!(Setup::default().variable("STEMED_CACHE", "1").variable("HOME", "/").load().is_ok());
