@@ -1,6 +1,8 @@
 //! The facade and the server: a question of eight candidates asked in the process, and over loopback on one connection.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
 
+mod slow_clients;
+
 use std::{
     hint::black_box,
     io::{BufRead, BufReader, Read, Write},
@@ -117,5 +119,5 @@ fn over_http(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, embedded, over_http);
+criterion_group!(benches, embedded, over_http, slow_clients::p99_among_slow_clients);
 criterion_main!(benches);

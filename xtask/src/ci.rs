@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
-    deny, dependencies, door, examples, interleavings, layers, machine_paths, openapi, readme, rig,
+    deny, dependencies, door, examples, interleavings, layers, machine_paths, openapi, python, readme, rig,
     schemathesis, sim,
     steps::{self, Budget, Outcome, Runner},
     torture,
@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     ("licences and bans", LINTS, deny::check),
     ("tests", TESTS, tests),
     ("doc tests", TESTS, doc_tests),
+    ("python", TESTS, python::check),
     ("schemathesis", TESTS, schemathesis::for_ci),
     ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),

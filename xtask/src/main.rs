@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `fuzz`, `rig`, `interleavings`.
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `fuzz`, `rig`, `interleavings`, `python`.
 //!
 //! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
 //! command line that it prints before running it, so that a failed step can be repeated by hand.
@@ -11,7 +11,9 @@
 //! - [`interleavings`]: the commit queue and the memtable under shuttle.
 //! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
 //! - [`peers`]: the benchmarks beside other engines.
+//! - [`http_kills`]: servers that are killed under clients.
 //! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
+//! - [`python`]: types of the client for Python, and its signatures.
 //! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer, and what comes in over HTTP.
 //! - [`mod@openapi`]: what a change of the HTTP interface would break; [`schemathesis`] asks a server in its document's own terms.
 
@@ -25,11 +27,13 @@ mod dependencies;
 mod door;
 mod examples;
 mod fuzz;
+mod http_kills;
 mod interleavings;
 mod layers;
 mod machine_paths;
 mod openapi;
 mod peers;
+mod python;
 mod readme;
 mod rig;
 mod schemathesis;
@@ -63,8 +67,11 @@ cargo xtask <task>
                                  half an hour of everything at once: does anything stall, grow or get out of shape?
   bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]
                                  damage of several kinds, how long it lasts, and what health costs
+  bench load [--seconds N] [--connections N] [--claims N] [--cases NAME,NAME] [--dir DIR] [--out DIR]
+                                 a server process under load, and what it does with more than it can do
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
+  python                         types of the client for Python, and its signatures (with mypy and cryptography from PyPI)
   interleavings                  commit queue and memtable under a scheduler that explores interleavings (shuttle)
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
@@ -74,6 +81,7 @@ cargo xtask <task>
                                  try to make the journal lie: crash, liar, swarm, errors, damage;
                                  and the LSM tree: lsm, lsm-options, lsm-errors, lsm-damage, lsm-cost, lsm-threads;
                                  the whole engine: engine-crash, engine-damage, answers (--claims FILE: of real claims);
+                                 servers under clients: http-kills (with --deep, or named; else among the tests);
                                  --planted: each planted defect must be noticed; --ledger: keep the result
   openapi                        what docs/openapi.json would break for clients of the last release
   schemathesis [--seconds N] [--seed N]
@@ -93,6 +101,7 @@ fn main() -> ExitCode {
         ["test"] => ci::run(&root, &["--only", "tests", "--only", "doc tests"]),
         ["bench", suite, options @ ..] => bench::run(&root, suite, options),
         ["sim", options @ ..] => sim::run(&root, options),
+        ["python"] => python::check(&root),
         ["interleavings"] => interleavings::run(&root),
         ["rig", options @ ..] => rig::run(&root, options),
         ["torture", options @ ..] => torture::run(&root, options),

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::steps::Outcome;
+use crate::{http_kills, steps::Outcome};
 
 const LEDGER: &str = "docs/proof/ledger.md";
 /// Where runs that take hours keep their progress.
@@ -68,8 +68,9 @@ pub fn run(root: &Path, words: &[&str]) -> Outcome {
             "--claims" => options.claims = Some(words.next().ok_or("--claims needs a file")?),
             "--only" => {
                 let name = words.next().ok_or("--only needs the name of a suite")?;
-                if !SUITES.contains(name) {
-                    return Err(format!("no suite `{name}`; there are {}", SUITES.join(", ")));
+                if !SUITES.contains(name) && *name != http_kills::SUITE {
+                    let all = SUITES.join(", ");
+                    return Err(format!("no suite `{name}`; there are {all}, {}", http_kills::SUITE));
                 }
                 options.only.push(name);
             }
@@ -102,6 +103,12 @@ fn suites(root: &Path, options: &Options<'_>) -> Outcome {
     let chosen = |suite: &str| others && (options.only.is_empty() || options.only.contains(&suite));
     for suite in SUITES.into_iter().filter(|suite| chosen(suite)) {
         let (found, outcome) = one(root, &arguments(suite, options), false);
+        lines.extend(found);
+        failed.extend(outcome.err());
+    }
+    // What every change runs of it is among the tests.
+    if chosen(http_kills::SUITE) && (options.deep || !options.only.is_empty()) {
+        let (found, outcome) = http_kills::run(root, options.deep);
         lines.extend(found);
         failed.extend(outcome.err());
     }

@@ -118,6 +118,24 @@ fn one_bad_block_of_a_large_table_costs_the_rows_of_one_block() {
     assert_eq!(source.counts().0, 2);
 }
 
+/// A table that was compressed, repaired by a tree that compresses nothing: what could be read is as large as before.
+#[test]
+fn blocks_that_can_be_read_are_not_encoded_again() {
+    let (fs, journal, file) = big_of(LsmOptions { compression: Compression::Lz4, ..calm() }, value);
+    let old = fs.read_all(&path(file)).unwrap();
+    let blocks = layout(&old).blocks.len();
+    Harm::Block(blocks / 2).does(&fs, &path(file), b"");
+    let store = open(&machine(&fs), &dir(), LsmOptions { compression: Compression::None, ..calm() }).unwrap();
+    Remembering::of(&journal).attach(&store);
+    store.repair_table(file, &mut never()).unwrap();
+    let new = fs.read_all(&path(store.tables()[0].file)).unwrap();
+    // One block was compressed and is not any more, perhaps as two.
+    let room = 3 * old.len() / blocks;
+    assert!(new.len() <= old.len() + room, "{} bytes were {}, {blocks} blocks", new.len(), old.len());
+    assert!(layout(&new).blocks.len() <= blocks + 1);
+    assert_eq!(store.verify().unwrap(), KEYS);
+}
+
 #[test]
 fn where_every_row_is_still_there_nobody_is_asked() {
     let index = [Harm::Index, Harm::IndexAndHeader, Harm::Footer, Harm::Cut];

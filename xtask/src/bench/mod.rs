@@ -32,6 +32,9 @@ const SOAK: &str = "soak";
 /// Nor this: damage, and how long it lasts. It judges by itself too.
 const HEALING: &str = "healing";
 
+/// Nor this: a server process under load. It judges by itself, and needs the program.
+const LOAD: &str = "load";
+
 /// Not a layer either: the whole engine, beside others.
 const PEERS: &str = "peers";
 
@@ -40,7 +43,14 @@ const QUESTIONS: &str = "questions";
 
 /// Runs a suite and prints its table.
 pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
-    if [DEVICE, SOAK, HEALING].contains(&suite) {
+    if suite == LOAD {
+        let mut server = Command::new("cargo");
+        server
+            .args(["build", "--release", "--locked", "--quiet", "--package", "stemedb-api"])
+            .current_dir(root);
+        steps::command(&mut server)?;
+    }
+    if [DEVICE, SOAK, HEALING, LOAD].contains(&suite) {
         return own_program(root, suite, options);
     }
     if suite == PEERS {
@@ -51,7 +61,7 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
     }
     if !SUITES.contains(&suite) {
         return Err(format!(
-            "no suite `{suite}`; there are {}, {PEERS}, {QUESTIONS}, {SOAK}, {HEALING} and {DEVICE}",
+            "no suite `{suite}`; there are {}, {PEERS}, {QUESTIONS}, {SOAK}, {HEALING}, {LOAD} and {DEVICE}",
             SUITES.join(", ")
         ));
     }

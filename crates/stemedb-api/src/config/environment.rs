@@ -10,8 +10,8 @@ use super::{
 };
 
 const PREFIX: &str = "STEMEDB_";
-/// What the commands with `--url` take their key from. A server may be started where they are set; it does not look at them.
-const OF_CLIENTS: [&str; 2] = ["STEMEDB_API_KEY", "STEMEDB_API_KEY_FILE"];
+/// Where clients find the server's address, and they and the commands with `--url` their key. A server may be started where they are set; it does not look at them.
+const OF_CLIENTS: [&str; 3] = ["STEMEDB_API_KEY", "STEMEDB_API_KEY_FILE", "STEMEDB_URL"];
 
 /// Reads the variables whose names begin with `STEMEDB_`, in the order of their names.
 pub(super) fn read(

@@ -40,6 +40,7 @@ mod page;
 mod problem;
 mod room;
 mod rules;
+mod security;
 mod settings;
 mod show;
 #[cfg(test)]
@@ -56,5 +57,6 @@ pub use origin::Origin;
 pub use page::tables;
 pub use problem::{Problem, Problems};
 pub use rules::{RULES, Rule};
+pub use security::{AuditPlace, AuditSettings, SecuritySettings};
 pub use settings::{Environment, LogFormat, LogSettings, Settings};
 pub use value::Value;

@@ -3,7 +3,7 @@
 use stemedb_core::SignaturePolicy;
 use tracing::Level;
 
-use super::{Config, Environment, Problem, Settings};
+use super::{AuditPlace, Config, Environment, Problem, Settings};
 use crate::http::AuthMode;
 
 /// A setting that is unsafe in production.
@@ -28,11 +28,11 @@ impl Rule {
 pub static RULES: &[Rule] = &[
     Rule {
         about: ("security", "auth"),
-        // Unset, it asks for keys on such an address.
+        // Unset, it asks for keys there.
         is_unsafe: |settings| {
-            is_public(settings) && matches!(settings.auth, Some(AuthMode::Off | AuthMode::Auto))
+            settings.is_reachable_by_others() && matches!(settings.auth, Some(AuthMode::Off | AuthMode::Auto))
         },
-        reason: "whoever reaches the address can read and write, with \"auto\" until the first key is made; say \"required\", or \"writes\" if everybody may read",
+        reason: "whoever reaches the server can read and write, with \"auto\" until the first key is made; say \"required\", or \"writes\" if everybody may read",
     },
     Rule {
         about: ("server", "tls_terminated_by_proxy"),
@@ -45,6 +45,23 @@ pub static RULES: &[Rule] = &[
         about: ("security", "signatures"),
         is_unsafe: |settings| settings.database.signatures != SignaturePolicy::Required,
         reason: "anybody can say anything in anybody's name unless it is \"required\"",
+    },
+    Rule {
+        about: ("security", "trusted_proxies"),
+        is_unsafe: |settings| settings.security.trusted_proxies.iter().any(|net| net.prefix_len() == 0),
+        reason: "everybody is believed to be a proxy: whoever writes X-Forwarded-For chooses whom limits and the audit log mean; name the networks of your proxies",
+    },
+    Rule {
+        about: ("security", "cors_origins"),
+        is_unsafe: |settings| {
+            settings.security.cors_origins.iter().any(|origin| !origin.as_bytes().starts_with(b"https://"))
+        },
+        reason: "a page that came without TLS may be anybody's, and it could read with its reader's key; name origins with https://",
+    },
+    Rule {
+        about: ("audit", "log"),
+        is_unsafe: |settings| settings.security.audit.place == AuditPlace::Off,
+        reason: "afterwards nobody can say who did what; name a file, or leave it in the database's folder",
     },
     Rule {
         about: ("logging", "level"),

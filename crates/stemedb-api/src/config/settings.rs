@@ -8,6 +8,7 @@ use std::{
 
 use tracing::Level;
 
+use super::SecuritySettings;
 use crate::{
     DatabaseOptions, RouterOptions,
     http::{AuthMode, ConnectionOptions},
@@ -32,8 +33,12 @@ pub struct Settings {
     pub tls_key: Option<PathBuf>,
     /// Something in front speaks TLS with whoever is not on this machine.
     pub is_tls_terminated_by_proxy: bool,
-    /// When a key is asked for; `None`: it depends on the address.
+    /// When a key is asked for; `None`: it depends on who can reach the server.
     pub auth: Option<AuthMode>,
+    /// Who may do what beside that, and what is written down of it.
+    pub security: SecuritySettings,
+    /// A socket file on which programs of this machine reach the admin plane without a key.
+    pub admin_socket: Option<PathBuf>,
     /// The database's folder.
     pub data_dir: PathBuf,
     /// An absent or empty folder becomes a new database.
@@ -60,6 +65,8 @@ impl Default for Settings {
             tls_key: None,
             is_tls_terminated_by_proxy: false,
             auth: None,
+            security: SecuritySettings::default(),
+            admin_socket: None,
             data_dir: PathBuf::from("/var/lib/stemedb"),
             init: false,
             backup_to: None,

@@ -275,6 +275,15 @@ impl Database {
         query::measured(self, query)
     }
 
+    /// [`Database::query_measured`] for who must not wait: an answer if the caches have all that it needs, in microseconds and
+    /// without reading from the store, else `None`.
+    ///
+    /// # Errors
+    /// As [`Database::query`].
+    pub fn query_if_known(&self, query: &Query) -> Result<Option<(Resolved, QueryCost)>> {
+        query::measured_if_known(self, query)
+    }
+
     /// A claim by its id.
     ///
     /// # Errors

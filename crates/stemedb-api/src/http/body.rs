@@ -17,7 +17,8 @@ pub(super) async fn json(app: &App, headers: &HeaderMap, body: Body) -> Result<V
     whole(app, headers, body, app.options.body_max_bytes).await
 }
 
-/// Reads a body of at most `limit` bytes whole.
+/// Reads a body of at most `limit` bytes whole. All of it must be there within the time limit: a client that sends a byte now and
+/// then would hold its place among the requests in flight for as long as it likes.
 pub(super) async fn whole(
     app: &App,
     headers: &HeaderMap,
@@ -32,15 +33,22 @@ pub(super) async fn whole(
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large(limit as u64));
     }
-    let mut body = Parts::new(body, app.options.body_timeout);
-    let mut whole = Vec::with_capacity(declared.unwrap_or(0));
-    while let Some(part) = body.next().await? {
-        if whole.len() + part.len() > limit {
-            return Err(too_large(limit as u64));
+    let timeout = app.options.body_timeout;
+    let read = async {
+        let mut body = Parts::new(body, timeout);
+        let mut whole = Vec::with_capacity(declared.unwrap_or(0));
+        while let Some(part) = body.next().await? {
+            if whole.len() + part.len() > limit {
+                return Err(too_large(limit as u64));
+            }
+            whole.extend_from_slice(&part);
         }
-        whole.extend_from_slice(&part);
+        Ok(whole)
+    };
+    match tokio::time::timeout(timeout, read).await {
+        Ok(read) => read,
+        Err(_) => Err(Problem::of(Code::RequestTimeout)),
     }
-    Ok(whole)
 }
 
 /// The problem of a body beyond its limit.

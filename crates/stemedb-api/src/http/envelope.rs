@@ -1,4 +1,4 @@
-//! What every request passes: its ids and span, the cap, metrics, the position header, and the rendering of problems.
+//! What every request passes: its ids and span, metrics, the position header, and the rendering of problems.
 
 use std::any::Any;
 
@@ -24,11 +24,6 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AboutLsn(pub Lsn);
 
-/// Routes that must answer when everything else is refused.
-fn is_probe(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/v1/health" | "/metrics")
-}
-
 pub(super) async fn envelope(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let clock = &app.database.env().clock;
     let started = clock.monotonic();
@@ -41,11 +36,7 @@ pub(super) async fn envelope(State(app): State<App>, mut request: Request, next:
     request.extensions_mut().insert(ids.clone());
 
     let in_flight = app.enter();
-    let mut response = if in_flight.is_none() && !is_probe(&path) {
-        Problem::of(Code::Overloaded).into_response()
-    } else {
-        next.run(request).instrument(span.clone()).await
-    };
+    let mut response = next.run(request).instrument(span.clone()).await;
     drop(in_flight);
 
     if let Some(problem) = problem_of(&mut response) {

@@ -1,12 +1,13 @@
 //! What stands around every route that is not open to everybody: who calls, whether they may, how much, and the record of it.
 //!
 //! ```text
-//! request ─ peer ─ key, scope ─ rate ─▶ handler ─▶ reply
-//!              └────── 401, 403, 429 ──────────┤
-//!                                              └─ audit: writes, admin calls, refusals
+//! request ─ admission ─ peer ─ key, scope ─ rate ─▶ handler ─▶ reply
+//!               └ 503        └────── 401, 403, 429 ─────────┤
+//!                                                           └─ audit: writes, admin calls, refusals
 //! ```
 
 use axum::{
+    body::HttpBody,
     extract::{Request, State},
     http::{HeaderValue, header},
     middleware::Next,
@@ -19,6 +20,7 @@ use super::{
     auth::{self, Access, Peer, Principal, Scope},
     envelope::AboutLsn,
     limits::{self, Group, Verdict},
+    min_lsn,
     trace::RequestIds,
 };
 use crate::errors::Code;
@@ -46,6 +48,14 @@ pub(super) struct Touched(pub Vec<String>);
 pub(super) async fn gate(State((app, rule)): State<(App, Rule)>, request: Request, next: Next) -> Response {
     let Access::Needs(scope) = rule.access else { return next.run(request).await };
     let (mut head, body) = request.into_parts();
+    let bytes = body.size_hint().upper().unwrap_or(app.options.body_max_bytes as u64);
+    let _place = match app.admission.enter(rule.group, bytes) {
+        Ok(place) => place,
+        Err(refusal) => {
+            app.metrics.refused(refusal);
+            return Problem::of(Code::Overloaded).into_response();
+        }
+    };
     let peer = Peer::of(&head, &app.security.auth.trusted_proxies);
     let decided = auth::decide(&app.security.auth, &app.keys, scope, &peer, &head.headers);
     let principal = decided.as_ref().map_or(Principal::Anonymous, Clone::clone);
@@ -58,7 +68,7 @@ pub(super) async fn gate(State((app, rule)): State<(App, Rule)>, request: Reques
         let entry = Entry {
             request_id: head.extensions.get::<RequestIds>().map(|ids| ids.request.clone()),
             key: key.map(|key| key.to_string()),
-            peer: peer.address.map(|address| address.to_string()),
+            peer: peer.shown(),
             method: Some(rule.method.to_owned()),
             route: Some(rule.path),
             ids: in_path(rule.path, head.uri.path()),
@@ -72,7 +82,11 @@ pub(super) async fn gate(State((app, rule)): State<(App, Rule)>, request: Reques
         (_, Ok(principal)) => {
             let is_key = matches!(principal, Principal::Key(_));
             head.extensions.insert(principal);
-            let mut response = next.run(Request::from_parts(head, body)).await;
+            // Within the gate: who waits holds a place, and only who may ask waits.
+            let mut response = match min_lsn::reached(&app, &head.headers).await {
+                Ok(()) => next.run(Request::from_parts(head, body)).await,
+                Err(problem) => problem.into_response(),
+            };
             if is_key {
                 keep_private(&mut response);
             }

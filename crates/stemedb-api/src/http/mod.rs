@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! headers     what browsers are told · CORS where origins are named
-//!  └ envelope    request id · in-flight cap · metrics by route template · problems rendered · Stemedb-Lsn
+//!  └ envelope    request id · metrics by route template · problems rendered · Stemedb-Lsn
 //!     └ catch panic
-//!        └ gate      peer · key, scope · rate · audit                       (of each route by itself)
+//!        └ gate      admission · peer · key, scope · rate · audit           (of each route by itself)
 //!           └ handler   parameters · body within its limit ─▶ store_helpers (a blocking thread) ─▶ reply
 //! ```
 //!
@@ -15,6 +15,7 @@
 //! also where the framework alone would have answered.
 
 mod admin;
+mod admission;
 mod audit;
 mod auth;
 mod backups;
@@ -32,6 +33,7 @@ mod health;
 mod import;
 mod limits;
 mod list;
+mod min_lsn;
 mod openapi;
 mod params;
 mod problem;
@@ -56,6 +58,8 @@ use std::{
 
 use admin::log_level::LogControl;
 pub use admin::log_level::LogLevel;
+pub use admission::AdmissionOptions;
+pub(crate) use admission::{Admission, Refusal};
 pub use audit::{Audit, AuditBreak, AuditError, AuditOptions, AuditReport, verify as verify_audit};
 pub use auth::{
     Access, AuthMode, AuthOptions, KEYS_MAX, KeyId, KeyJson, KeyRecord, KeyState, KeyStore, KeysError,
@@ -63,7 +67,9 @@ pub use auth::{
 };
 use axum::{Router, middleware};
 pub use backups::Backups;
-pub use connections::{ConnectionOptions, Tls, TlsError, serve};
+pub use connections::{
+    ConnectionOptions, SocketError, SocketFile, SocketPeer, Tls, TlsError, serve, serve_socket,
+};
 pub use feed::{Drain, Draining};
 pub use limits::{Group, LimitOptions, Rate};
 pub use openapi::{document, document_text};
@@ -84,15 +90,15 @@ pub struct RouterOptions {
     pub body_max_bytes: usize,
     /// Largest body of an import after decompression, in bytes.
     pub import_max_bytes: u64,
-    /// Requests handled at once; more are refused with `overloaded`. Health and metrics are always answered.
-    pub max_in_flight: usize,
+    /// How much is let in at once; what is beyond it is refused with `overloaded`. Health and metrics are always answered.
+    pub admission: AdmissionOptions,
     /// Imports handled at once.
     pub max_imports: usize,
     /// Exports handled at once.
     pub max_exports: usize,
     /// Feeds read at once; each holds one open file and a few hundred kilobytes.
     pub max_feeds: usize,
-    /// How long the next part of a body is waited for, and how long a reader of a feed may not read.
+    /// How long a body may take, how long the next part of an import is waited for, and how long a reader of a feed may not read.
     pub body_timeout: Duration,
     /// Whether the router answers paths that it does not know. Say no where an application merges it and has a fallback
     /// of its own.
@@ -124,7 +130,7 @@ impl Default for RouterOptions {
         RouterOptions {
             body_max_bytes: 1 << 20,
             import_max_bytes: 4 << 30,
-            max_in_flight: 512,
+            admission: AdmissionOptions::default(),
             max_imports: 4,
             max_feeds: 64,
             max_exports: 2,
@@ -158,6 +164,8 @@ pub(crate) struct Shared {
     pub keys: Arc<KeyStore>,
     limits: limits::Limits,
     audit: Option<Audit>,
+    admission: Arc<Admission>,
+    /// Requests of every kind, open routes included.
     in_flight: AtomicUsize,
 }
 
@@ -175,11 +183,10 @@ impl App {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    /// Counts a request as in flight while the guard lives; `None` when there are too many.
-    fn enter(&self) -> Option<InFlight> {
-        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let guard = InFlight(self.clone());
-        (before < self.options.max_in_flight).then_some(guard)
+    /// Counts a request as in flight while the guard lives.
+    fn enter(&self) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(self.clone())
     }
 }
 
@@ -212,8 +219,9 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
     let RouterParts { backups, jobs, log_level, security, audit } = parts;
     let keys = KeyStore::open(database.env(), database.engine().layout().api_keys());
     let metrics = Arc::new(Metrics::new(&database));
+    let admission = Arc::new(Admission::new(options.admission));
     let app = App(Arc::new(Shared {
-        storage: Storage::new(database.clone(), Arc::clone(&metrics)),
+        storage: Storage::new(database.clone(), Arc::clone(&metrics), Arc::clone(&admission)),
         jobs: jobs.unwrap_or_else(|| Jobs::new(&database)),
         slow_queries: SlowQueries::new(options.slow_queries),
         log: Arc::new(LogControl::new(log_level)),
@@ -228,6 +236,7 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
         security,
         keys: Arc::new(keys),
         audit,
+        admission,
         in_flight: AtomicUsize::new(0),
         database,
     }));

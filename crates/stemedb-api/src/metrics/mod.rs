@@ -40,7 +40,7 @@ pub use self::{
     reference::{all_series, reference_page},
     series::{Kind, Series, Unit},
 };
-use crate::{database::Database, store_helpers::Operation};
+use crate::{database::Database, http::Refusal, store_helpers::Operation};
 
 /// The metrics of one router.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ pub struct Metrics {
     put_duration: Histogram,
     recent: Recent,
     slow_queries: Counter,
+    refused: Family<RefusalLabels, Counter>,
     feed_entries: Counter,
     watch_notices: Counter,
     /// Readers that are connected.
@@ -80,6 +81,11 @@ struct RouteLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct LensLabels {
     lens: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -119,6 +125,11 @@ impl Metrics {
         register(&mut registry, table::SLOW_QUERIES.0, slow_queries.clone());
         register(&mut registry, table::FEED_ENTRIES.0, feed_entries.clone());
         register(&mut registry, table::WATCH_NOTICES.0, watch_notices.clone());
+        let refused = Family::default();
+        register(&mut registry, table::HTTP_REFUSED.0, refused.clone());
+        for refusal in Refusal::ALL {
+            let _ = refused.get_or_create(&RefusalLabels { reason: refusal.name() });
+        }
         for operation in Operation::ALL {
             // Series that exist from the start: a rate needs the zero before the first error.
             let labels = OperationLabels { operation: operation.name() };
@@ -135,6 +146,7 @@ impl Metrics {
             put_duration,
             recent: Recent::default(),
             slow_queries,
+            refused,
             feed_entries,
             watch_notices,
             feeds: AtomicU64::new(0),
@@ -155,6 +167,11 @@ impl Metrics {
         self.http_duration.get_or_create(&route).observe(elapsed.as_secs_f64());
         let RouteLabels { method, path } = route;
         self.http_requests.get_or_create(&HttpLabels { method, path, status }).inc();
+    }
+
+    /// A request was refused because too much was in flight.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        self.refused.get_or_create(&RefusalLabels { reason: refusal.name() }).inc();
     }
 
     /// A question was answered.

@@ -6,6 +6,7 @@ series! { HTTP:
     Counter HTTP_REQUESTS = "stemedb_http_requests_total", Things, ["method", "path", "status"], "HTTP requests answered";
     Histogram HTTP_DURATION = "stemedb_http_request_duration_seconds", Seconds, ["method", "path"], "Time from a request's head to its reply's head";
     Gauge HTTP_IN_FLIGHT = "stemedb_http_requests_in_flight", Things, [], "Requests being handled";
+    Counter HTTP_REFUSED = "stemedb_http_refused_total", Things, ["reason"], "Requests refused with `overloaded` before anything of them was read: no place, no room for the body, too long to wait";
     Histogram QUERY_LATENCY = "stemedb_query_latency_seconds", Seconds, ["lens"], "Time to answer a question, waiting for a thread included";
     Counter SLOW_QUERIES = "stemedb_slow_queries_total", Things, [], "Questions that took at least as long as the threshold of slow ones";
     Gauge STREAMS = "stemedb_streams", Things, ["kind"], "Readers of the feed and of watches that are connected";

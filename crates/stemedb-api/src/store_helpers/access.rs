@@ -1,12 +1,12 @@
 //! Guarded access to the storage.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::classify::system_error;
 use crate::{
     database::Database,
     errors::{Code, Error, Result},
-    http::Problem,
+    http::{Admission, Problem},
     metrics::Metrics,
 };
 
@@ -38,6 +38,11 @@ impl Operation {
         Operation::Backup,
     ];
 
+    /// True for what takes turns with others of its kind.
+    const fn is_read(self) -> bool {
+        matches!(self, Operation::Get | Operation::Query)
+    }
+
     /// The value of the label `operation`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -62,21 +67,39 @@ impl fmt::Display for Operation {
 pub(crate) struct Storage {
     database: Database,
     metrics: Arc<Metrics>,
+    admission: Arc<Admission>,
 }
 
 impl Storage {
-    pub(crate) fn new(database: Database, metrics: Arc<Metrics>) -> Storage {
-        Storage { database, metrics }
+    pub(crate) fn new(database: Database, metrics: Arc<Metrics>, admission: Arc<Admission>) -> Storage {
+        Storage { database, metrics, admission }
     }
 
-    /// Does blocking work on a thread for it, and turns its failure into a problem.
+    /// Does blocking work on a thread for it, and turns its failure into a problem. Reads wait for their turn.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         operation: Operation,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
+        let _turn = match operation.is_read() {
+            true => Some(self.admission.turn().await.map_err(|refusal| {
+                self.metrics.refused(refusal);
+                Problem::of(Code::Overloaded)
+            })?),
+            false => None,
+        };
         let (this, request) = (self.clone(), tracing::Span::current());
-        let guarded = move || request.in_scope(|| this.guard(operation, work));
+        let guarded = move || {
+            request.in_scope(|| {
+                let clock = &this.database.env().clock;
+                let started = clock.monotonic();
+                let outcome = this.guard(operation, work);
+                if operation.is_read() {
+                    this.admission.note_read(clock.monotonic().saturating_sub(started));
+                }
+                outcome
+            })
+        };
         let done = tokio::task::spawn_blocking(guarded).await;
         match done {
             Ok(outcome) => outcome.map_err(|error| Problem::from_error(&error)),
@@ -87,24 +110,43 @@ impl Storage {
         }
     }
 
+    /// Does work that neither blocks nor takes long, where the request was read. What says `None` has not been done, and does not
+    /// count.
+    pub(crate) fn at_once<T>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce(&Database) -> Result<Option<T>>,
+    ) -> Result<Option<T>, Problem> {
+        let clock = &self.database.env().clock;
+        let started = clock.monotonic();
+        let outcome = work(&self.database);
+        if !matches!(outcome, Ok(None)) {
+            self.note(operation, started, &outcome);
+        }
+        outcome.map_err(|error| Problem::from_error(&error))
+    }
+
     /// Counts, times and logs one blocking operation. Refusals of a request are not failures of the storage.
     pub(crate) fn guard<T>(
         &self,
         operation: Operation,
         work: impl FnOnce(&Database) -> Result<T>,
     ) -> Result<T> {
-        let clock = &self.database.env().clock;
-        let started = clock.monotonic();
+        let started = self.database.env().clock.monotonic();
         let outcome = work(&self.database);
+        self.note(operation, started, &outcome);
+        outcome
+    }
+
+    fn note<T>(&self, operation: Operation, started: Duration, outcome: &Result<T>) {
         let failed = outcome.as_ref().err().is_some_and(is_failure);
-        let now = clock.monotonic();
+        let now = self.database.env().clock.monotonic();
         self.metrics.storage_operation(operation, failed, now.saturating_sub(started), now);
-        if let Err(error) = &outcome
+        if let Err(error) = outcome
             && failed
         {
             log_failure(operation, error);
         }
-        outcome
     }
 }
 

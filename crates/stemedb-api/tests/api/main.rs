@@ -18,6 +18,7 @@ mod import;
 mod lens_parameters;
 mod listings;
 mod metrics;
+mod min_lsn;
 mod openapi;
 mod oracle;
 mod receipts;

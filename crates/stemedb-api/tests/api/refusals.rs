@@ -272,7 +272,10 @@ fn a_body_that_does_not_come_is_not_waited_for_without_end() {
 
 #[test]
 fn above_the_cap_requests_are_refused_but_probes_are_answered() {
-    let server = Server::with(RouterOptions { max_in_flight: 0, ..RouterOptions::default() });
+    let server = Server::with(RouterOptions {
+        admission: stemedb_api::http::AdmissionOptions { max_in_flight: 0, ..Default::default() },
+        ..RouterOptions::default()
+    });
     let refused = server.get("/v1/query?subject=s&predicate=p");
     assert_eq!(refused.problem(), (503, "overloaded".into(), String::new()));
     assert_eq!(refused.header("retry-after"), Some("1"));

@@ -66,3 +66,35 @@ fn a_key_made_offline_opens_a_closed_server_and_the_log_of_it_can_be_checked() {
     let broken = run(["audit", "verify", log.to_str().unwrap()]);
     assert!(broken.code == Some(1) && broken.err.contains("line "), "{broken:?}");
 }
+
+#[test]
+fn the_key_of_a_client_s_environment_is_not_one_of_the_server_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = dir.path().join("elsewhere");
+    run(["init", "--data-dir", elsewhere.to_str().unwrap()]).ok();
+    let file = dir.path().join("key");
+    let (place, out) = (elsewhere.to_str().unwrap(), file.to_str().unwrap());
+    run(["keys", "create", "--data-dir", place, "--scopes", "read,write,admin", "--out", out]).ok();
+    let key = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    assert!(key.starts_with("stemedb_"), "{key}");
+    // As on a machine where somebody works with both.
+    let variables = [("STEMEDB_API_KEY", &*key), ("STEMEDB_API_KEY_FILE", out)];
+    let options =
+        ["--bind", "127.0.0.1:0", "--auth", "required", "--admin-needs-key", "--log-level", "debug"];
+    let server = Server::start_in(&dir.path().join("db"), &options, &variables);
+    let with_it = |path: &str| {
+        let asked = std::process::Command::new("curl")
+            .args(["-s", "-H", &format!("Authorization: Bearer {key}"), &format!("{}{path}", server.url())])
+            .output()
+            .unwrap();
+        serde_json::from_slice::<serde_json::Value>(&asked.stdout).unwrap()["code"].clone()
+    };
+    for path in ["/v1/claims", "/v1/admin/keys", "/v1/admin/storage/stats"] {
+        assert_eq!(with_it(path), "key_refused", "{path}");
+        let without = http::get(&server.address, path).unwrap();
+        assert!(without.status == 401 && without.body.contains("key_required"), "{without:?}");
+    }
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains(&key[21..]), "it is not told to anybody: {log}");
+}

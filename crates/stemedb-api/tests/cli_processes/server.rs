@@ -67,6 +67,11 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
         self.signal("TERM");

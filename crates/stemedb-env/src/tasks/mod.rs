@@ -7,12 +7,17 @@
 mod sim;
 mod threads;
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroUsize, time::Duration};
 
 pub use sim::SimTasks;
 pub use threads::ThreadTasks;
 
 use crate::Result;
+
+/// Processors that this process may use, one if the system does not say.
+pub fn processors() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
 
 /// How much one step may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -166,16 +166,31 @@ impl<S: KvSnapshot> ClaimReader<S> {
     /// Cost: one lookup if they are there.
     pub fn question(&self, subject: &str, predicate: &str, epoch: Option<&str>) -> Result<Arc<CandidateSet>> {
         let question = QuestionName::new(keys::claim_prefix(subject, predicate), epoch);
-        let cache = self.cache.as_deref();
-        if let Some(set) = cache.and_then(|cache| cache.set(&question, self.lsn())) {
-            self.known.note(set.used());
+        if let Some(set) = self.known_set(&question) {
             return Ok(set);
         }
+        let cache = self.cache.as_deref();
         // What a set is kept with is what it was made from, whatever this reader has read before.
         let fresh = self.unused();
         let gathering = fresh.gather(&question, epoch, cache)?;
         self.known.note(fresh.used());
         Ok(gathering.finish(&question, fresh.used()))
+    }
+
+    /// [`ClaimReader::question`], if the cache has them: never reads from the store, so that nobody waits for a disk.
+    pub fn known_question(
+        &self,
+        subject: &str,
+        predicate: &str,
+        epoch: Option<&str>,
+    ) -> Option<Arc<CandidateSet>> {
+        self.known_set(&QuestionName::new(keys::claim_prefix(subject, predicate), epoch))
+    }
+
+    fn known_set(&self, question: &QuestionName) -> Option<Arc<CandidateSet>> {
+        let set = self.cache.as_deref()?.set(question, self.lsn())?;
+        self.known.note(set.used());
+        Some(set)
     }
 
     fn gather<'a>(

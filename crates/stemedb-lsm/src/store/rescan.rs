@@ -1,12 +1,10 @@
 //! Rebuilding a table from what is left of it.
 //!
-//! Blocks that can be read are copied. For the others, and for removed ranges that are lost, whoever is attached is asked for
+//! Blocks that can be read are copied as they are: no row of them is encoded or compressed again. For the others, and for removed ranges that are lost, whoever is attached is asked for
 //! the writes of their keys, and what of those was in the table is found out as in [`super::repair`]: so the cost follows
 //! the damage, not the size of the table. The digest of the whole decides again.
 
 use std::{iter, sync::Arc};
-
-use stemedb_env::Lsn;
 
 use super::{
     core::{Core, State},
@@ -19,6 +17,7 @@ use crate::{
     ranges::Fragments,
     table::{
         Table, TableBuilder, TableMeta,
+        format::BlockCopy,
         heal::{Piece, Scope, Survey},
     },
 };
@@ -175,33 +174,15 @@ impl Rescan<'_> {
     ) -> Result<()> {
         let meta = &self.table.meta;
         let mut kept = kept.into_iter().map(Some).chain(iter::repeat_with(|| None));
-        let mut last: Option<(Vec<u8>, Lsn)> = None;
-        let mut add = |builder: &mut TableBuilder, key: &[u8], lsn: Lsn, value: Option<&[u8]>| {
-            match &mut last {
-                // Rows that come twice or too early could not have added up, but a block may have changed meanwhile.
-                Some((last, newer)) if last.as_slice() > key || (last.as_slice() == key && *newer <= lsn) => {
-                    return Err(self.lost());
-                }
-                Some((last, newer)) => {
-                    last.clear();
-                    last.extend_from_slice(key);
-                    *newer = lsn;
-                }
-                None => last = Some((key.to_vec(), lsn)),
-            }
-            builder.add(key, lsn, value)
-        };
-        let mut key = Vec::new();
+        // Rows that come twice or too early could not have added up, but a block may have changed meanwhile.
+        let in_order = |fits: bool| if fits { Ok(()) } else { Err(self.lost()) };
+        let mut copy = BlockCopy::default();
         for piece in &self.survey.pieces {
             match piece {
                 Piece::Block(at) => {
-                    let block = self.table.survey_block(&self.survey, *at)?;
-                    for row in 0..block.rows() {
-                        key.clear();
-                        key.extend_from_slice(block.prefix());
-                        key.extend_from_slice(block.suffix(row));
-                        add(builder, &key, block.lsn(row), block.value(row))?;
-                    }
+                    let block = self.table.survey_copy(&self.survey, *at, &mut copy)?;
+                    in_order(builder.takes(&block.key(0), block.lsn(0)))?;
+                    builder.add_block(&block, &copy)?;
                 }
                 Piece::Lost(scope) => {
                     let evidence = match kept.next().flatten() {
@@ -209,7 +190,8 @@ impl Rescan<'_> {
                         None => self.evidence(scope)?,
                     };
                     for (shelf, row) in read(&evidence, meta, reading).rows {
-                        add(builder, shelf.key(row), row.lsn, shelf.value(row))?;
+                        in_order(builder.takes(shelf.key(row), row.lsn))?;
+                        builder.add(shelf.key(row), row.lsn, shelf.value(row))?;
                     }
                 }
             }

@@ -1,16 +1,16 @@
 //! Writing a table, row by row, with bounded memory and few bytes at a time that wait for the disk.
 
-use std::{path::Path, sync::Arc};
+use std::{cmp::Ordering, path::Path, sync::Arc};
 
 use stemedb_env::{Env, File, Lsn, OpenMode, frame::DatabaseId};
 
 use super::{
-    block::BlockBuilder,
+    block::{Block, BlockBuilder},
     encode_meta,
     filter::{Bloom, filter_hash},
     format::{
-        BlockHandle, BlockKind, Footer, HEADER_BYTES, Packing, TRAILER_BYTES, TableIdentity, encode_header,
-        seal_block,
+        BlockCopy, BlockHandle, BlockKind, Footer, HEADER_BYTES, Packing, TRAILER_BYTES, TableIdentity,
+        encode_header, seal_block,
     },
     index::{IndexBuilder, shortest_separator},
     meta::TableMeta,
@@ -159,8 +159,43 @@ impl TableBuilder {
         self.ranges = ranges;
     }
 
+    /// True if a row may come next.
+    pub(crate) fn takes(&self, key: &[u8], lsn: Lsn) -> bool {
+        match self.last_key.as_slice().cmp(key) {
+            _ if self.meta.rows == 0 => true,
+            Ordering::Less => true,
+            Ordering::Equal => self.last_lsn > lsn,
+            Ordering::Greater => false,
+        }
+    }
+
     /// Adds the next row; rows must come in table order.
     pub(crate) fn add(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> Result<()> {
+        let new_key = self.note_row(key, lsn, value);
+        self.block.add(key, self.last_hash, new_key, lsn, value);
+        if self.block.estimated_bytes() >= self.shape.block_bytes {
+            self.finish_block()?;
+        }
+        Ok(())
+    }
+
+    /// Adds a block of another table as it is: its rows are read, and not encoded and compressed again. They must come in
+    /// table order; see [`TableBuilder::takes`] for the first one. Rows that were added before end their block here.
+    pub(crate) fn add_block(&mut self, block: &Block, copy: &BlockCopy) -> Result<()> {
+        if !self.block.is_empty() {
+            self.finish_block()?;
+        }
+        let mut key = block.prefix().to_vec();
+        for row in 0..block.rows() {
+            key.truncate(block.prefix().len());
+            key.extend_from_slice(block.suffix(row));
+            self.note_row(&key, block.lsn(row), block.value(row));
+        }
+        self.seal(copy.packing, &copy.content)
+    }
+
+    /// Takes note of a row for index, filters, counts and digest; true if its key is a new one.
+    fn note_row(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> bool {
         let first = self.meta.rows == 0;
         let new_key = first || self.last_key != key;
         debug_assert!(first || (self.last_key.as_slice() < key) || (!new_key && self.last_lsn > lsn));
@@ -195,11 +230,7 @@ impl TableBuilder {
         self.meta.min_lsn = self.meta.min_lsn.min(lsn);
         self.meta.max_lsn = self.meta.max_lsn.max(lsn);
         self.meta.digest = self.meta.digest.wrapping_add(self.digester.digest(key, lsn, value));
-        self.block.add(key, self.last_hash, new_key, lsn, value);
-        if self.block.estimated_bytes() >= self.shape.block_bytes {
-            self.finish_block()?;
-        }
-        Ok(())
+        new_key
     }
 
     fn position(&self) -> u64 {
@@ -224,6 +255,17 @@ impl TableBuilder {
         };
         let packing = Packing { codec, folded };
         seal_block(&self.identity, BlockKind::Data, packing, content, offset, &mut self.buffer);
+        self.sealed(start)
+    }
+
+    fn seal(&mut self, packing: Packing, content: &[u8]) -> Result<()> {
+        let (offset, start) = (self.position(), self.buffer.len());
+        seal_block(&self.identity, BlockKind::Data, packing, content, offset, &mut self.buffer);
+        self.sealed(start)
+    }
+
+    /// A data block stands in the buffer from `start` on.
+    fn sealed(&mut self, start: usize) -> Result<()> {
         self.pending = Some(u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX));
         if self.buffer.len() >= WRITE_BYTES {
             self.write_out()?;

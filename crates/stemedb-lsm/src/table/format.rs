@@ -171,6 +171,19 @@ pub(crate) fn open_block(
     Ok(Payload::Unfolded)
 }
 
+/// The content of a block on its way into another table.
+#[derive(Debug, Default)]
+pub(crate) struct BlockCopy {
+    pub(crate) content: Vec<u8>,
+    pub(crate) packing: Packing,
+}
+
+/// What of a sealed block goes into another table as it is, and in which form it is. Says nothing of its checksum.
+pub(crate) fn content_of(sealed: &[u8], kind: BlockKind) -> Option<(&[u8], Packing)> {
+    let (content, trailer) = sealed.split_at_checked(sealed.len().checked_sub(TRAILER_BYTES)?)?;
+    Some((content, Packing::of_tag(*trailer.first()?, kind)?))
+}
+
 /// Room for one block on its way from the file into memory. Reused: memory that is asked for anew costs more than the
 /// read.
 #[derive(Debug, Default)]
@@ -189,7 +202,12 @@ const SCRATCH_BYTES: usize = 1 << 20;
 impl Scratch {
     /// What [`read_block`] left here last.
     pub(crate) fn payload(&self, payload: Payload) -> &[u8] {
-        payload.of(self.sealed.get(self.lead..).unwrap_or_default(), &self.room)
+        payload.of(self.sealed(), &self.room)
+    }
+
+    /// The same as it stands in the file, trailer included.
+    pub(crate) fn sealed(&self) -> &[u8] {
+        self.sealed.get(self.lead..).unwrap_or_default()
     }
 
     /// Charges what it holds to a tree. Cost: two comparisons when nothing has changed.

@@ -16,7 +16,7 @@ use axum::{Extension, Router};
 use stemedb_api::{
     Code, Database, RouterParts,
     config::{Config, Origin, Settings, Value},
-    http::{self, Backups, Drain, LogLevel, Tls},
+    http::{self, Backups, Drain, LogLevel, SocketFile, Tls},
     jobs::Jobs,
     router_with,
 };
@@ -38,8 +38,6 @@ use stop::Stop;
 pub struct ServeArgs {
     #[command(flatten)]
     flags: Flags,
-    #[command(flatten)]
-    security: security::SecurityArgs,
 }
 
 /// So long jobs may take to end when the server stops.
@@ -52,7 +50,7 @@ pub fn run(args: &ServeArgs, logs: &LogArgs) -> Result<(), Failure> {
     let settings = config.settings();
     let storage_log = settings.logs.storage_file.as_deref().map(StorageLog::open).transpose()?;
     let log_level = logs::start(&env, &settings.logs, storage_log.clone())?;
-    let ran = open_and_serve(args, &config, &settings, log_level, storage_log.clone());
+    let ran = open_and_serve(&config, &settings, log_level, storage_log.clone());
     if let Some(log) = storage_log {
         log.finish();
     }
@@ -60,7 +58,6 @@ pub fn run(args: &ServeArgs, logs: &LogArgs) -> Result<(), Failure> {
 }
 
 fn open_and_serve(
-    args: &ServeArgs,
     config: &Config,
     settings: &Settings,
     log_level: Arc<dyn LogLevel>,
@@ -78,9 +75,9 @@ fn open_and_serve(
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error).context("cannot start the server"))?;
-    let security = args.security.options(settings.bind, settings.auth);
+    let security = settings.security_options();
     security::announce(security.auth.mode, settings.bind);
-    let audit = args.security.audit(&settings.data_dir)?;
+    let audit = security::audit(settings)?;
     let jobs = Jobs::new(&database);
     let parts =
         RouterParts { backups, security, audit, jobs: Some(jobs.clone()), log_level: Some(log_level) };
@@ -137,6 +134,7 @@ async fn serve(
     let listener = listener.map_err(|failure| failure.hint("choose another address with --bind"))?;
     let address = listener.local_addr().map_err(cannot)?;
     let tls = tls(settings)?;
+    let socket = admin_socket(settings).await?;
     // Installed before anybody can know the address: a signal after that is never lost.
     let mut stop = Stop::install()?;
     hangup::follow(storage_log)?;
@@ -146,15 +144,27 @@ async fn serve(
     out.flush()?;
     tracing::info!(%address, dir = %settings.data_dir.display(), "listening");
 
-    let (begin_drain, draining) = tokio::sync::oneshot::channel::<()>();
-    let drain = async move {
-        // A dropped sender means the same.
-        let _ = draining.await;
+    let (begin_drain, draining) = tokio::sync::watch::channel(());
+    let drain = || {
+        let mut draining = draining.clone();
+        async move {
+            // It never changes: the sender is dropped.
+            let _ = draining.changed().await;
+        }
     };
     let (feeds, feeds_end) = Drain::new();
     let router = router.layer(Extension(feeds_end));
     let connections = settings.connections;
-    let mut server = tokio::spawn(http::serve(listener, router, connections, tls.clone(), drain));
+    let on_socket = socket.map(|socket| http::serve_socket(socket, router.clone(), connections, drain()));
+    let on_address = http::serve(listener, router, connections, tls.clone(), drain());
+    let mut server = tokio::spawn(async move {
+        match on_socket {
+            Some(on_socket) => {
+                tokio::join!(on_address, on_socket);
+            }
+            None => on_address.await,
+        }
+    });
     service::ready(address);
     service::feed_watchdog(database);
     let signal = tokio::select! {
@@ -187,6 +197,15 @@ async fn serve(
             Ok(())
         }
     }
+}
+
+/// The socket file, if there is to be one.
+async fn admin_socket(settings: &Settings) -> Result<Option<SocketFile>, Failure> {
+    let Some(path) = &settings.admin_socket else { return Ok(None) };
+    let socket = SocketFile::bind(path).await;
+    let socket = socket.map_err(|error| Failure::new(error).context("no admin socket"))?;
+    tracing::info!(path = %path.display(), "listening on a socket file");
+    Ok(Some(socket))
 }
 
 /// The certificate, if there is one.

@@ -1,6 +1,6 @@
 //! `[http]`: the limits of the router.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use crate::config::{BuiltIn, Key, Kind, Unit};
 
@@ -44,7 +44,7 @@ pub(super) const KEYS: &[Key] = &[
         section: "http",
         name: "body_timeout_ms",
         flag: "body-timeout-ms",
-        about: "How long the next part of a body is waited for, and a reader of a feed may not read",
+        about: "How long a body may take, the next part of an import is waited for, and a reader of a feed may not read",
         kind: Kind::Number {
             unit: Unit::Milliseconds,
             least: 10,
@@ -58,14 +58,56 @@ pub(super) const KEYS: &[Key] = &[
         section: "http",
         name: "max_in_flight",
         flag: "max-in-flight",
-        about: "Requests handled at once; more are refused with `overloaded`, except health and metrics",
+        about: "Requests handled at once, an eighth of them kept for reads and one for writes; more are refused with `overloaded`, except health and metrics",
         kind: Kind::Number {
             unit: Unit::Count,
             least: 1,
             most: MOST_AT_ONCE,
-            set: |to, number| to.router.max_in_flight = count(number),
+            set: |to, number| to.router.admission.max_in_flight = count(number),
         },
         built_in: BuiltIn::Is("512"),
+        ..Key::USUAL
+    },
+    Key {
+        section: "http",
+        name: "max_in_flight_bytes",
+        flag: "max-in-flight-bytes",
+        about: "Bytes of the bodies of requests handled at once, imports apart; more are refused with `overloaded`",
+        kind: Kind::Number {
+            unit: Unit::Bytes,
+            least: 1 << 10,
+            most: 1 << 40,
+            set: |to, bytes| to.router.admission.max_in_flight_bytes = bytes,
+        },
+        built_in: BuiltIn::Is("67108864"),
+        ..Key::USUAL
+    },
+    Key {
+        section: "http",
+        name: "reads_at_once",
+        flag: "reads-at-once",
+        about: "Reads that touch the storage at the same time",
+        kind: Kind::Number {
+            unit: Unit::Count,
+            least: 1,
+            most: MOST_AT_ONCE,
+            set: |to, number| to.router.admission.reads_at_once = NonZeroUsize::new(count(number)),
+        },
+        built_in: BuiltIn::Unset { means: "four for each processor", example: "16" },
+        ..Key::USUAL
+    },
+    Key {
+        section: "http",
+        name: "queue_max_ms",
+        flag: "queue-max-ms",
+        about: "A read that would wait longer for its turn is refused with `overloaded` when it comes",
+        kind: Kind::Number {
+            unit: Unit::Milliseconds,
+            least: 1,
+            most: 3_600_000,
+            set: |to, ms| to.router.admission.queue_max = Duration::from_millis(ms),
+        },
+        built_in: BuiltIn::Is("250"),
         ..Key::USUAL
     },
     Key {

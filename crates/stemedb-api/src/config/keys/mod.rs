@@ -1,5 +1,6 @@
 //! The table of keys, a file a section.
 
+mod audit;
 mod backup;
 mod connections;
 mod disk;
@@ -15,6 +16,7 @@ use super::Key;
 const SECTIONS: &[(&str, &str)] = &[
     ("server", "Where the server listens, and how it stops"),
     ("security", "Who may say what"),
+    ("audit", "Where it is written down who did what"),
     ("http", "What requests may take"),
     ("connections", "How many connections, and how long they may stall"),
     ("tls", "Encrypted connections"),
@@ -28,6 +30,7 @@ const SECTIONS: &[(&str, &str)] = &[
 const TABLE: &[&[Key]] = &[
     server::KEYS,
     security::KEYS,
+    audit::KEYS,
     http::KEYS,
     connections::KEYS,
     connections::TLS_KEYS,

@@ -28,6 +28,15 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "server",
+        name: "admin_socket",
+        flag: "admin-socket",
+        about: "A socket file to listen on as well, for programs of this machine: whoever may open it needs no key for the admin plane",
+        kind: Kind::Path(|to, file| to.admin_socket = Some(file)),
+        built_in: BuiltIn::Unset { means: "no socket file", example: "/run/stemedb/admin.sock" },
+        ..Key::USUAL
+    },
+    Key {
+        section: "server",
         name: "tls_terminated_by_proxy",
         flag: "tls-terminated-by-proxy",
         about: "Whether a proxy in front speaks TLS with whoever is not on this machine",

@@ -87,6 +87,15 @@ fn values(key: &Key) -> [String; 3] {
         Kind::Address(_) => ["127.0.0.1:0", "[::1]:18180", "0.0.0.0:80"].map(str::to_owned),
         Kind::Room(_) => ["0", "2.5%", "5%,77MiB"].map(str::to_owned),
         Kind::Path(_) => ["here", "/a \"quoted\"\tpath", "/back\\slash"].map(str::to_owned),
+        Kind::Text { .. } if key.is("security", "trusted_proxies") => {
+            ["none", "10.0.0.0/8", "10.0.0.1,fd00::/8"].map(str::to_owned)
+        }
+        Kind::Text { .. } if key.is("security", "cors_origins") => {
+            ["none", "https://a.example", "https://a.example,http://localhost:1"].map(str::to_owned)
+        }
+        Kind::Text { .. } if key.is("security", "rate_limits") => {
+            ["reads=1/1", "bulk=off,admin=5/60", "writes=7/3"].map(str::to_owned)
+        }
         Kind::Text { .. } => ["/backup", "file:///backup", "a \"b\""].map(str::to_owned),
     };
     for value in &given {

@@ -30,7 +30,7 @@ fn all_reasons_are_told_at_once_and_where_each_was_set() {
         .flag("log-level", "trace")
         .problems();
     let starts = [
-        "variable STEMEDB_AUTH: security.auth is unsafe in production: whoever reaches the address can read and write",
+        "variable STEMEDB_AUTH: security.auth is unsafe in production: whoever reaches the server can read and write",
         "built-in: server.tls_terminated_by_proxy is unsafe in production: whoever is on the way",
         "api.toml:4:1: security.signatures is unsafe in production: anybody can say anything",
         "flag --log-level: logging.level is unsafe in production: trace writes down",
@@ -67,6 +67,25 @@ fn each_rule_refuses_alone() {
     assert!(one(production()).contains("security.signatures is unsafe"));
     assert!(one(production().flag("signatures", "off")).contains("security.signatures is unsafe"));
     assert!(one(safe().flag("log-level", "trace")).contains("logging.level is unsafe"));
+    // Behind a proxy others reach a server that listens on this machine alone.
+    let behind = safe().flag("tls-terminated-by-proxy", "true");
+    assert!(one(behind.clone().flag("auth", "auto")).contains("security.auth is unsafe"));
+    let unsaid = behind.load().unwrap().settings().security_options().auth.mode;
+    assert_eq!(unsaid, crate::http::AuthMode::Required);
+    safe().flag("auth", "auto").load().unwrap();
+    for (flag, bad, good, refused) in [
+        ("trusted-proxies", "10.0.0.0/8,::/0", "10.0.0.0/8", "security.trusted_proxies is unsafe"),
+        (
+            "cors-origins",
+            "https://a.example,http://b.example",
+            "https://a.example",
+            "security.cors_origins is",
+        ),
+        ("audit-log", "off", "/var/log/stemedb/audit.log", "audit.log is unsafe"),
+    ] {
+        assert!(one(safe().flag(flag, bad)).contains(refused), "{flag}");
+        safe().flag(flag, good).load().unwrap();
+    }
     let plain = safe().flag("bind", "192.0.2.1:18180");
     assert!(one(plain.clone()).contains("server.tls_terminated_by_proxy is unsafe"));
     plain.flag("tls-certificate-file", "chain.pem").flag("tls-key-file", "key.pem").load().unwrap();

@@ -30,7 +30,7 @@ fn unknown_sections_are_refused_with_the_nearest_known_one() {
     refused("[storag]\nx = 1", "api.toml:1:2: unknown section [storag]; did you mean [storage]?");
     refused(
         "\n [wal.x]\ny = 1",
-        "api.toml:2:3: unknown section [wal]; known are server, security, http, connections, tls, storage, disk, backup, logging",
+        "api.toml:2:3: unknown section [wal]; known are server, security, audit, http, connections, tls, storage, disk, backup, logging",
     );
     refused(
         "cache_mib = 1",
@@ -122,7 +122,7 @@ fn unknown_variables_are_refused_with_the_nearest_known_one() {
     assert!(!variable("STEMEDB_PORT", "18180").contains("Kubernetes"));
     // What only clients look at is not the server's.
     let client = Setup::default().variable("STEMEDB_API_KEY", "x").variable("STEMEDB_API_KEY_FILE", "/x");
-    assert!(client.load().is_ok());
+    assert!(client.variable("STEMEDB_URL", "http://x").load().is_ok());
     assert!(!variable("STEMEDB_API_KEYS", "x").is_empty());
     // What is not ours is nobody's business.
     assert!(Setup::default().variable("STEMED_CACHE", "1").variable("HOME", "/").load().is_ok());

@@ -10,7 +10,7 @@ use crate::backup::Hex;
 #[derive(Clone, Debug, Default, Serialize)]
 pub(in super::super) struct Entry {
     pub at: String,
-    /// `request`, `start`, `gap` or `torn`.
+    /// `request`, `start`, `gap`, `torn` or `removed`.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -35,10 +35,10 @@ pub(in super::super) struct Entry {
     pub code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lsn: Option<u64>,
-    /// Of a gap: how many entries are missing here.
+    /// Of a gap: how many entries are missing here. Of a removal: the last line that went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// Of a gap, why; of a torn line, its bytes.
+    /// Of a gap, why; of a torn line, its bytes; of a removal, the hash of the last line that went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -64,6 +64,12 @@ impl Entry {
         Entry { count, reason: Some(format!("blake3 {hash}")), ..Entry::new(env, "torn") }
     }
 
+    /// The lines up to and with this one are removed.
+    pub(super) fn removed(env: &Env, last: Head) -> Entry {
+        let reason = Some(format!("blake3 {}", Hex(last.hash)));
+        Entry { count: Some(last.seq), reason, ..Entry::new(env, "removed") }
+    }
+
     /// Whether somebody was turned away.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self.status, Some(401 | 403 | 429))
@@ -85,6 +91,23 @@ pub(super) struct Line<'a> {
 pub(super) struct Link {
     pub seq: u64,
     pub prev: String,
+}
+
+/// The part of a line that tells a removal.
+#[derive(Deserialize)]
+pub(super) struct Told {
+    event: String,
+    count: Option<u64>,
+    reason: Option<String>,
+}
+
+impl Told {
+    /// The last line that went, by its number and its hash as text; `None` where something else is told.
+    pub fn removal(line: &[u8]) -> Option<(u64, String)> {
+        let told: Told = serde_json::from_slice(line).ok()?;
+        let hash = told.reason.as_deref()?.strip_prefix("blake3 ")?.to_owned();
+        (told.event == "removed").then_some((told.count?, hash))
+    }
 }
 
 /// The end of a chain: what the next line refers to.

@@ -1,4 +1,7 @@
-//! The files of a log: opening, appending, beginning a new one.
+//! The files of a log: opening, appending, beginning a new one, removing the oldest.
+//!
+//! What goes is said first, durably, and goes afterwards: a crash in between leaves files that are whole, and the next new file
+//! removes them.
 
 use std::{
     path::{Path, PathBuf},
@@ -64,7 +67,12 @@ impl Log {
     pub fn append(&mut self, entries: &[Entry]) -> stemedb_env::Result<()> {
         if self.len >= self.options.rotate_bytes {
             self.rotate()?;
+            self.remove_oldest()?;
         }
+        self.add(entries)
+    }
+
+    fn add(&mut self, entries: &[Entry]) -> stemedb_env::Result<()> {
         let (mut bytes, mut head) = (Vec::new(), self.head);
         for entry in entries {
             let (line, next) = head.next(entry);
@@ -88,6 +96,30 @@ impl Log {
 
     pub fn is_dirty(&self) -> bool {
         self.dirty
+    }
+
+    /// Removes the files beyond those that are kept.
+    fn remove_oldest(&mut self) -> stemedb_env::Result<()> {
+        let keep = self.options.keep;
+        let mut parts = parts(&self.env, &self.options.file)?;
+        if keep == 0 || parts.len() <= keep {
+            return Ok(());
+        }
+        parts.truncate(parts.len() - keep);
+        let Some(newest) = parts.last() else { return Ok(()) };
+        let Ok((last, _)) = tail(&*self.env.fs.open(newest, OpenMode::Read)?, newest) else {
+            tracing::error!(file = %newest.display(), "no file of the audit log is removed: this one does not end with a line of it");
+            return Ok(());
+        };
+        self.add(&[Entry::removed(&self.env, last)])?;
+        self.sync()?;
+        for part in &parts {
+            self.env.fs.remove(part)?;
+        }
+        match self.options.file.parent() {
+            Some(dir) => self.env.fs.sync_dir(dir),
+            None => Ok(()),
+        }
     }
 
     fn rotate(&mut self) -> stemedb_env::Result<()> {
@@ -117,16 +149,23 @@ fn part_path(file: &Path, last_seq: u64) -> PathBuf {
 }
 
 fn newest_part(env: &Env, file: &Path) -> stemedb_env::Result<Option<PathBuf>> {
+    Ok(parts(env, file)?.pop())
+}
+
+/// The files that are complete, oldest first.
+fn parts(env: &Env, file: &Path) -> stemedb_env::Result<Vec<PathBuf>> {
     let (Some(dir), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let is_part = |other: &str| {
         let digits = other.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
         digits.is_some_and(|digits| digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    let entries = env.fs.list(dir)?;
-    let newest = entries.into_iter().map(|entry| entry.name).filter(|other| is_part(other)).max();
-    Ok(newest.map(|name| dir.join(name)))
+    let mut names: Vec<String> = env.fs.list(dir)?.into_iter().map(|entry| entry.name).collect();
+    names.retain(|other| is_part(other));
+    // The number has as many digits in each: names sort as numbers do.
+    names.sort_unstable();
+    Ok(names.iter().map(|name| dir.join(name)).collect())
 }
 
 /// The head after the last whole line, and what stands behind it.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! gate ─ entry ─▶ bounded queue ─▶ writer (a thread) ─ seq, hash of the line before ─▶ audit.log ─(by size)─▶ audit.log.<seq>
-//!          └ full: counted ─────────▶ a line `gap` with the count
+//!          └ full: counted ─────────▶ a line `gap` with the count            the oldest beyond those kept: a line `removed`, then gone
 //! ```
 //!
 //! A request never waits for the log. What finds no room in the queue, because the disk is slower or refuses, is counted, and the
@@ -41,12 +41,14 @@ pub struct AuditOptions {
     pub file: PathBuf,
     /// Size at which a new file is begun, in bytes.
     pub rotate_bytes: u64,
+    /// How many older files are kept; 0: all. Which lines went with one that is removed is a line of its own.
+    pub keep: usize,
 }
 
 impl AuditOptions {
-    /// The log in a file, in parts of 64 MiB.
+    /// The log in a file, in parts of 64 MiB, all of them kept.
     pub fn new(file: impl Into<PathBuf>) -> AuditOptions {
-        AuditOptions { file: file.into(), rotate_bytes: 64 << 20 }
+        AuditOptions { file: file.into(), rotate_bytes: 64 << 20, keep: 0 }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use stemedb_env::{Env, File, OpenMode};
 
-use super::entry::{Head, Link};
+use super::entry::{Head, Link, Told};
 use crate::backup::Hex;
 
 /// Longer than any line.
@@ -18,8 +18,11 @@ const LINE_MAX_BYTES: u64 = 64 << 10;
 /// What a whole chain is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditReport {
-    /// Number of the first line; not 1 where older files were not given.
+    /// Number of the first line; not 1 where older files were not given, or are removed.
     pub first_seq: u64,
+    /// A line says that all before the first one was removed by the server, and what the last of it was: the chain has lost its
+    /// beginning to the retention and to nothing else.
+    pub is_removal_told: bool,
     /// Number of the last line.
     pub last_seq: u64,
     /// The hash of the last line: note it elsewhere, and a later check shows that nothing was cut off.
@@ -28,7 +31,12 @@ pub struct AuditReport {
 
 impl fmt::Display for AuditReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lines {} to {}, head {}", self.first_seq, self.last_seq, Hex(self.head))
+        write!(f, "lines {} to {}, head {}", self.first_seq, self.last_seq, Hex(self.head))?;
+        match (self.first_seq, self.is_removal_told) {
+            (1, _) => Ok(()),
+            (first, true) => write!(f, "; lines 1 to {} were removed as configured", first - 1),
+            (first, false) => write!(f, "; lines 1 to {} are not here, and no line says why", first - 1),
+        }
     }
 }
 
@@ -71,8 +79,15 @@ pub fn verify(env: &Env, files: &[PathBuf]) -> Result<AuditReport, AuditBreak> {
     }
     order.sort();
     let (mut first_seq, mut head) = (None, Head::START);
+    // What the first line follows, by number and hash; what is told of removals.
+    let (mut before_first, mut is_removal_told) = (None, false);
     for (_, file) in order {
         walk(env, file, |number, line| {
+            if before_first.is_none() {
+                let link = serde_json::from_slice::<Link>(line).ok();
+                before_first = link.map(|link| (link.seq.saturating_sub(1), link.prev));
+            }
+            is_removal_told |= before_first.is_some() && Told::removal(line) == before_first;
             head = follow(head, first_seq.is_none(), line).map_err(|problem| AuditBreak::Line {
                 file: file.clone(),
                 line: number,
@@ -83,7 +98,7 @@ pub fn verify(env: &Env, files: &[PathBuf]) -> Result<AuditReport, AuditBreak> {
         })?;
     }
     let first_seq = first_seq.ok_or(AuditBreak::Empty)?;
-    Ok(AuditReport { first_seq, last_seq: head.seq, head: head.hash })
+    Ok(AuditReport { first_seq, is_removal_told, last_seq: head.seq, head: head.hash })
 }
 
 /// The head after a line that fits.
@@ -208,6 +223,80 @@ mod tests {
         assert!(verify(&env, &mixed).is_err(), "a file is missing");
         let later = verify(&env, &mixed[..1]).unwrap();
         assert!(later.first_seq > 1, "the newest file alone");
+    }
+
+    #[test]
+    fn of_old_files_as_many_are_kept_as_configured_and_the_lines_that_went_are_told() {
+        let (env, _) = Env::sim(5);
+        let options = AuditOptions { rotate_bytes: 1000, keep: 2, ..AuditOptions::new(FILE) };
+        let write = |entries: usize| {
+            let audit = Audit::open(&env, options.clone()).unwrap();
+            for _ in 0..entries {
+                audit.record(entry(&env, 201));
+                settle(&env);
+                assert!(files(&env).len() <= 3, "two, and the one that is written");
+            }
+        };
+        write(60);
+        write(60);
+        let whole = verify(&env, &files(&env)).unwrap();
+        assert_eq!(files(&env).len(), 3);
+        assert!(whole.first_seq > 60 && whole.is_removal_told, "{whole}");
+        assert!(whole.to_string().contains("were removed as configured"), "{whole}");
+        // One more that is gone was not removed by the server; nor was one in between.
+        let less = verify(&env, &files(&env)[..2]).unwrap_err();
+        assert!(less.to_string().contains("was expected"), "{less}");
+        env.fs.remove(&files(&env)[1]).unwrap();
+        let less = verify(&env, &files(&env)).unwrap();
+        assert!(!less.is_removal_told && less.to_string().contains("no line says why"), "{less}");
+    }
+
+    #[test]
+    fn a_power_cut_between_the_word_and_the_removal_leaves_whole_files_that_go_later() {
+        let (env, handles) = Env::sim(6);
+        let keep = |keep| AuditOptions { rotate_bytes: 1000, keep, ..AuditOptions::new(FILE) };
+        let audit = Audit::open(&env, keep(0)).unwrap();
+        for _ in 0..60 {
+            audit.record(entry(&env, 201));
+            settle(&env);
+        }
+        drop(audit);
+        let many = files(&env).len();
+        assert!(many > 5);
+        // It cannot remove, and goes on writing.
+        let faults = {
+            use stemedb_env::{
+                IoOp,
+                fs::{
+                    FaultFs,
+                    fault::{Fault, FaultRule},
+                },
+            };
+            let faults = Arc::new(FaultFs::new(Arc::clone(&env.fs), 1));
+            faults.add(FaultRule::new(Fault::Eio).on(IoOp::Remove));
+            faults
+        };
+        let mut stubborn = env.clone();
+        stubborn.fs = Arc::<stemedb_env::fs::FaultFs>::clone(&faults);
+        let audit = Audit::open(&stubborn, keep(2)).unwrap();
+        for _ in 0..20 {
+            audit.record(entry(&env, 201));
+            settle(&env);
+            handles.clock.advance(Duration::from_secs(2));
+            settle(&env);
+        }
+        assert!(files(&env).len() >= many, "nothing is gone");
+        assert_eq!(verify(&env, &files(&env)).unwrap().first_seq, 1);
+        faults.clear();
+        for _ in 0..20 {
+            audit.record(entry(&env, 201));
+            settle(&env);
+            handles.clock.advance(Duration::from_secs(2));
+            settle(&env);
+        }
+        drop(audit);
+        assert_eq!(files(&env).len(), 3);
+        assert!(verify(&env, &files(&env)).unwrap().is_removal_told);
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub(crate) fn decide(
 ) -> Result<Principal, Refused> {
     let keyless = if peer.is_local { Principal::Local } else { Principal::Anonymous };
     let (looks, open) = match (scope, options.mode) {
-        (Scope::Admin, _) => (true, peer.is_local && options.local_admin),
+        (Scope::Admin, _) => (true, peer.is_local && (options.local_admin || peer.socket.is_some())),
         (_, AuthMode::Off) => (false, true),
         (_, AuthMode::Auto) => (keys.has_keys(), !keys.has_keys()),
         (_, AuthMode::Required) => (true, false),

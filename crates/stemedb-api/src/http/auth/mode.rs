@@ -59,7 +59,8 @@ pub struct AuthOptions {
     /// When the data plane asks for a key.
     pub mode: AuthMode,
     /// Whether the admin plane answers callers on this machine without a key. They are those whose connection comes from a
-    /// loopback address, without a sign that a proxy or a web page of another origin is behind it.
+    /// loopback address, without a sign that a proxy or a web page of another origin is behind it. Whoever comes over a socket file
+    /// needs none either way: the file's mode decides who may.
     pub local_admin: bool,
     /// Whose `X-Forwarded-For` is believed. It says who is limited and audited, never who may do what.
     pub trusted_proxies: Vec<IpNet>,

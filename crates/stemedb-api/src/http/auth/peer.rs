@@ -8,6 +8,8 @@ use axum::{
 };
 use ipnet::IpNet;
 
+use crate::http::SocketPeer;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Signs of a proxy: whoever sent the request is not who holds the connection.
 const FORWARDED: [HeaderName; 6] = [
@@ -26,23 +28,40 @@ pub(crate) struct Peer {
     pub address: Option<IpAddr>,
     /// A program on this machine, and nothing behind it.
     pub is_local: bool,
+    /// Whose it is, where it came over a socket file: then who may connect was decided by the file's mode.
+    pub socket: Option<SocketPeer>,
 }
 
 impl Peer {
     /// The peer of a request.
     pub fn of(head: &Parts, trusted: &[IpNet]) -> Peer {
+        if let Some(socket) = head.extensions.get::<SocketPeer>() {
+            // No browser opens a file. A proxy may, and says so.
+            let is_local = !is_forwarded(&head.headers) && !head.headers.contains_key(header::ORIGIN);
+            return Peer { address: None, is_local, socket: Some(*socket) };
+        }
         let socket = head.extensions.get::<ConnectInfo<SocketAddr>>();
         let socket = socket.map(|ConnectInfo(address)| address.ip().to_canonical());
         let is_local = socket.is_some_and(|ip| ip.is_loopback()) && is_direct(&head.headers, &head.uri);
         let address = socket.map(|socket| client(socket, &head.headers, trusted));
-        Peer { address, is_local }
+        Peer { address, is_local, socket: None }
     }
+
+    /// As the audit log has it.
+    pub fn shown(&self) -> Option<String> {
+        let address = || self.address.map(|address| address.to_string());
+        self.socket.map(|socket| format!("unix {socket}")).or_else(address)
+    }
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    FORWARDED.iter().any(|name| headers.contains_key(name))
 }
 
 /// No proxy, and no web page of another origin. A page can make its reader's browser connect to this machine, under any
 /// name that it has chosen for it (DNS rebinding): it is told by the name in `Host`, or by `Origin`.
 fn is_direct(headers: &HeaderMap, uri: &Uri) -> bool {
-    if FORWARDED.iter().any(|name| headers.contains_key(name)) {
+    if is_forwarded(headers) {
         return false;
     }
     let mut hosts = headers.get_all(header::HOST).iter();
@@ -145,6 +164,24 @@ mod tests {
         assert!(!local("127.0.0.1", &[here, ("host", "evil.example")]), "two hosts");
         assert!(!local("127.0.0.1", &[here, ("origin", "http://evil.example")]));
         assert!(!local("127.0.0.1", &[here, ("origin", "null")]));
+    }
+
+    #[test]
+    fn whoever_opened_the_socket_file_is_local_unless_it_speaks_for_another() {
+        let of = |headers: &[(&str, &str)]| {
+            let mut request = Request::builder().uri("/v1/admin/keys");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let mut head = request.body(()).unwrap().into_parts().0;
+            head.extensions.insert(SocketPeer { user: 7, group: 8, process: Some(9) });
+            Peer::of(&head, &[])
+        };
+        assert!(of(&[]).is_local && of(&[("host", "any.example")]).is_local);
+        assert_eq!(of(&[]).shown().unwrap(), "unix uid=7 gid=8 pid=9");
+        for name in FORWARDED.iter().chain([&header::ORIGIN]) {
+            assert!(!of(&[(name.as_str(), "127.0.0.1")]).is_local, "{name}");
+        }
     }
 
     #[test]

@@ -10,12 +10,13 @@
 //! A router can be served by anything that serves axum's; this is for whoever wants what the `stemedb-api` program has.
 
 mod refusal;
+mod socket;
 mod stall;
 mod tls;
 mod unread;
 
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -24,12 +25,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo, http::Extensions};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+pub use socket::{SocketError, SocketFile, SocketPeer, serve_socket};
 pub use tls::{Tls, TlsError};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -94,18 +96,11 @@ pub async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(options.max_connections));
     let open = GracefulShutdown::new();
-    let server = Server {
-        router,
-        options,
-        tls,
-        refused: AtomicU64::new(0),
-        refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
-    };
-    let server = Arc::new(server);
+    let server = Arc::new(Server::new(router, options, tls));
     tokio::pin!(stop);
     loop {
         let (stream, peer) = tokio::select! {
-            accepted = accept(&listener) => accepted,
+            accepted = accept(|| listener.accept()) => accepted,
             () = &mut stop => break,
         };
         match Arc::clone(&places).try_acquire_owned() {
@@ -121,9 +116,9 @@ pub async fn serve(
 }
 
 /// The next connection, however often the system refuses.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept<T, F: Future<Output = io::Result<T>>>(listen: impl Fn() -> F) -> T {
     loop {
-        match listener.accept().await {
+        match listen().await {
             Ok(accepted) => return accepted,
             // The client has left already; the next one is there.
             Err(error) if is_of_the_client(&error) => {}
@@ -140,6 +135,36 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+enum Remote {
+    Address(SocketAddr),
+    Socket(SocketPeer),
+}
+
+impl Remote {
+    /// Lets the router know.
+    fn tell(self, extensions: &mut Extensions) {
+        match self {
+            Remote::Address(address) => {
+                extensions.insert(ConnectInfo(address));
+            }
+            Remote::Socket(peer) => {
+                extensions.insert(peer);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remote::Address(address) => address.fmt(f),
+            Remote::Socket(peer) => peer.fmt(f),
+        }
+    }
+}
+
 struct Server {
     router: Router,
     options: ConnectionOptions,
@@ -150,6 +175,11 @@ struct Server {
 }
 
 impl Server {
+    fn new(router: Router, options: ConnectionOptions, tls: Option<Tls>) -> Server {
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+        Server { router, options, tls, refused: AtomicU64::new(0), refusals }
+    }
+
     async fn connection(
         self: Arc<Server>,
         stream: TcpStream,
@@ -159,6 +189,7 @@ impl Server {
     ) {
         // Small replies leave at once. If the system cannot, they leave later.
         let _ = stream.set_nodelay(true);
+        let peer = Remote::Address(peer);
         match &self.tls {
             None => self.requests(stream, peer, open).await,
             Some(tls) => match timeout(self.options.handshake_timeout, tls.accept(stream)).await {
@@ -173,7 +204,7 @@ impl Server {
     async fn requests(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-        peer: SocketAddr,
+        peer: Remote,
         open: hyper_util::server::graceful::Watcher,
     ) {
         let watched = Watched::new();
@@ -182,7 +213,7 @@ impl Server {
         let (router, answers) = (self.router.clone(), watched.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
+            peer.tell(request.extensions_mut());
             answers.begin();
             let (answer, watched) = (router.clone().oneshot(request), answers.clone());
             async move { answer.await.map(|reply| reply.map(|body| WatchedBody::new(body, watched))) }

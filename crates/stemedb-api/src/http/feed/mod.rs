@@ -12,7 +12,7 @@
 
 mod cursor;
 mod news;
-mod position;
+pub(super) mod position;
 
 use std::{
     sync::{

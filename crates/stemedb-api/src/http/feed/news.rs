@@ -33,14 +33,14 @@ struct Shared {
 }
 
 /// Somebody who follows.
-pub(super) struct Follower {
+pub(in crate::http) struct Follower {
     shared: Arc<Shared>,
     published: watch::Receiver<u64>,
 }
 
 impl News {
     /// Follows from now on.
-    pub(super) fn follow(&self, database: &Database) -> Follower {
+    pub(in crate::http) fn follow(&self, database: &Database) -> Follower {
         self.shared.followers.fetch_add(1, Ordering::AcqRel);
         let published = self.shared.published.subscribe();
         let job = self.job.get_or_init(|| {

@@ -5,7 +5,7 @@ use stemedb_env::Lsn;
 use crate::errors::{Code, FieldError};
 
 /// Reads `lsn`, or `timeline.lsn` as `Stemedb-Lsn` has it. A position of another timeline means nothing here.
-pub(super) fn parse(name: &'static str, text: &str, timeline: u32) -> Result<Lsn, FieldError> {
+pub(in crate::http) fn parse(name: &'static str, text: &str, timeline: u32) -> Result<Lsn, FieldError> {
     let number = |text: &str| -> Option<u64> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if digits { text.parse().ok() } else { None }

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     fn peer(address: &str) -> Peer {
-        Peer { address: Some(address.parse().unwrap()), is_local: false }
+        Peer { address: Some(address.parse().unwrap()), is_local: false, socket: None }
     }
 
     #[test]

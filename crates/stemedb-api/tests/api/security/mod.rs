@@ -5,4 +5,5 @@ mod browsers;
 mod keys;
 mod limits;
 mod matrix;
+mod secrets;
 mod setup;

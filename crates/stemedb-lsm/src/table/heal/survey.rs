@@ -1,12 +1,19 @@
 //! What of a table can be read, and between which rows the rest must lie.
 
-use stemedb_env::Lsn;
+use std::sync::Arc;
+
+use stemedb_env::{File, Lsn};
 
 use crate::{
     Error, Result,
     kv::RowDigester,
     ranges::{Fragments, successor},
-    table::{Table, block::Block, reader::Loaded},
+    table::{
+        Table,
+        block::Block,
+        format::{BlockCopy, BlockHandle},
+        reader::Loaded,
+    },
 };
 
 /// Rows that are to be found: those of these keys, without what their neighbours have.
@@ -151,13 +158,23 @@ impl Table {
     }
 
     /// A block of a survey, read from its file.
-    pub(crate) fn survey_block(&self, survey: &Survey, at: usize) -> Result<Block> {
+    fn survey_block(&self, survey: &Survey, at: usize) -> Result<Block> {
+        let (file, handle) = self.survey_place(survey, at)?;
+        self.read_data(file, handle)
+    }
+
+    /// The same once more, and its content as another table may have it.
+    pub(crate) fn survey_copy(&self, survey: &Survey, at: usize, copy: &mut BlockCopy) -> Result<Block> {
+        let (file, handle) = self.survey_place(survey, at)?;
+        self.read_data_to_copy(file, handle, copy)
+    }
+
+    fn survey_place<'s>(&self, survey: &'s Survey, at: usize) -> Result<(&'s Arc<dyn File>, BlockHandle)> {
         let Loaded { file, index, damage, .. } = &survey.loaded;
         let Some(file) = file else {
             return Err(damage.map_or_else(|| self.no_block(), |damage| self.damaged(damage)));
         };
-        let handle = index.handle(at).ok_or_else(|| self.no_block())?;
-        self.read_data(file, handle)
+        Ok((file, index.handle(at).ok_or_else(|| self.no_block())?))
     }
 }
 

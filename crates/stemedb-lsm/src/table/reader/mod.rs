@@ -26,7 +26,10 @@ use stemedb_env::{
 use super::{
     block::{Block, FoundBlock, Lookup},
     filter::Bloom,
-    format::{BlockHandle, BlockKind, Footer, Scratch, TableIdentity, open_block, read_block},
+    format::{
+        BlockCopy, BlockHandle, BlockKind, Footer, Payload, Scratch, TableIdentity, content_of, open_block,
+        read_block,
+    },
     heal::{Healer, is_unreadable},
     index::Index,
     meta::TableMeta,
@@ -237,6 +240,17 @@ impl Table {
         handle: BlockHandle,
         take: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<T> {
+        self.read_sealed(file, kind, handle, |scratch, payload| take(scratch.payload(payload)))
+    }
+
+    /// [`Table::read_raw`], which gives the block as it stands in the file too.
+    fn read_sealed<T>(
+        &self,
+        file: &dyn File,
+        kind: BlockKind,
+        handle: BlockHandle,
+        take: impl FnOnce(&Scratch, Payload) -> Result<T>,
+    ) -> Result<T> {
         let identity = self.identity();
         self.context.counters.note_block_read();
         SCRATCH.with_borrow_mut(|scratch| {
@@ -250,7 +264,7 @@ impl Table {
             }
             scratch.note(&self.context.memory);
             let read = read.map_err(|error| self.as_damage(error, handle.offset));
-            let taken = read.and_then(|payload| take(scratch.payload(payload)));
+            let taken = read.and_then(|payload| take(scratch, payload));
             scratch.trim();
             taken
         })
@@ -375,6 +389,25 @@ impl Table {
     pub(super) fn read_data(&self, file: &Arc<dyn File>, handle: BlockHandle) -> Result<Block> {
         self.read_raw(&**file, BlockKind::Data, handle, |payload| {
             self.parse(payload).map_err(|_| self.corrupt(CorruptionKind::BlockFormat, handle.offset))
+        })
+        .map_err(|error| self.noted(error))
+    }
+
+    /// A data block and, through `copy`, its content as it stands in the file.
+    pub(super) fn read_data_to_copy(
+        &self,
+        file: &Arc<dyn File>,
+        handle: BlockHandle,
+        copy: &mut BlockCopy,
+    ) -> Result<Block> {
+        let malformed = |_| self.corrupt(CorruptionKind::BlockFormat, handle.offset);
+        self.read_sealed(&**file, BlockKind::Data, handle, |scratch, payload| {
+            let (content, packing) =
+                content_of(scratch.sealed(), BlockKind::Data).ok_or(Malformed).map_err(malformed)?;
+            copy.content.clear();
+            copy.content.extend_from_slice(content);
+            copy.packing = packing;
+            self.parse(scratch.payload(payload)).map_err(malformed)
         })
         .map_err(|error| self.noted(error))
     }

@@ -1,0 +1,166 @@
+//! What one server takes, and what it does with more than that.
+//!
+//! ```text
+//! cargo xtask bench load [--seconds N] [--connections N] [--claims N] [--cases NAME,NAME] [--dir DIR] [--out DIR]
+//! ```
+//!
+//! A real server process over loopback, and this program beside it on the same processors.
+//!
+//! | case | what is sent |
+//! |---|---|
+//! | `questions` | questions of the sample, one after the other on each connection; every reply is a whole answer |
+//! | `asserts` | claims that are new, one a request, acknowledged when they are durable |
+//! | `overload` | an endpoint of about a millisecond, at 0.5 to 5 times what the server can do, at moments that do not wait for replies |
+//!
+//! `overload` keeps the server on one processor and this program on the other. Latency counts from the moment at which a request
+//! was to be sent, so that a queue in front of the server counts too.
+#![allow(missing_docs)]
+// It measures real time on real files, processes and sockets.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod connection;
+mod drive;
+mod report;
+mod server;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use crate::{
+    drive::{closed, open},
+    report::{Report, Row, Stage},
+    server::{Ground, Server},
+};
+
+/// Whatever stops a run.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const USAGE: &str = "\
+cargo xtask bench load [--seconds N] [--connections N] [--claims N] [--cases NAME,NAME] [--dir DIR] [--out DIR]
+
+  --seconds N      how long each rate is held (default: 10)
+  --connections N  of questions and asserts (default: 64)
+  --claims N       claims in the database (default: 200000)
+  --cases ...      questions, asserts, overload (default: all)
+  --dir DIR        where the database is made (default: the folder of the build)
+  --out DIR        where load.md and load.json go (default: the folder of the build)
+";
+
+/// Times what the server can do, in the order in which they are offered; it ends as it begins.
+const LOADS: [f64; 6] = [0.5, 0.9, 1.5, 2.0, 5.0, 0.5];
+/// Connections of the open loop: more than the server lets in.
+const OPEN_CONNECTIONS: usize = 768;
+/// Connections at which the server's rate is taken for what it can do.
+const FULL_CONNECTIONS: usize = 8;
+
+struct Arguments {
+    seconds: u64,
+    connections: usize,
+    claims: usize,
+    cases: Vec<String>,
+    dir: PathBuf,
+    out: PathBuf,
+}
+
+fn arguments() -> Result<Option<Arguments>, Failure> {
+    let target = stemedb_benches::target();
+    let mut found = Arguments {
+        seconds: 10,
+        connections: 64,
+        claims: 200_000,
+        cases: ["questions", "asserts", "overload"].map(str::to_owned).to_vec(),
+        dir: target.clone(),
+        out: target,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n\n{USAGE}"));
+        match word.as_str() {
+            "--seconds" => found.seconds = value()?.parse()?,
+            "--connections" => found.connections = value()?.parse()?,
+            "--claims" => found.claims = value()?.parse()?,
+            "--cases" => {
+                let cases: Vec<String> = value()?.split(',').map(str::to_owned).collect();
+                if let Some(unknown) = cases.iter().find(|case| !found.cases.contains(case)) {
+                    return Err(format!("no case {unknown}\n\n{USAGE}").into());
+                }
+                found.cases = cases;
+            }
+            "--dir" => found.dir = value()?.into(),
+            "--out" => found.out = value()?.into(),
+            // Cargo says so to every benchmark.
+            "--bench" => {}
+            "--help" => return Ok(None),
+            other => return Err(format!("unknown option {other}\n\n{USAGE}").into()),
+        }
+    }
+    Ok(Some(found))
+}
+
+fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    let length = Duration::from_secs(arguments.seconds);
+    let asked = |case: &str| arguments.cases.iter().any(|name| name == case);
+    let folder = tempfile::Builder::new().prefix("stemedb-load-").tempdir_in(&arguments.dir)?;
+    let ground = Ground::make(folder.path(), arguments.claims)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut report = Report { claims: arguments.claims, seconds: arguments.seconds, ..Report::default() };
+    if asked("questions") || asked("asserts") {
+        let server = Server::start(&ground, None)?;
+        if asked("questions") {
+            let requests = ground.questions();
+            // Once round: what is asked again is what a cache has.
+            runtime.block_on(closed(
+                server.address,
+                &requests,
+                arguments.connections,
+                Duration::from_secs(2),
+            ))?;
+            let seen = runtime.block_on(closed(server.address, &requests, arguments.connections, length))?;
+            report.rows.push(Row::of("questions", arguments.connections, &seen));
+        }
+        if asked("asserts") {
+            let requests = ground.asserts();
+            let seen = runtime.block_on(closed(server.address, &requests, arguments.connections, length))?;
+            report.rows.push(Row::of("asserts", arguments.connections, &seen));
+        }
+        report.write(&arguments.out)?;
+    }
+    if asked("overload") {
+        let server = Server::start(&ground, Some(0))?;
+        server::stay_on(1)?;
+        let (request, alone) = runtime.block_on(ground.busy(server.address))?;
+        report.endpoint = alone;
+        let seen = runtime.block_on(closed(
+            server.address,
+            std::slice::from_ref(&request),
+            FULL_CONNECTIONS,
+            length,
+        ))?;
+        report.capacity = Row::of("capacity", FULL_CONNECTIONS, &seen);
+        for load in LOADS {
+            let rate = report.capacity.good * load;
+            let seen = runtime.block_on(open(server.address, &request, rate, OPEN_CONNECTIONS, length))?;
+            report.stages.push(Stage::of(load, rate, &seen, server.memory_mib()?));
+        }
+    }
+    report.write(&arguments.out)?;
+    print!("{}", report.markdown());
+    Ok(report.is_good())
+}
+
+fn main() -> ExitCode {
+    match arguments().and_then(|arguments| arguments.as_ref().map(run).transpose()) {
+        Ok(None) => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        Ok(Some(true)) => ExitCode::SUCCESS,
+        Ok(Some(false)) => {
+            eprintln!("error: a goal was missed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
