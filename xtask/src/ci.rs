@@ -3,7 +3,8 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
-    deny, dependencies, door, examples, interleavings, layers, machine_paths, python, readme, rig, sim,
+    console, deny, dependencies, door, examples, interleavings, layers, machine_paths, python, readme, rig,
+    sim,
     steps::{self, Budget, Outcome, Runner},
     torture,
 };
@@ -28,6 +29,7 @@ const STEPS: &[Step] = &[
     ("tests", TESTS, tests),
     ("doc tests", TESTS, doc_tests),
     ("python", TESTS, python::check),
+    ("console", TESTS, console_in_a_browser),
     ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),
     ("torture", RELIABILITY, journal_torture),
@@ -131,6 +133,11 @@ fn tests(root: &Path) -> Outcome {
 
 fn doc_tests(root: &Path) -> Outcome {
     steps::command(&mut cargo(root, &["test", "--workspace", "--doc", "--locked", "--quiet"]))
+}
+
+/// Every click of the console, in a real browser against real servers.
+fn console_in_a_browser(root: &Path) -> Outcome {
+    console::run(root, &[])
 }
 
 /// Other seeds than the tests use, and others with every commit, so that time widens what has been seen.
