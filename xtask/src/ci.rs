@@ -3,8 +3,8 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
-    deny, dependencies, door, examples, interleavings, layers, machine_paths, openapi, python, readme, rig,
-    schemathesis, sim,
+    console, deny, dependencies, door, examples, interleavings, layers, machine_paths, openapi, python, readme,
+    rig, schemathesis, sim,
     steps::{self, Budget, Outcome, Runner},
     torture,
 };
@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     ("doc tests", TESTS, doc_tests),
     ("python", TESTS, python::check),
     ("schemathesis", TESTS, schemathesis::for_ci),
+    ("console", TESTS, console_in_a_browser),
     ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),
     ("torture", RELIABILITY, journal_torture),
@@ -134,6 +135,11 @@ fn tests(root: &Path) -> Outcome {
 
 fn doc_tests(root: &Path) -> Outcome {
     steps::command(&mut cargo(root, &["test", "--workspace", "--doc", "--locked", "--quiet"]))
+}
+
+/// Every click of the console, in a real browser against real servers.
+fn console_in_a_browser(root: &Path) -> Outcome {
+    console::run(root, &[])
 }
 
 /// Other seeds than the tests use, and others with every commit, so that time widens what has been seen.

@@ -1,4 +1,5 @@
-//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `fuzz`, `rig`, `interleavings`, `python`.
+//! Developer tasks: `cargo xtask ci`, `test`, `bench`, `sim`, `torture`, `fuzz`, `rig`, `interleavings`, `python`,
+//! `console`.
 //!
 //! `ci` is the same command for a person and for the build machine. Each of its steps is a function of this crate, or a
 //! command line that it prints before running it, so that a failed step can be repeated by hand.
@@ -10,6 +11,7 @@
 //! - [`dependencies`], [`deny`], [`examples`], [`readme`]: cargo-deny, every example once, the README's commands.
 //! - [`interleavings`]: the commit queue and the memtable under shuttle.
 //! - [`mod@bench`], [`sim`], [`rig`]: the benchmarks with a table of ratios; the seeded simulation; a real kernel.
+//! - [`console`]: the console of `stemedb-api`, clicked through in Chromium.
 //! - [`peers`]: the benchmarks beside other engines.
 //! - [`http_kills`]: servers that are killed under clients.
 //! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
@@ -22,6 +24,7 @@
 
 mod bench;
 mod ci;
+mod console;
 mod deny;
 mod dependencies;
 mod door;
@@ -72,6 +75,8 @@ cargo xtask <task>
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
   python                         types of the client for Python, and its signatures (with mypy and cryptography from PyPI)
+  console [--only WORD] [--shots DIR] [--assets DIR]
+                                 the console in a real browser against real servers (installs Chromium by apt-get where there is none)
   interleavings                  commit queue and memtable under a scheduler that explores interleavings (shuttle)
   sim [--seed S] [--seeds N] [--minutes M]
                                  seeded simulation of the engine with crashes and injected errors
@@ -100,6 +105,7 @@ fn main() -> ExitCode {
         ["ci", options @ ..] => ci::run(&root, options),
         ["test"] => ci::run(&root, &["--only", "tests", "--only", "doc tests"]),
         ["bench", suite, options @ ..] => bench::run(&root, suite, options),
+        ["console", options @ ..] => console::run(&root, options),
         ["sim", options @ ..] => sim::run(&root, options),
         ["python"] => python::check(&root),
         ["interleavings"] => interleavings::run(&root),

@@ -23,6 +23,7 @@ mod body;
 mod chunks;
 mod claims;
 mod connections;
+mod console;
 mod diff;
 mod envelope;
 mod events;
@@ -103,6 +104,8 @@ pub struct RouterOptions {
     /// Whether the router answers paths that it does not know. Say no where an application merges it and has a fallback
     /// of its own.
     pub answer_unknown_paths: bool,
+    /// Whether `/` is the console. Say no where an application merges the router and has a page of its own there.
+    pub console: bool,
     /// Which questions are slow, and how many of them are kept.
     pub slow_queries: SlowQueryOptions,
     /// `/livez` fails once the commit pipeline has stood still for so long though somebody waits: then only a restart helps.
@@ -136,6 +139,7 @@ impl Default for RouterOptions {
             max_exports: 2,
             body_timeout: Duration::from_secs(30),
             answer_unknown_paths: true,
+            console: true,
             slow_queries: SlowQueryOptions::default(),
             dead_after: Duration::from_secs(30),
         }
@@ -246,6 +250,9 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
         // Around each route by itself: what it asks for cannot depend on where the router is mounted.
         let gate = middleware::from_fn_with_state((app.clone(), rule), gate::gate);
         router = router.route(route.path, route.handler.route_layer(gate));
+    }
+    if options.console {
+        router = router.merge(console::routes());
     }
     if options.answer_unknown_paths {
         router = router.fallback(envelope::unknown_path);

@@ -8,6 +8,7 @@ mod backups;
 mod caching;
 mod concurrency;
 mod conflicts;
+mod console;
 mod differences;
 mod documents;
 mod exchange;
