@@ -3,8 +3,8 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
-    console, deny, dependencies, door, examples, interleavings, layers, machine_paths, openapi, python, readme,
-    rig, schemathesis, sim,
+    console, deny, dependencies, door, examples, interleavings, layers, machine_paths, openapi, python,
+    readme, rig, sim,
     steps::{self, Budget, Outcome, Runner},
     torture,
 };
@@ -30,7 +30,6 @@ const STEPS: &[Step] = &[
     ("tests", TESTS, tests),
     ("doc tests", TESTS, doc_tests),
     ("python", TESTS, python::check),
-    ("schemathesis", TESTS, schemathesis::for_ci),
     ("console", TESTS, console_in_a_browser),
     ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),

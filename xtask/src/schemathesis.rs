@@ -66,20 +66,6 @@ pub fn run(root: &Path, words: &[&str]) -> Outcome {
     conformance(root, (seconds, EXAMPLES), seed)
 }
 
-/// With another seed for every commit, and the program that the tests were run with.
-pub fn for_ci(root: &Path) -> Outcome {
-    let mut build = Command::new("cargo");
-    build
-        .args(["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--quiet", "--no-run"])
-        .current_dir(root);
-    steps::command(&mut build)?;
-    let commit = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root).output();
-    let commit =
-        commit.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let seed = u64::from_str_radix(commit.get(..8).unwrap_or("0"), 16).unwrap_or(0);
-    conformance(root, CI, seed)
-}
-
 fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }

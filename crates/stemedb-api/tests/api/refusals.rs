@@ -184,7 +184,7 @@ fn cases() -> Vec<Case> {
         get(&format!("/v1/assertions/{zero}"), (404, "claim_not_found", "")),
         // Routes.
         get("/v1/nothing", (404, "not_found", "")),
-        get("/", (404, "not_found", "")),
+        get("/nothing", (404, "not_found", "")),
         get("/v1/assert", (405, "method_not_allowed", "")),
         ("DELETE", "/v1/query".into(), "", Vec::new(), (405, "method_not_allowed", "")),
         ("BREW", "/v1/query".into(), "", Vec::new(), (405, "method_not_allowed", "")),
