@@ -21,8 +21,6 @@ const HOOKS: &str = "xtask/schemathesis";
 const SECONDS: u64 = 120;
 /// Requests of each operation, at most.
 const EXAMPLES: u64 = 1000;
-/// Beside the tests of a push. The time is looked at between rounds of all operations, so that the number is what keeps it short.
-const CI: (u64, u64) = (25, 25);
 
 /// What must be so of every reply. Left out: checks that take every input which fits the document for one that must be accepted (a
 /// claim has rules that JSON Schema cannot say), or every other for one that must be refused (numbers are also taken as texts in a
