@@ -52,7 +52,7 @@ fn the_page_names_only_files_that_are_there_and_has_no_script_or_style_within() 
     for forbidden in ["<style", " style=", "javascript:", "http:", "https:", " onclick", " onload"] {
         assert!(!text.contains(forbidden), "{forbidden}");
     }
-    let mut waiting = files(&text);
+    let mut waiting = files(text);
     assert!(waiting.len() >= 4);
     let mut seen = Vec::new();
     while let Some(file) = waiting.pop() {
@@ -109,7 +109,7 @@ fn the_files_need_no_key_where_everything_else_does_and_say_nothing_of_the_datab
     assert_eq!(closed.get("/v1/claims").status, 401);
     let page = closed.get("/");
     assert_eq!(page.body, open.get("/").body);
-    for file in files(&page.text()) {
+    for file in files(page.text()) {
         let target = format!("/{file}");
         assert_eq!(closed.get(&target).body, open.get(&target).body, "{file}");
     }
