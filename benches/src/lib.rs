@@ -9,6 +9,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::ExitCode,
     sync::Barrier,
     time::{Duration, Instant},
 };
@@ -82,6 +83,28 @@ pub fn contested_question() -> (String, String, Vec<Command>) {
     let ((subject, predicate), claims) =
         questions.into_iter().find(|(_, claims)| claims.len() == 8).expect("a question with eight claims");
     (subject, predicate, claims)
+}
+
+/// Whatever stops a suite that judges by itself.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// How such a suite ends: `None` for who asked what it takes, else whether every goal was met.
+pub fn judged(usage: &str, ended: Result<Option<bool>, Failure>) -> ExitCode {
+    match ended {
+        Ok(None) => {
+            print!("{usage}");
+            ExitCode::SUCCESS
+        }
+        Ok(Some(true)) => ExitCode::SUCCESS,
+        Ok(Some(false)) => {
+            eprintln!("error: a goal was missed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The folder of the build.

@@ -33,8 +33,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use crate::{cases::Case, cost::Cost, ground::Ground, report::Row};
 
-/// Whatever stops a run.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub use stemedb_benches::Failure;
+use stemedb_benches::judged;
 
 const USAGE: &str = "\
 cargo xtask bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]
@@ -115,19 +115,5 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
 }
 
 fn main() -> ExitCode {
-    match arguments().and_then(|arguments| arguments.as_ref().map(run).transpose()) {
-        Ok(None) => {
-            print!("{USAGE}");
-            ExitCode::SUCCESS
-        }
-        Ok(Some(true)) => ExitCode::SUCCESS,
-        Ok(Some(false)) => {
-            eprintln!("error: a goal was missed");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    judged(USAGE, arguments().and_then(|arguments| arguments.as_ref().map(run).transpose()))
 }

@@ -31,8 +31,8 @@ use crate::{
     server::{Ground, Server},
 };
 
-/// Whatever stops a run.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub use stemedb_benches::Failure;
+use stemedb_benches::judged;
 
 const USAGE: &str = "\
 cargo xtask bench load [--seconds N] [--connections N] [--claims N] [--cases NAME,NAME] [--dir DIR] [--out DIR]
@@ -148,19 +148,5 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
 }
 
 fn main() -> ExitCode {
-    match arguments().and_then(|arguments| arguments.as_ref().map(run).transpose()) {
-        Ok(None) => {
-            print!("{USAGE}");
-            ExitCode::SUCCESS
-        }
-        Ok(Some(true)) => ExitCode::SUCCESS,
-        Ok(Some(false)) => {
-            eprintln!("error: a goal was missed");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    judged(USAGE, arguments().and_then(|arguments| arguments.as_ref().map(run).transpose()))
 }

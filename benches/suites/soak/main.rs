@@ -39,8 +39,8 @@ use stemedb_wal::Retention;
 
 use crate::{load::Load, sample::Sampler, watched::WatchedFs};
 
-/// Whatever stops a run.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub use stemedb_benches::Failure;
+use stemedb_benches::judged;
 
 const USAGE: &str = "\
 cargo xtask bench soak [--minutes F] [--keys N] [--storm-every F] [--dir DIR] [--out DIR]
@@ -112,19 +112,5 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
 }
 
 fn main() -> ExitCode {
-    match arguments().and_then(|arguments| arguments.as_ref().map(run).transpose()) {
-        Ok(None) => {
-            print!("{USAGE}");
-            ExitCode::SUCCESS
-        }
-        Ok(Some(true)) => ExitCode::SUCCESS,
-        Ok(Some(false)) => {
-            eprintln!("error: a goal was missed");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    judged(USAGE, arguments().and_then(|arguments| arguments.as_ref().map(run).transpose()))
 }

@@ -48,7 +48,9 @@ pub(super) struct Touched(pub Vec<String>);
 pub(super) async fn gate(State((app, rule)): State<(App, Rule)>, request: Request, next: Next) -> Response {
     let Access::Needs(scope) = rule.access else { return next.run(request).await };
     let (mut head, body) = request.into_parts();
-    let bytes = body.size_hint().upper().unwrap_or(app.options.body_max_bytes as u64);
+    // No more than this is ever read of it: a longer one is let in, to be told that it is too long.
+    let most = app.options.body_max_bytes as u64;
+    let bytes = body.size_hint().upper().map_or(most, |bytes| bytes.min(most));
     let _place = match app.admission.enter(rule.group, bytes) {
         Ok(place) => place,
         Err(refusal) => {

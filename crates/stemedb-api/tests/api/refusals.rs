@@ -1,5 +1,7 @@
 //! What is refused, with which status, code and place, and that nothing of it was applied.
 
+use std::{io::Write, net::TcpStream};
+
 use serde_json::json;
 use stemedb_api::{
     Database, RouterOptions,
@@ -268,6 +270,29 @@ fn a_body_that_does_not_come_is_not_waited_for_without_end() {
     let reply = server.raw(request.as_bytes());
     assert_eq!(reply.problem(), (408, "request_timeout".into(), String::new()));
     assert_eq!(reply.header("retry-after"), Some("1"));
+}
+
+/// More than a body may have is more than is let in at once, too: it is still told which of both it is, since only one of them passes.
+#[test]
+fn a_body_that_is_too_long_is_not_told_to_come_again() {
+    let server = Server::start();
+    // Somebody else's body is on its way: one alone would be let in whatever its length.
+    let mut other = TcpStream::connect(server.address).unwrap();
+    let begun =
+        "POST /v1/assert HTTP/1.1\r\nHost: l\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    other.write_all(begun.as_bytes()).unwrap();
+    // Itself is the second one in flight.
+    while !server.get("/metrics").text().contains("\nstemedb_http_requests_in_flight 2\n") {
+        std::thread::yield_now();
+    }
+    for length in [2_u64 << 20, 100 << 20, 5 << 30] {
+        let request = format!(
+            "POST /v1/assert HTTP/1.1\r\nHost: l\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{{"
+        );
+        let reply = server.raw(request.as_bytes());
+        assert_eq!(reply.problem(), (413, "body_too_large".into(), String::new()), "{length}");
+    }
 }
 
 #[test]

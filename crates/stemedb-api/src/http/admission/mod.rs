@@ -37,7 +37,8 @@ use super::limits::Group;
 pub struct AdmissionOptions {
     /// Requests in flight. An eighth is kept for reads, and an eighth for writes.
     pub max_in_flight: usize,
-    /// Bytes of the bodies of requests in flight; imports, which are read in small pieces, do not count.
+    /// Bytes of the bodies of requests in flight; imports, which are read in small pieces, do not count. One alone is always let in:
+    /// waiting would not make room for it.
     pub max_in_flight_bytes: u64,
     /// Reads that touch the storage at the same time; `None` = four for each processor.
     pub reads_at_once: Option<NonZeroUsize>,
@@ -140,7 +141,7 @@ impl Admission {
         if all >= most || kind.is_some_and(|kind| kind >= of_a_kind) {
             return Err(Refusal::Places);
         }
-        if bytes > 0 && held.saturating_add(bytes) > self.options.max_in_flight_bytes {
+        if bytes > 0 && held > 0 && held.saturating_add(bytes) > self.options.max_in_flight_bytes {
             return Err(Refusal::Bytes);
         }
         if group == Group::Reads && self.expected_wait(kind.unwrap_or(0)) > self.options.queue_max {

@@ -43,6 +43,11 @@ fn bodies_are_let_in_up_to_their_bytes_and_what_is_refused_holds_none() {
     let third = admission.enter(Group::Writes, 60).unwrap();
     drop((second, third));
     assert_eq!(admission.bytes.load(Ordering::Acquire), 0);
+    // One that is longer than all that may be in flight comes alone.
+    let long = admission.enter(Group::Writes, 101).unwrap();
+    assert_eq!(admission.enter(Group::Writes, 1).unwrap_err(), Refusal::Bytes);
+    drop(long);
+    assert_eq!(admission.bytes.load(Ordering::Acquire), 0);
 }
 
 #[test]
