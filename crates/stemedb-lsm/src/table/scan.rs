@@ -5,8 +5,7 @@
 //! begins with a small number (its rows, or its unpacked length): hardly another place looks like that, so few sums are
 //! computed. Behind a damaged block its successor's beginning is unknown too, and is searched for byte by byte.
 //!
-//! Cost: one pass over the file that unpacks every block: about half a second for 64 MiB. Behind a damaged
-//! place every byte may be a beginning.
+//! Cost: one pass over the file that unpacks every block. Behind a damaged place every byte may be a beginning.
 
 use stemedb_env::File;
 
