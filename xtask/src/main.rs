@@ -17,6 +17,7 @@
 //! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
 //! - [`python`]: types of the client for Python, and its signatures.
 //! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer, and what comes in over HTTP.
+//! - [`server`]: the program, built, and servers over databases of their own.
 //! - [`ops`]: everything in `deploy/` and `docs/operations/`, run.
 //! - [`mod@openapi`]: what a change of the HTTP interface would break; [`schemathesis`] asks a server in its document's own terms.
 
@@ -42,6 +43,7 @@ mod python;
 mod readme;
 mod rig;
 mod schemathesis;
+mod server;
 mod sim;
 mod source;
 mod steps;
