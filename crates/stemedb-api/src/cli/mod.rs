@@ -20,7 +20,8 @@
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
-//! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `verify` | a database or a server | every byte read back and checked |
+//! | `stats`, `compact` | a database | look after its files |
 //! | `openapi` | nothing | prints the description of the HTTP interface |
 //! | `keys` | a database or a server | API keys |
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
@@ -208,7 +209,7 @@ struct Place {
     /// The database's folder (no other process may have it open)
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A running server, such as http://127.0.0.1:18180
+    /// A running server, such as http://127.0.0.1:18180, or unix:/run/stemedb/admin.sock for the admin plane
     #[arg(long, value_name = "URL")]
     url: Option<client::ServerUrl>,
 }
