@@ -21,6 +21,7 @@
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
 //! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `doctor` | a server, a folder, or what is configured | looks at everything, and names the page that says what to do |
 //! | `openapi` | nothing | prints the description of the HTTP interface |
 //! | `keys` | a database or a server | API keys |
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
@@ -41,6 +42,7 @@ mod config;
 mod conflicts;
 mod demo;
 mod diff;
+mod doctor;
 mod export;
 mod failure;
 mod feed;
@@ -122,6 +124,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
+    Doctor(doctor::DoctorArgs),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
     Keys(keys::KeysArgs),
@@ -193,6 +196,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::OpenApi(args) => openapi::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),

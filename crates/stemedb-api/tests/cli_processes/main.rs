@@ -9,6 +9,7 @@ mod connections;
 mod contract_names;
 mod corpus;
 mod demo;
+mod doctors;
 mod exports;
 mod folders;
 mod http;
