@@ -95,6 +95,8 @@ cargo xtask <task>
   ops [--quick] [--only PART]... [--list]
                                  what operators are given, used: units, rules, dashboards, packages, runbooks, drills
                                  (as root, on Debian; installs what it needs)
+  runbooks [--quick] [--only PAGE]... [--scenario NAME] [--list]
+                                 the runbooks, executed: faults, diagnosis, repair, and nothing acknowledged is lost (as root)
   docs                           every flag, key, series, route and link that documentation names exists
   openapi                        what docs/openapi.json would break for clients of the last release
   schemathesis [--seconds N] [--seed N]
@@ -123,6 +125,7 @@ fn main() -> ExitCode {
         ["schemathesis", options @ ..] => schemathesis::run(&root, options),
         ["fuzz", options @ ..] => fuzz::run(&root, options),
         ["ops", options @ ..] => ops::run(&root, options),
+        ["runbooks", options @ ..] => ops::runbooks::run(&root, options),
         ["docs"] => ops::docs::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -4,6 +4,7 @@
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
 pub mod docs;
+pub mod runbooks;
 
 use std::path::Path;
 
@@ -24,7 +25,7 @@ pub enum Depth {
 type Part = (&'static str, fn(&Path, Depth) -> Outcome);
 
 /// Cheap ones first.
-const PARTS: &[Part] = &[("docs", docs::part)];
+const PARTS: &[Part] = &[("docs", docs::part), ("runbooks", runbooks::part)];
 
 /// Runs all parts, or those named with `--only`.
 pub fn run(root: &Path, options: &[&str]) -> Outcome {
