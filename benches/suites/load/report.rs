@@ -133,14 +133,14 @@ fn verdict(is_good: bool) -> &'static str {
 
 impl Report {
     fn stage_is_good(&self, stage: &Stage) -> bool {
-        let first = self.stages.first().map_or(f64::MAX, |first| first.p99_ms);
+        let first = self.stages.first().filter(|first| first.load == stage.load);
         match stage.load > 1.0 {
             true => {
                 stage.share >= GOODPUT_GOAL
                     && stage.refusal_p99_ms <= REFUSAL_GOAL_MS
                     && stage.failed == 0
             }
-            false => stage.failed == 0 && stage.p99_ms <= BACK_GOAL * first,
+            false => stage.failed == 0 && first.is_none_or(|first| stage.p99_ms <= BACK_GOAL * first.p99_ms),
         }
     }
 
