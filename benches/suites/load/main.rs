@@ -136,10 +136,16 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         for _ in 0..ROUNDS {
             for (load, stages) in LOADS.into_iter().zip(&mut measured) {
                 // Just before: these machines do not keep their pace for long.
-                let before = runtime.block_on(closed(server.address, requests, FULL_CONNECTIONS, length / 2))?;
+                let before =
+                    runtime.block_on(closed(server.address, requests, FULL_CONNECTIONS, length / 2))?;
                 let peak = Row::of("peak", FULL_CONNECTIONS, &before).good;
-                let seen =
-                    runtime.block_on(open(server.address, &request, load * peak, OPEN_CONNECTIONS, length))?;
+                let seen = runtime.block_on(open(
+                    server.address,
+                    &request,
+                    load * peak,
+                    OPEN_CONNECTIONS,
+                    length,
+                ))?;
                 stages.push(Stage::of(load, peak, &seen, server.memory_mib()?));
             }
         }

@@ -136,9 +136,7 @@ impl Report {
         let first = self.stages.first().filter(|first| first.load == stage.load);
         match stage.load > 1.0 {
             true => {
-                stage.share >= GOODPUT_GOAL
-                    && stage.refusal_p99_ms <= REFUSAL_GOAL_MS
-                    && stage.failed == 0
+                stage.share >= GOODPUT_GOAL && stage.refusal_p99_ms <= REFUSAL_GOAL_MS && stage.failed == 0
             }
             false => stage.failed == 0 && first.is_none_or(|first| stage.p99_ms <= BACK_GOAL * first.p99_ms),
         }

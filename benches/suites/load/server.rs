@@ -97,7 +97,8 @@ impl Ground {
         let mut best: Option<(Vec<u8>, Duration)> = None;
         for claims in BUSY {
             let subject = encoded(&busy_subject(claims));
-            let request = get(&format!("/v1/query?lens=skeptic&subject={subject}&predicate=value&independent=true"));
+            let request =
+                get(&format!("/v1/query?lens=skeptic&subject={subject}&predicate=value&independent=true"));
             let mut times = Vec::new();
             for _ in 0..50 {
                 let begin = Instant::now();

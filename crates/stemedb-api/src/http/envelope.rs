@@ -45,7 +45,12 @@ pub(super) async fn envelope(State(app): State<App>, mut request: Request, next:
             span.in_scope(|| match problem.code() {
                 Code::Overloaded => {
                     if let Some(requests) = app.refusals_told.note(clock.monotonic()) {
-                        tracing::warn!(code, status, requests, "requests refused: more than this server can do");
+                        tracing::warn!(
+                            code,
+                            status,
+                            requests,
+                            "requests refused: more than this server can do"
+                        );
                     }
                 }
                 _ => tracing::warn!(code, status, "request failed"),

@@ -29,8 +29,8 @@ use std::{
 
 use pace::Pace;
 use stemedb_env::tasks::processors;
-pub(crate) use told::Told;
 use tokio::sync::{Semaphore, SemaphorePermit};
+pub(crate) use told::Told;
 
 use super::limits::Group;
 
