@@ -95,6 +95,7 @@ cargo xtask <task>
   ops [--quick] [--only PART]... [--list]
                                  what operators are given, used: units, rules, dashboards, packages, runbooks, drills
                                  (as root, on Debian; installs what it needs)
+  monitoring                     writes the dashboards, the tests of the alerts and their list in docs anew
   openapi                        what docs/openapi.json would break for clients of the last release
   schemathesis [--seconds N] [--seed N]
                                  requests made from docs/openapi.json against a server: is every reply a documented one?
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
         ["schemathesis", options @ ..] => schemathesis::run(&root, options),
         ["fuzz", options @ ..] => fuzz::run(&root, options),
         ["ops", options @ ..] => ops::run(&root, options),
+        ["monitoring"] => ops::monitoring::write(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
