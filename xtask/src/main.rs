@@ -17,6 +17,8 @@
 //! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
 //! - [`python`]: types of the client for Python, and its signatures.
 //! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer, and what comes in over HTTP.
+//! - [`server`]: the program, built, and servers over databases of their own.
+//! - [`ops`]: everything in `deploy/` and `docs/operations/`, run.
 //! - [`mod@openapi`]: what a change of the HTTP interface would break; [`schemathesis`] asks a server in its document's own terms.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
@@ -35,11 +37,13 @@ mod interleavings;
 mod layers;
 mod machine_paths;
 mod openapi;
+mod ops;
 mod peers;
 mod python;
 mod readme;
 mod rig;
 mod schemathesis;
+mod server;
 mod sim;
 mod source;
 mod steps;
@@ -88,6 +92,10 @@ cargo xtask <task>
                                  the whole engine: engine-crash, engine-damage, answers (--claims FILE: of real claims);
                                  servers under clients: http-kills (with --deep, or named; else among the tests);
                                  --planted: each planted defect must be noticed; --ledger: keep the result
+  ops [--quick] [--only PART]... [--list]
+                                 what operators are given, used: units, rules, dashboards, packages, runbooks, drills
+                                 (as root, on Debian; installs what it needs)
+  monitoring                     writes the dashboards, the tests of the alerts and their list in docs anew
   openapi                        what docs/openapi.json would break for clients of the last release
   schemathesis [--seconds N] [--seed N]
                                  requests made from docs/openapi.json against a server: is every reply a documented one?
@@ -114,6 +122,8 @@ fn main() -> ExitCode {
         ["openapi"] => openapi::check(&root),
         ["schemathesis", options @ ..] => schemathesis::run(&root, options),
         ["fuzz", options @ ..] => fuzz::run(&root, options),
+        ["ops", options @ ..] => ops::run(&root, options),
+        ["monitoring"] => ops::monitoring::write(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -5,13 +5,15 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
-use crate::steps::{self, Outcome};
+use crate::{
+    server::{self, Server},
+    steps::{self, Outcome},
+};
 
 /// What pip installs. Pinned: another one checks other things.
 const PACKAGE: &str = "schemathesis==4.32.5";
@@ -58,22 +60,15 @@ pub fn run(root: &Path, words: &[&str]) -> Outcome {
             other => return Err(format!("unknown option {other}")),
         }
     }
-    let mut build = Command::new("cargo");
-    build.args(["build", "--locked", "--quiet", "--package", "stemedb-api"]).current_dir(root);
-    steps::command(&mut build)?;
     conformance(root, (seconds, EXAMPLES), seed)
 }
 
-fn target(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
-}
-
 fn conformance(root: &Path, (seconds, examples): (u64, u64), seed: u64) -> Outcome {
-    let target = target(root);
-    let folder = target.join("schemathesis");
+    let built = server::program(root)?;
+    let folder = server::target(root).join("schemathesis");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let program = install(&folder)?;
-    let server = Server::start(&target.join("debug/stemedb-api"), &folder)?;
+    let server = Server::start(&built, &folder, &["--auth", "off", "--disk-full", "0"])?;
     let mut command = Command::new(program);
     command
         .arg("run")
@@ -119,68 +114,6 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
     steps::command(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", PACKAGE]))?;
     fs::write(&mark, PACKAGE).map_err(|error| format!("{}: {error}", mark.display()))?;
     Ok(program)
-}
-
-/// A server over a database of its own.
-struct Server {
-    child: Child,
-    url: String,
-    log: PathBuf,
-}
-
-impl Server {
-    fn start(program: &Path, folder: &Path) -> Result<Server, String> {
-        for name in ["db", "backups"] {
-            let old = folder.join(name);
-            if old.exists() {
-                fs::remove_dir_all(&old).map_err(|error| format!("{}: {error}", old.display()))?;
-            }
-        }
-        let log = folder.join("server.log");
-        let told = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-        let mut command = Command::new(program);
-        command
-            .args(["serve", "--init", "--bind", "127.0.0.1:0", "--auth", "off", "--disk-full", "0"])
-            .arg("--data-dir")
-            .arg(folder.join("db"))
-            .arg("--backup-to")
-            .arg(folder.join("backups"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(told);
-        let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
-        let mut said = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut said).map_err(|error| error.to_string())?;
-        }
-        let mut server = Server { child, url: String::new(), log };
-        match said.trim().strip_prefix("listening on ") {
-            Some(url) => server.url = url.to_owned(),
-            None => return Err(format!("the server said {said:?}; its log: {}", server.told())),
-        }
-        Ok(server)
-    }
-
-    fn told(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// Ends it; gives its log. An error if it has ended before.
-    fn stop(mut self) -> Result<String, String> {
-        match self.child.try_wait() {
-            Ok(None) => Ok(self.told()),
-            Ok(Some(status)) => Err(format!("the server ended with {status}; its log: {}", self.told())),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[cfg(test)]
