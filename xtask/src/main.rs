@@ -96,6 +96,7 @@ cargo xtask <task>
                                  what operators are given, used: units, rules, dashboards, packages, runbooks, drills
                                  (as root, on Debian; installs what it needs)
   monitoring                     writes the dashboards, the tests of the alerts and their list in docs anew
+  docs                           every flag, key, series, route and link that documentation names exists
   openapi                        what docs/openapi.json would break for clients of the last release
   schemathesis [--seconds N] [--seed N]
                                  requests made from docs/openapi.json against a server: is every reply a documented one?
@@ -124,6 +125,7 @@ fn main() -> ExitCode {
         ["fuzz", options @ ..] => fuzz::run(&root, options),
         ["ops", options @ ..] => ops::run(&root, options),
         ["monitoring"] => ops::monitoring::write(&root),
+        ["docs"] => ops::docs::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

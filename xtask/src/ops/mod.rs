@@ -3,6 +3,7 @@
 //! Nothing under `deploy/` and `docs/operations/` is prose only. Each part installs what it needs (from Debian or PyPI), starts
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
+pub mod docs;
 pub mod monitoring;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ type Part = (&'static str, fn(&Path, Depth) -> Outcome);
 
 /// Cheap ones first.
 const PARTS: &[Part] = &[
+    ("docs", docs::part),
     ("exporter", monitoring::exporter),
     ("dashboards", monitoring::dashboards),
     ("rules", monitoring::rules),
