@@ -62,8 +62,3 @@ pub fn run(root: &Path, options: &[&str]) -> Outcome {
     println!("{}", runner.summary());
     outcome
 }
-
-/// For CI: what it can afford.
-pub fn for_ci(root: &Path) -> Outcome {
-    run(root, &["--quick"])
-}
