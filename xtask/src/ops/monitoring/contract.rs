@@ -137,16 +137,16 @@ fn unsaid(root: &Path, rule: &Rule) -> Vec<String> {
 /// The rules once more with one of them changed, and the tests of its alert: `promtool` must notice.
 pub fn mutants(rule: &Rule, every_seconds: f64) -> Vec<(String, Rule)> {
     let mut mutants = Vec::new();
-    for factor in [1.5, 0.6] {
+    for (factor, time) in [(1.5, 1.5), (0.6, 0.5)] {
         if let Some(expr) = expr::with_thresholds(&rule.expr, factor) {
             mutants.push((format!("thresholds × {factor}"), Rule { expr, ..rule.clone() }));
         }
         // Half of the time between two looks is none.
         if let Some(seconds) = expr::seconds(&rule.hold)
-            && (factor > 1.0 || seconds > every_seconds)
+            && (time > 1.0 || seconds > every_seconds)
         {
-            let hold = format!("{}s", (seconds * factor.max(0.5)) as u64);
-            mutants.push((format!("for × {factor}"), Rule { hold, ..rule.clone() }));
+            let hold = format!("{}s", (seconds * time) as u64);
+            mutants.push((format!("for × {time}"), Rule { hold, ..rule.clone() }));
         }
     }
     let never = format!("({}) and on () (vector(0) > 1)", rule.expr);
@@ -154,10 +154,11 @@ pub fn mutants(rule: &Rule, every_seconds: f64) -> Vec<(String, Rule)> {
     mutants
 }
 
-/// All rules, one of them replaced, as one file.
+/// The rules of the same file, with this one in its place.
 pub fn replaced(rules: &[Rule], other: &Rule) -> String {
     let of = |rule: &Rule| if rule.name == other.name { other.clone() } else { rule.clone() };
-    rules::written(&rules.iter().map(of).collect::<Vec<_>>())
+    let same = rules.iter().filter(|rule| rule.file == other.file);
+    rules::written(&same.map(of).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn a_rule_has_mutants_on_both_sides() {
         let names: Vec<String> = mutants(&rule(), 60.0).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["thresholds × 1.5", "for × 1.5", "thresholds × 0.6", "for × 0.6", "never"]);
+        assert_eq!(names, ["thresholds × 1.5", "for × 1.5", "thresholds × 0.6", "for × 0.5", "never"]);
         let at_once = Rule { hold: String::new(), expr: "x == 0".to_owned(), ..rule() };
         assert_eq!(mutants(&at_once, 60.0).len(), 1);
     }
