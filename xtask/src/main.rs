@@ -97,6 +97,7 @@ cargo xtask <task>
                                  (as root, on Debian; installs what it needs)
   runbooks [--quick] [--only PAGE]... [--scenario NAME] [--list]
                                  the runbooks, executed: faults, diagnosis, repair, and nothing acknowledged is lost (as root)
+  monitoring                     writes the dashboards, the tests of the alerts and their list in docs anew
   docs                           every flag, key, series, route and link that documentation names exists
   openapi                        what docs/openapi.json would break for clients of the last release
   schemathesis [--seconds N] [--seed N]
@@ -126,6 +127,7 @@ fn main() -> ExitCode {
         ["fuzz", options @ ..] => fuzz::run(&root, options),
         ["ops", options @ ..] => ops::run(&root, options),
         ["runbooks", options @ ..] => ops::runbooks::run(&root, options),
+        ["monitoring"] => ops::monitoring::write(&root),
         ["docs"] => ops::docs::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

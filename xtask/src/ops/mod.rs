@@ -4,6 +4,7 @@
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
 pub mod docs;
+pub mod monitoring;
 pub mod runbooks;
 
 use std::path::Path;
@@ -25,7 +26,14 @@ pub enum Depth {
 type Part = (&'static str, fn(&Path, Depth) -> Outcome);
 
 /// Cheap ones first.
-const PARTS: &[Part] = &[("docs", docs::part), ("runbooks", runbooks::part)];
+const PARTS: &[Part] = &[
+    ("docs", docs::part),
+    ("exporter", monitoring::exporter),
+    ("dashboards", monitoring::dashboards),
+    ("rules", monitoring::rules),
+    ("live fire", monitoring::live_fire),
+    ("runbooks", runbooks::part),
+];
 
 /// Runs all parts, or those named with `--only`.
 pub fn run(root: &Path, options: &[&str]) -> Outcome {
@@ -55,9 +63,4 @@ pub fn run(root: &Path, options: &[&str]) -> Outcome {
         chosen.into_iter().try_for_each(|(name, part)| runner.step(name, budget, || part(root, depth)));
     println!("{}", runner.summary());
     outcome
-}
-
-/// For CI: what it can afford.
-pub fn for_ci(root: &Path) -> Outcome {
-    run(root, &["--quick"])
 }
