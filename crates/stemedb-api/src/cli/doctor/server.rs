@@ -254,7 +254,7 @@ fn judge_events(events: &Value, now_us: i64, report: &mut Report) {
         all.iter().skip(at).any(|event| event["kind"] == "repaired" && event["file"] == *file)
     };
     let damage = all.iter().enumerate().filter(|(_, event)| event["kind"] == "damage");
-    if let Some((_, event)) = damage.filter(|(at, event)| !is_mended(*at, &event["file"])).last() {
+    if let Some((_, event)) = damage.filter(|(at, event)| !is_mended(*at, &event["file"])).next_back() {
         let what = format!("damage that is not mended: {}", say(event));
         report.push(Finding::critical("damage", what, Runbook::HighStorageErrorRate));
     } else if let Some(event) = newest("damage").and_then(|at| all.get(at)) {
