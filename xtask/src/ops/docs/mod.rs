@@ -52,6 +52,7 @@ const FOREIGN_METRICS: &[&str] = &[
     "node_memory_",
     "node_pressure_",
     "node_exporter",
+    "node_textfile_mtime_seconds",
 ];
 /// Names that begin like a series and are none: folders, users, modules.
 const NO_METRICS: &[&str] = &["stemedb_api", "stemedb_client", "stemedb_exporter", "process_killed"];
