@@ -3,6 +3,8 @@
 //! Nothing under `deploy/` and `docs/operations/` is prose only. Each part installs what it needs (from Debian or PyPI), starts
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
+mod pilot;
+
 use std::path::Path;
 
 use crate::steps::{Budget, Outcome, Runner};
@@ -22,7 +24,7 @@ pub enum Depth {
 type Part = (&'static str, fn(&Path, Depth) -> Outcome);
 
 /// Cheap ones first.
-const PARTS: &[Part] = &[];
+const PARTS: &[Part] = &[("pilot", pilot::run)];
 
 /// Runs all parts, or those named with `--only`.
 pub fn run(root: &Path, options: &[&str]) -> Outcome {
