@@ -74,8 +74,9 @@ cargo xtask <task>
                                  half an hour of everything at once: does anything stall, grow or get out of shape?
   bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]
                                  damage of several kinds, how long it lasts, and what health costs
-  bench load [--seconds N] [--connections N] [--claims N] [--cases NAME,NAME] [--dir DIR] [--out DIR]
-                                 a server process under load, and what it does with more than it can do
+  bench load [--seconds N] [--connections N] [--claims N] [--cases NAME,NAME] [--rounds N] [--dir DIR] [--out DIR]
+                                 a server process under load, beside PostgreSQL behind axum, and what it does with more
+                                 than it can do
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
   python                         types of the client for Python, and its signatures (with mypy and cryptography from PyPI)

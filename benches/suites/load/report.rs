@@ -3,11 +3,9 @@
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use serde_json::json;
+use stemedb_api::load::{Seen, percentile_ms};
 
-use crate::{
-    Failure,
-    drive::{Seen, percentile},
-};
+use crate::{Failure, beside::Beside};
 
 const QUESTIONS_GOAL: f64 = 20_000.0;
 const ASSERTS_GOAL: f64 = 10_000.0;
@@ -17,6 +15,11 @@ const GOODPUT_GOAL: f64 = 0.85;
 const REFUSAL_GOAL_MS: f64 = 5.0;
 /// The last stage repeats the first one: its latency is the same again.
 const BACK_GOAL: f64 = 2.0;
+
+/// In milliseconds; 0 of nothing.
+fn percentile(of: &[u32], share: f64) -> f64 {
+    percentile_ms(of, share).unwrap_or(0.0)
+}
 
 /// One after the other on each connection.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +121,7 @@ pub struct Report {
     pub claims: usize,
     pub seconds: u64,
     pub rows: Vec<Row>,
+    pub beside: Option<Beside>,
     /// What the busy endpoint takes alone.
     pub endpoint: Duration,
     /// Connections, one request after the other on each, at which the server's rate is its peak.
@@ -127,7 +131,7 @@ pub struct Report {
     pub stages: Vec<Stage>,
 }
 
-fn verdict(is_good: bool) -> &'static str {
+pub fn verdict(is_good: bool) -> &'static str {
     if is_good { "met" } else { "MISSED" }
 }
 
@@ -143,7 +147,9 @@ impl Report {
     }
 
     pub fn is_good(&self) -> bool {
-        self.rows.iter().all(Row::is_good) && self.stages.iter().all(|stage| self.stage_is_good(stage))
+        self.rows.iter().all(Row::is_good)
+            && self.beside.as_ref().is_none_or(Beside::is_good)
+            && self.stages.iter().all(|stage| self.stage_is_good(stage))
     }
 
     pub fn markdown(&self) -> String {
@@ -170,6 +176,9 @@ impl Report {
                 page,
                 "\nGoals: {QUESTIONS_GOAL:.0} questions and {ASSERTS_GOAL:.0} durable asserts a second, p99 at most {P99_GOAL_MS:.0} ms.\n"
             );
+        }
+        if let Some(beside) = &self.beside {
+            page.push_str(&beside.markdown());
         }
         if self.stages.is_empty() {
             return page;
@@ -225,7 +234,7 @@ impl Report {
             .iter()
             .map(|stage| json!({"load": stage.load, "peak": stage.peak, "offered": stage.offered, "good": stage.good, "share": stage.share, "refused": stage.refused, "failed": stage.failed, "p99_ms": stage.p99_ms, "refusal_p50_ms": stage.refusal_p50_ms, "refusal_p99_ms": stage.refusal_p99_ms, "memory_mib": stage.memory_mib}))
             .collect();
-        let all = json!({"claims": self.claims, "seconds": self.seconds, "rows": rows, "rounds": self.rounds, "stages": stages});
+        let all = json!({"claims": self.claims, "seconds": self.seconds, "rows": rows, "beside": self.beside.as_ref().map(Beside::json), "rounds": self.rounds, "stages": stages});
         fs::write(out.join("load.json"), format!("{all:#}\n"))?;
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 pub mod docs;
 pub mod monitoring;
+mod pilot;
 pub mod runbooks;
 
 use std::path::Path;
@@ -33,6 +34,7 @@ const PARTS: &[Part] = &[
     ("rules", monitoring::rules),
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
+    ("pilot", pilot::run),
 ];
 
 /// Runs all parts, or those named with `--only`.

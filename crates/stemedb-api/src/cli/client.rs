@@ -41,6 +41,16 @@ impl ServerUrl {
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
+
+    /// Host and port.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// What stands before every route; empty mostly.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
 }
 
 impl FromStr for ServerUrl {
@@ -231,8 +241,8 @@ impl Client {
     }
 }
 
-/// The key that the environment names: itself in `STEMEDB_API_KEY`, or in the file `STEMEDB_API_KEY_FILE`.
-fn authorization() -> Result<Option<HeaderValue>, Failure> {
+/// The key that the environment names, as a header: itself in `STEMEDB_API_KEY`, or in the file `STEMEDB_API_KEY_FILE`.
+pub fn authorization() -> Result<Option<HeaderValue>, Failure> {
     let bad = |what: &str| Failure::usage(format!("{what} holds no API key"));
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let (name, key) = match (given("STEMEDB_API_KEY"), given("STEMEDB_API_KEY_FILE")) {

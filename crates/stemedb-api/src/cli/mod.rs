@@ -25,6 +25,7 @@
 //! | `openapi` | nothing | prints the description of the HTTP interface |
 //! | `keys` | a database or a server | API keys |
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
+//! | `bench pilot` | a server, its own or another | whether it does what a pilot asks for |
 //! | `backup` | a database, and a target | copies that are proven, and going back in time |
 //! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
 //! | `wal archive`, `wal prune` | a database, and a target | segments kept elsewhere, and no longer here |
@@ -36,6 +37,7 @@ mod about;
 mod agent;
 mod audit;
 mod backup;
+mod bench;
 mod client;
 mod compact;
 mod config;
@@ -129,6 +131,7 @@ enum Command {
     OpenApi(openapi::OpenApiArgs),
     Keys(keys::KeysArgs),
     Audit(audit::AuditArgs),
+    Bench(bench::BenchArgs),
     Backup(backup::BackupArgs),
     Wal(wal::WalArgs),
 }
@@ -200,6 +203,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::OpenApi(args) => openapi::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Wal(args) => wal::run(&args),
     }

@@ -20,6 +20,7 @@ mod keys;
 mod kills;
 mod listings;
 mod lost_views;
+mod pilot;
 mod program;
 mod proxies;
 mod queries;

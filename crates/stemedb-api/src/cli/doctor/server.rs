@@ -253,8 +253,8 @@ fn judge_events(events: &Value, now_us: i64, report: &mut Report) {
     let is_mended = |at: usize, file: &Value| {
         all.iter().skip(at).any(|event| event["kind"] == "repaired" && event["file"] == *file)
     };
-    let damage = all.iter().enumerate().filter(|(_, event)| event["kind"] == "damage");
-    if let Some((_, event)) = damage.filter(|(at, event)| !is_mended(*at, &event["file"])).next_back() {
+    let mut damage = all.iter().enumerate().filter(|(_, event)| event["kind"] == "damage");
+    if let Some((_, event)) = damage.rfind(|(at, event)| !is_mended(*at, &event["file"])) {
         let what = format!("damage that is not mended: {}", say(event));
         report.push(Finding::critical("damage", what, Runbook::HighStorageErrorRate));
     } else if let Some(event) = newest("damage").and_then(|at| all.get(at)) {
