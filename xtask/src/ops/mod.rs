@@ -4,7 +4,11 @@
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
 mod debian;
+pub mod docs;
+pub mod monitoring;
 mod package;
+mod pilot;
+pub mod runbooks;
 mod scripts;
 mod units;
 
@@ -27,7 +31,18 @@ pub enum Depth {
 type Part = (&'static str, fn(&Path, Depth) -> Outcome);
 
 /// Cheap ones first.
-const PARTS: &[Part] = &[("units", units::run), ("scripts", scripts::run), ("package", package::run)];
+const PARTS: &[Part] = &[
+    ("docs", docs::part),
+    ("units", units::run),
+    ("scripts", scripts::run),
+    ("package", package::run),
+    ("exporter", monitoring::exporter),
+    ("dashboards", monitoring::dashboards),
+    ("rules", monitoring::rules),
+    ("live fire", monitoring::live_fire),
+    ("runbooks", runbooks::part),
+    ("pilot", pilot::run),
+];
 
 /// Runs all parts, or those named with `--only`.
 pub fn run(root: &Path, options: &[&str]) -> Outcome {
@@ -57,9 +72,4 @@ pub fn run(root: &Path, options: &[&str]) -> Outcome {
         chosen.into_iter().try_for_each(|(name, part)| runner.step(name, budget, || part(root, depth)));
     println!("{}", runner.summary());
     outcome
-}
-
-/// For CI: what it can afford.
-pub fn for_ci(root: &Path) -> Outcome {
-    run(root, &["--quick"])
 }
