@@ -154,6 +154,8 @@ impl Asked {
             lens: self.cost.lens,
             receipt: self.cost.receipt,
             render: ended.saturating_sub(rendering),
+            began: self.began,
+            ended,
         };
         let total = ended.saturating_sub(self.began);
         app.slow_queries
