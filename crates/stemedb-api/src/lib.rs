@@ -43,6 +43,8 @@ pub mod http;
 pub mod jobs;
 pub mod json;
 #[cfg(feature = "server")]
+pub mod load;
+#[cfg(feature = "server")]
 pub mod metrics;
 pub(crate) mod store_helpers;
 

@@ -21,9 +21,11 @@
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
 //! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `doctor` | a server, a folder, or what is configured | looks at everything, and names the page that says what to do |
 //! | `openapi` | nothing | prints the description of the HTTP interface |
 //! | `keys` | a database or a server | API keys |
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
+//! | `bench pilot` | a server, its own or another | whether it does what a pilot asks for |
 //! | `backup` | a database, and a target | copies that are proven, and going back in time |
 //! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
 //! | `wal archive`, `wal prune` | a database, and a target | segments kept elsewhere, and no longer here |
@@ -35,12 +37,14 @@ mod about;
 mod agent;
 mod audit;
 mod backup;
+mod bench;
 mod client;
 mod compact;
 mod config;
 mod conflicts;
 mod demo;
 mod diff;
+mod doctor;
 mod export;
 mod failure;
 mod feed;
@@ -122,10 +126,12 @@ enum Command {
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
+    Doctor(doctor::DoctorArgs),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
     Keys(keys::KeysArgs),
     Audit(audit::AuditArgs),
+    Bench(bench::BenchArgs),
     Backup(backup::BackupArgs),
     Wal(wal::WalArgs),
 }
@@ -193,9 +199,11 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::OpenApi(args) => openapi::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Wal(args) => wal::run(&args),
     }
