@@ -10,7 +10,7 @@ use serde::Serialize;
 use stemedb_env::Lsn;
 use stemedb_hybrid::{FallbackHealth, RebuildProgress, UpgradeHealth, ViewHealth};
 
-use super::{App, Problem, feed::Draining, params::Params, reply, storage::ScrubJson};
+use super::{App, Problem, feed::Draining, otlp_outcomes, params::Params, reply, storage::ScrubJson};
 use crate::errors::Code;
 
 #[derive(Serialize)]
@@ -297,6 +297,7 @@ pub(super) async fn readyz(
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let text = app.metrics.rendered(&app.database, app.in_flight(), &app.jobs.counts());
+    let otlp = otlp_outcomes(app.otlp.as_ref());
+    let text = app.metrics.rendered(&app.database, app.in_flight(), &app.jobs.counts(), &otlp);
     reply::with_type("text/plain; version=0.0.4; charset=utf-8", text)
 }

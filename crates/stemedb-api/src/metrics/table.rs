@@ -14,6 +14,7 @@ series! { HTTP:
     Counter WATCH_NOTICES = "stemedb_watch_notices_total", Things, [], "Notices sent to those who watch answers";
     Gauge WATCHES = "stemedb_watches_registered", Things, [], "Answers that are watched", "once watches were used since the start";
     Gauge JOBS_RUNNING = "stemedb_jobs_running", Things, ["kind"], "Jobs of the admin plane that are running";
+    Counter OTLP_SPANS = "stemedb_otlp_spans_total", Things, ["outcome"], "Spans made for a collector, by what became of them: all but `exported` are lost";
     Counter JOBS_ENDED = "stemedb_jobs_total", Things, ["kind", "state"], "Jobs of the admin plane that have ended";
 }
 

@@ -4,6 +4,8 @@
 
 mod about;
 mod backups;
+#[path = "../otlp/collector.rs"]
+mod collector;
 mod configuration;
 mod connections;
 mod contract_names;
@@ -20,6 +22,7 @@ mod keys;
 mod kills;
 mod listings;
 mod lost_views;
+mod otlp;
 mod pilot;
 mod program;
 mod proxies;

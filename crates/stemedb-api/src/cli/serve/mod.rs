@@ -1,11 +1,12 @@
 //! `serve`: HTTP until told to stop.
 //!
 //! ```text
-//! open ─▶ listen ─▶ say so ─▶ serve … signal ─▶ not ready ─▶ stop accepting ─▶ finish requests ─▶ flush ─▶ close ─▶ exit 0
+//! open ─▶ listen ─▶ say so ─▶ serve … signal ─▶ not ready ─▶ stop accepting ─▶ finish requests ─▶ send spans ─▶ flush ─▶ close ─▶ exit 0
 //!                                       second signal, or the deadline ─▶ cut what is left ─▶ flush ─▶ close
 //! ```
 
 mod hangup;
+mod otlp;
 mod security;
 mod service;
 mod stop;
@@ -16,12 +17,12 @@ use axum::{Extension, Router};
 use stemedb_api::{
     Code, Database, RouterParts,
     config::{Config, Origin, Settings, Value},
-    http::{self, Backups, Drain, LogLevel, SocketFile, Tls},
+    http::{self, Backups, Drain, LogLevel, Otlp, SocketFile, Tls},
     jobs::Jobs,
     router_with,
 };
 use stemedb_env::Env;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
 use super::{
     backup,
@@ -79,10 +80,17 @@ fn open_and_serve(
     security::announce(security.auth.mode, settings.bind);
     let audit = security::audit(settings)?;
     let jobs = Jobs::new(&database);
-    let parts =
-        RouterParts { backups, security, audit, jobs: Some(jobs.clone()), log_level: Some(log_level) };
+    let otlp = otlp::start(settings, runtime.handle())?;
+    let parts = RouterParts {
+        backups,
+        security,
+        audit,
+        jobs: Some(jobs.clone()),
+        log_level: Some(log_level),
+        otlp: otlp.clone(),
+    };
     let router = router_with(database.clone(), settings.router, parts);
-    let served = runtime.block_on(serve(settings, &database, router, storage_log));
+    let served = runtime.block_on(serve(settings, &database, router, storage_log, otlp.as_ref()));
     let left = jobs.stop(JOBS_END_WITHIN);
     if left > 0 {
         tracing::warn!(left, "jobs are cut: they did not end in time");
@@ -128,6 +136,7 @@ async fn serve(
     database: &Database,
     router: Router,
     storage_log: Option<StorageLog>,
+    otlp: Option<&Otlp>,
 ) -> Result<(), Failure> {
     let cannot = |error| Failure::new(error).context(format!("cannot listen on {}", settings.bind));
     let listener = TcpListener::bind(settings.bind).await.map_err(cannot);
@@ -186,17 +195,25 @@ async fn serve(
     tracing::info!(signal, "stopping: no new connections, requests are finished");
     drop(begin_drain);
     feeds.begin();
-    tokio::select! {
+    let drained_at = Instant::now() + settings.drain;
+    let ended = tokio::select! {
         ended = &mut server => finished(ended),
         signal = stop.signal(tls.as_ref()) => {
             tracing::warn!(signal, "stopping at once: requests are cut");
-            Ok(())
+            return Ok(());
         }
-        () = tokio::time::sleep(settings.drain) => {
+        () = tokio::time::sleep_until(drained_at) => {
             tracing::warn!("the time to finish requests is over: they are cut");
             Ok(())
         }
+    };
+    if let Some(otlp) = otlp {
+        tokio::select! {
+            () = otlp::finish(otlp, drained_at) => {}
+            signal = stop.signal(tls.as_ref()) => tracing::warn!(signal, "stopping at once: spans are cut"),
+        }
     }
+    ended
 }
 
 /// The socket file, if there is to be one.

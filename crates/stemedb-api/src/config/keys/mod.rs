@@ -6,6 +6,7 @@ mod connections;
 mod disk;
 mod http;
 mod logging;
+mod otlp;
 mod security;
 mod server;
 mod storage;
@@ -24,6 +25,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("disk", "How much free room is enough"),
     ("backup", "Backups over HTTP"),
     ("logging", "Which events are written, and how"),
+    ("otlp", "Spans of requests for an OpenTelemetry collector"),
 ];
 
 /// The keys of each section, in the order of [`SECTIONS`].
@@ -38,6 +40,7 @@ const TABLE: &[&[Key]] = &[
     disk::KEYS,
     backup::KEYS,
     logging::KEYS,
+    otlp::KEYS,
 ];
 
 /// The keys that there are.
