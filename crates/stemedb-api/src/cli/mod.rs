@@ -25,6 +25,8 @@
 //! | `keys` | a database or a server | API keys |
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
 //! | `backup` | a database, and a target | copies that are proven, and going back in time |
+//! | `drill` | a target, perhaps a server | restores elsewhere, compares, and measures |
+//! | `promote` | a standby, or a restored database | makes it the writer |
 //! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
 //! | `wal archive`, `wal prune` | a database, and a target | segments kept elsewhere, and no longer here |
 //!
@@ -41,6 +43,7 @@ mod config;
 mod conflicts;
 mod demo;
 mod diff;
+mod drill;
 mod export;
 mod failure;
 mod feed;
@@ -54,6 +57,7 @@ mod openapi;
 mod paint;
 mod process;
 mod progress;
+mod promote;
 mod query;
 mod rebuild;
 mod receipt;
@@ -127,6 +131,8 @@ enum Command {
     Keys(keys::KeysArgs),
     Audit(audit::AuditArgs),
     Backup(backup::BackupArgs),
+    Promote(promote::PromoteArgs),
+    Drill(drill::DrillArgs),
     Wal(wal::WalArgs),
 }
 
@@ -197,6 +203,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Backup(args) => backup::run(&args),
+        Command::Promote(args) => promote::run(&args),
+        Command::Drill(args) => drill::run(&args),
         Command::Wal(args) => wal::run(&args),
     }
 }

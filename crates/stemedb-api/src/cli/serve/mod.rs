@@ -6,6 +6,7 @@
 //! ```
 
 mod hangup;
+mod replication;
 mod security;
 mod service;
 mod stop;
@@ -68,6 +69,7 @@ fn open_and_serve(
         None => None,
         Some(text) => Some(Backups::new(backup::open(env, text)?)),
     };
+    replication::prepare(settings)?;
     let database = open(settings)?;
     say_what_differs(config);
     if let Some(report) = database.open_report() {
@@ -79,8 +81,15 @@ fn open_and_serve(
     security::announce(security.auth.mode, settings.bind);
     let audit = security::audit(settings)?;
     let jobs = Jobs::new(&database);
-    let parts =
-        RouterParts { backups, security, audit, jobs: Some(jobs.clone()), log_level: Some(log_level) };
+    let replication = replication::Replication::begin(settings, &database)?;
+    let parts = RouterParts {
+        backups,
+        security,
+        audit,
+        jobs: Some(jobs.clone()),
+        log_level: Some(log_level),
+        standby: replication.standby(),
+    };
     let router = router_with(database.clone(), settings.router, parts);
     let served = runtime.block_on(serve(settings, &database, router, storage_log));
     let left = jobs.stop(JOBS_END_WITHIN);
@@ -89,6 +98,8 @@ fn open_and_serve(
     }
     // Connections that were cut at the deadline hold the database; they end with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
+    // Everything that was acknowledged is sent before the end.
+    replication.end();
     let flushed = database.flush();
     database.close()?;
     match flushed {
