@@ -74,8 +74,9 @@ cargo xtask <task>
                                  half an hour of everything at once: does anything stall, grow or get out of shape?
   bench healing [--gb F,F] [--cases NAME,NAME] [--dir DIR] [--out DIR]
                                  damage of several kinds, how long it lasts, and what health costs
-  bench load [--seconds N] [--connections N] [--claims N] [--cases NAME,NAME] [--dir DIR] [--out DIR]
-                                 a server process under load, and what it does with more than it can do
+  bench load [--seconds N] [--connections N] [--claims N] [--cases NAME,NAME] [--rounds N] [--dir DIR] [--out DIR]
+                                 a server process under load, beside PostgreSQL behind axum, and what it does with more
+                                 than it can do
   bench device [--quick] [--dir DIR] [--seconds F] [--json FILE]
                                  what a disk charges for commits, reads and space, and a machine for wake-ups
   python                         types of the client for Python, and its signatures (with mypy and cryptography from PyPI)
@@ -95,6 +96,10 @@ cargo xtask <task>
   ops [--quick] [--only PART]... [--list]
                                  what operators are given, used: units, rules, dashboards, packages, runbooks, drills
                                  (as root, on Debian; installs what it needs)
+  runbooks [--quick] [--only PAGE]... [--scenario NAME] [--list]
+                                 the runbooks, executed: faults, diagnosis, repair, and nothing acknowledged is lost (as root)
+  monitoring                     writes the dashboards, the tests of the alerts and their list in docs anew
+  docs                           every flag, key, series, route and link that documentation names exists
   openapi                        what docs/openapi.json would break for clients of the last release
   schemathesis [--seconds N] [--seed N]
                                  requests made from docs/openapi.json against a server: is every reply a documented one?
@@ -122,6 +127,9 @@ fn main() -> ExitCode {
         ["schemathesis", options @ ..] => schemathesis::run(&root, options),
         ["fuzz", options @ ..] => fuzz::run(&root, options),
         ["ops", options @ ..] => ops::run(&root, options),
+        ["runbooks", options @ ..] => ops::runbooks::run(&root, options),
+        ["monitoring"] => ops::monitoring::write(&root),
+        ["docs"] => ops::docs::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

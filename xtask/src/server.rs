@@ -61,6 +61,8 @@ impl Server {
     /// Starts a `serve` that is spelled out, with its log in a file; returns once it answers.
     pub fn spawn(command: &mut Command, log: &Path) -> Result<Server, String> {
         let told = fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
+        // A variable that begins so and is none of its own is refused.
+        command.env_remove(PROGRAM);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(told);
         let mut child =
             command.spawn().map_err(|error| format!("{}: {error}", command.get_program().display()))?;

@@ -1,31 +1,35 @@
-//! The database, the requests about it, and a server process over it.
+//! The database, and server processes.
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
+    io::{BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use stemedb_api::{Database, DatabaseOptions};
+use stemedb_api::{Database, DatabaseOptions, json::RecordJson, load::Connection};
 use stemedb_benches::{endless, sources, target};
 use stemedb_core::{Assertion, Command as Record, Object};
 
-use crate::{Failure, connection::Connection};
+use crate::{
+    Failure,
+    requests::{Asserts, Prepared, encoded, get},
+};
 
 /// Claims of the questions that one request shall take a millisecond for.
 const BUSY: [usize; 8] = [16, 32, 64, 128, 256, 512, 1024, 2048];
 const BUSY_GOAL: Duration = Duration::from_millis(1);
 /// Questions that are asked.
 const QUESTIONS: usize = 20_000;
-/// Claims that are made ready to be asserted.
-const ASSERTS: usize = 600_000;
+/// Claims of an entry.
+const BATCH: usize = 1_000;
 
 /// A database that was closed.
 pub struct Ground {
-    dir: PathBuf,
+    /// Its folder.
+    pub dir: PathBuf,
+    claims: usize,
     questions: Vec<(String, String)>,
 }
 
@@ -33,21 +37,25 @@ fn busy_subject(claims: usize) -> String {
     format!("busy:{claims}")
 }
 
+/// Claims like the sample's, and a few questions with very many.
+fn records(claims: usize) -> impl Iterator<Item = Record> {
+    endless().take(claims).chain(BUSY.into_iter().flat_map(|claims| {
+        (0..claims).map(move |n| {
+            let object = Object::Integer(n as i64 % 7);
+            Record::Assert(Assertion::new(busy_subject(claims), "value", object, format!("source:{n}")))
+        })
+    }))
+}
+
 impl Ground {
-    /// Claims like the sample's, and a few questions with very many.
+    /// Makes the database.
     pub fn make(folder: &Path, claims: usize) -> Result<Ground, Failure> {
         let dir = folder.join("db");
         let database = Database::create(&dir, DatabaseOptions::default())?;
         database.submit(&sources())?;
         let mut questions = Vec::new();
         let mut batch = Vec::new();
-        let all = endless().take(claims).chain(BUSY.into_iter().flat_map(|claims| {
-            (0..claims).map(move |n| {
-                let object = Object::Integer(n as i64 % 7);
-                Record::Assert(Assertion::new(busy_subject(claims), "value", object, format!("source:{n}")))
-            })
-        }));
-        for record in all {
+        for record in records(claims) {
             if let Record::Assert(claim) = &record
                 && questions.len() < QUESTIONS
             {
@@ -57,7 +65,7 @@ impl Ground {
                 }
             }
             batch.push(record);
-            if batch.len() == 1_000 {
+            if batch.len() == BATCH {
                 database.submit(&batch)?;
                 batch.clear();
             }
@@ -65,43 +73,44 @@ impl Ground {
         database.submit(&batch)?;
         database.flush()?;
         database.close()?;
-        Ok(Ground { dir, questions })
+        Ok(Ground { dir, claims, questions })
     }
 
-    pub fn questions(&self) -> Vec<Vec<u8>> {
+    /// Writes everything that is in it, in its order, a record a line.
+    pub fn write(&self, file: &Path) -> Result<(), Failure> {
+        let mut out = BufWriter::new(fs::File::create(file)?);
+        for command in sources().into_iter().chain(records(self.claims)) {
+            serde_json::to_writer(&mut out, &RecordJson { command: &command, id: None, recorded: None })?;
+            out.write_all(b"\n")?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Its questions, over and over.
+    pub fn questions(&self) -> Prepared {
         let ask = |(subject, predicate): &(String, String)| {
             get(&format!("/v1/query?subject={}&predicate={}", encoded(subject), encoded(predicate)))
         };
-        self.questions.iter().map(ask).collect()
+        Prepared(self.questions.iter().map(ask).collect())
     }
 
-    pub fn asserts(&self) -> Vec<Vec<u8>> {
-        let body = |n: usize| {
-            format!(r#"{{"subject":"load:{}","predicate":"value","object":{n},"source":"load"}}"#, n % 50_000)
-        };
-        (0..ASSERTS)
-            .map(|n| {
-                let body = body(n);
-                let head = format!(
-                    "POST /v1/assert HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-                    body.len()
-                );
-                [head.as_bytes(), body.as_bytes()].concat()
-            })
-            .collect()
+    /// Claims that it does not have.
+    pub fn asserts(&self) -> Asserts {
+        Asserts
     }
 
-    /// A request that takes about a millisecond, and how long it takes alone.
-    pub async fn busy(&self, address: SocketAddr) -> Result<(Vec<u8>, Duration), Failure> {
+    /// A request that takes about a millisecond, and how long it takes alone. Its reply is short: the time is the engine's.
+    pub async fn busy(&self, address: &str) -> Result<(Prepared, Duration), Failure> {
         let mut connection = Connection::open(address).await?;
         let mut best: Option<(Vec<u8>, Duration)> = None;
         for claims in BUSY {
             let subject = encoded(&busy_subject(claims));
-            let request = get(&format!("/v1/skeptic?subject={subject}&predicate=value&independent=true"));
+            let request =
+                get(&format!("/v1/query?lens=skeptic&subject={subject}&predicate=value&independent=true"));
             let mut times = Vec::new();
             for _ in 0..50 {
                 let begin = Instant::now();
-                match connection.ask(&request).await? {
+                match connection.ask(&request).await?.status {
                     200 => times.push(begin.elapsed()),
                     status => return Err(format!("the busy question: {status}").into()),
                 }
@@ -113,27 +122,22 @@ impl Ground {
                 best = Some((request, took));
             }
         }
-        best.ok_or_else(|| "no busy question".into())
+        let (request, took) = best.ok_or("no busy question")?;
+        Ok((Prepared(vec![request]), took))
     }
-}
-
-fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 /// A server process.
 pub struct Server {
     child: Child,
-    pub address: SocketAddr,
+    /// Host and port.
+    pub address: String,
 }
 
 impl Server {
-    /// Starts the program that was built beside this one, on one processor if one is named.
-    pub fn start(ground: &Ground, processor: Option<usize>) -> Result<Server, Failure> {
+    /// Starts the program that was built beside this one over a database, with more options of `serve`, on one processor if one is
+    /// named.
+    pub fn start(dir: &Path, options: &[&str], processor: Option<usize>) -> Result<Server, Failure> {
         let program = target().join("release").join("stemedb-api");
         let mut command = match processor {
             None => Command::new(&program),
@@ -145,16 +149,32 @@ impl Server {
         };
         command
             .args(["serve", "--bind", "127.0.0.1:0", "--log-level", "warn", "--data-dir"])
-            .arg(&ground.dir);
-        let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| {
-            format!("{}: {error}; build it with cargo build --release -p stemedb-api", program.display())
-        })?;
+            .arg(dir)
+            .args(options)
+            .stdin(Stdio::null());
+        Server::of(command, "build it with cargo build --release -p stemedb-api")
+    }
+
+    /// Starts PostgreSQL behind axum over the same claims, in an empty folder; returns when it has loaded them.
+    pub fn start_other(program: &Path, claims: &Path, dir: &Path) -> Result<Server, Failure> {
+        let mut command = Command::new(program);
+        // It ends, and PostgreSQL with it, when its input does.
+        command.arg("--claims").arg(claims).arg("--dir").arg(dir).stdin(Stdio::piped());
+        Server::of(command, "cargo xtask bench load builds it")
+    }
+
+    fn of(mut command: Command, hint: &str) -> Result<Server, Failure> {
+        let program = command.get_program().display().to_string();
+        let mut child =
+            command.stdout(Stdio::piped()).spawn().map_err(|error| format!("{program}: {error}; {hint}"))?;
         let mut said = String::new();
         let out = child.stdout.take().ok_or("no output")?;
         BufReader::new(out).read_line(&mut said)?;
-        let address =
-            said.trim().rsplit_once("//").ok_or("the server does not say where it listens")?.1.parse()?;
-        Ok(Server { child, address })
+        // Ended with this value from here on.
+        let mut server = Server { child, address: String::new() };
+        let address = said.trim().rsplit_once("//").ok_or("the server does not say where it listens")?.1;
+        server.address = address.to_owned();
+        Ok(server)
     }
 
     /// What it holds in memory.
@@ -168,8 +188,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It lies over a folder that is thrown away.
-        let _ = self.child.kill();
+        match self.child.stdin.take() {
+            Some(input) => drop(input),
+            // It lies over a folder that is thrown away.
+            None => {
+                let _ = self.child.kill();
+            }
+        }
         let _ = self.child.wait();
     }
 }

@@ -44,6 +44,8 @@ pub mod http;
 pub mod jobs;
 pub mod json;
 #[cfg(feature = "server")]
+pub mod load;
+#[cfg(feature = "server")]
 pub mod metrics;
 pub mod replication;
 pub(crate) mod store_helpers;

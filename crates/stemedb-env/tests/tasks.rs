@@ -292,3 +292,22 @@ fn the_seed_decides_the_order_of_steps() {
     let distinct: std::collections::BTreeSet<Vec<i32>> = (0..20).map(order).collect();
     assert!(distinct.len() > 15, "20 seeds gave {} orders", distinct.len());
 }
+
+/// Only the thread that asks for it steps back, and all others keep their share.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_thread_steps_back_alone() {
+    let niceness = || {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        // Its name, in brackets, may hold anything; the 17th field behind it is how nice it is.
+        let (_, behind) = stat.rsplit_once(") ").unwrap();
+        behind.split(' ').nth(16).unwrap().parse::<i32>().unwrap()
+    };
+    let before = niceness();
+    let nicer = std::thread::spawn(move || {
+        stemedb_env::tasks::step_back(before as u8 + 3);
+        niceness()
+    });
+    assert_eq!(nicer.join().unwrap(), before + 3);
+    assert_eq!(niceness(), before);
+}

@@ -5,6 +5,7 @@
 //! in a sorted map.
 
 mod page;
+mod pg_server;
 
 use std::{
     fs,
@@ -49,6 +50,10 @@ pub fn run(root: &Path, suite: &str, options: &[&str]) -> Outcome {
             .args(["build", "--release", "--locked", "--quiet", "--package", "stemedb-api"])
             .current_dir(root);
         steps::command(&mut server)?;
+        if pg_server::is_asked_for(options) {
+            let program = pg_server::ready(root)?.display().to_string();
+            return own_program(root, suite, &[options, &["--pg-server", &program]].concat());
+        }
     }
     if [DEVICE, SOAK, HEALING, LOAD].contains(&suite) {
         return own_program(root, suite, options);
@@ -115,7 +120,7 @@ fn own_program(root: &Path, suite: &str, options: &[&str]) -> Outcome {
         } else {
             command.arg(option);
         }
-        is_path = matches!(*option, "--dir" | "--json" | "--out");
+        is_path = matches!(*option, "--dir" | "--json" | "--out" | "--pg-server");
     }
     steps::command(&mut command)
 }

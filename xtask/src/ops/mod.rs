@@ -3,6 +3,11 @@
 //! Nothing under `deploy/` and `docs/operations/` is prose only. Each part installs what it needs (from Debian or PyPI), starts
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
+pub mod docs;
+pub mod monitoring;
+mod pilot;
+pub mod runbooks;
+
 use std::path::Path;
 
 use crate::steps::{Budget, Outcome, Runner};
@@ -22,7 +27,15 @@ pub enum Depth {
 type Part = (&'static str, fn(&Path, Depth) -> Outcome);
 
 /// Cheap ones first.
-const PARTS: &[Part] = &[];
+const PARTS: &[Part] = &[
+    ("docs", docs::part),
+    ("exporter", monitoring::exporter),
+    ("dashboards", monitoring::dashboards),
+    ("rules", monitoring::rules),
+    ("live fire", monitoring::live_fire),
+    ("runbooks", runbooks::part),
+    ("pilot", pilot::run),
+];
 
 /// Runs all parts, or those named with `--only`.
 pub fn run(root: &Path, options: &[&str]) -> Outcome {
@@ -48,14 +61,8 @@ pub fn run(root: &Path, options: &[&str]) -> Outcome {
     let budget = if depth == Depth::Quick { QUICK } else { WHOLE };
     let mut runner = Runner::default();
     let chosen = PARTS.iter().filter(|(name, _)| only.is_empty() || only.contains(name));
-    let outcome = chosen
-        .into_iter()
-        .try_for_each(|(name, part)| runner.step(name, budget, || part(root, depth)));
+    let outcome =
+        chosen.into_iter().try_for_each(|(name, part)| runner.step(name, budget, || part(root, depth)));
     println!("{}", runner.summary());
     outcome
-}
-
-/// For CI: what it can afford.
-pub fn for_ci(root: &Path) -> Outcome {
-    run(root, &["--quick"])
 }

@@ -10,12 +10,12 @@
 
 pub mod contender;
 pub mod data;
-mod postgres;
+pub mod postgres;
 mod process;
 pub mod report;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
-mod sql;
+pub mod sql;
 mod sqlite;
 mod stemedb;
 pub mod worker;

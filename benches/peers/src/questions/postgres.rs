@@ -19,7 +19,7 @@ use postgres::{
     types::{ToSql, Type},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use stemedb_core::{Answer, Lens};
+use stemedb_core::{Answer, Assertion, ClaimId, Lens};
 
 use super::{
     contender::{Asker, ClaimStore, Contender, look},
@@ -31,7 +31,9 @@ use crate::engine::{Kind, Result};
 /// Where Debian keeps the programs of a server.
 const INSTALLED: &str = "/usr/lib/postgresql";
 /// A server does not run as root; this is whom Debian's packages make for it.
-const OWNER: &str = "postgres";
+pub const OWNER: &str = "postgres";
+/// In a contender's folder: where its server's socket is.
+const SOCKET: &str = "socket";
 const PATIENCE: Duration = Duration::from_secs(30);
 const SCHEMA: &str = "
     CREATE TABLE claims (subject TEXT NOT NULL, predicate TEXT NOT NULL, lsn BIGINT NOT NULL, ordinal INT NOT NULL,
@@ -46,6 +48,9 @@ const SCHEMA: &str = "
         PRIMARY KEY (old, lsn, ordinal));
     CREATE TABLE sources (id TEXT PRIMARY KEY, class SMALLINT NOT NULL);
     CREATE TABLE entries (lsn BIGINT PRIMARY KEY, recorded_at BIGINT NOT NULL);";
+/// Records one claim by itself: its columns in the order of the table, from the subject to the author. Nothing happens if it is there.
+pub const ASSERT: &str = "INSERT INTO claims VALUES \
+    ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO NOTHING";
 const COPY_CLAIMS: &str = "COPY claims FROM STDIN BINARY";
 const VOTE: &str = "INSERT INTO votes (claim, agent, weight) VALUES ($1, $2, $3) \
     ON CONFLICT (claim, agent) DO UPDATE SET weight = EXCLUDED.weight";
@@ -72,6 +77,65 @@ const CLAIM_TYPES: [Type; 17] = [
     Type::INT8,
     Type::BYTEA,
 ];
+
+/// The columns of a claim that are not a member of it as it is.
+pub struct Columns<'a> {
+    claim: &'a Assertion,
+    place: (i64, i32),
+    recorded: i64,
+    id: Vec<u8>,
+    kind: i16,
+    object: String,
+    confidence: Option<i64>,
+    class: Option<i16>,
+    lifecycle: Option<i16>,
+    times: [Option<i64>; 3],
+    author: Option<Vec<u8>>,
+}
+
+impl<'a> Columns<'a> {
+    /// Those of a claim that was recorded at an LSN, as which of its entry, and when.
+    pub fn of(claim: &'a Assertion, id: ClaimId, place: (i64, i32), recorded: i64) -> Columns<'a> {
+        let (kind, object) = columns_of(&claim.object);
+        Columns {
+            claim,
+            place,
+            recorded,
+            id: id.0.to_vec(),
+            kind: kind as i16,
+            object,
+            confidence: claim.confidence.map(|confidence| confidence.0),
+            class: claim.source_class.map(|class| i16::from(class.number())),
+            lifecycle: claim.lifecycle.map(|stage| stage as i16),
+            times: [claim.valid_from, claim.valid_to, claim.observed_at].map(|time| time.map(|time| time.0)),
+            author: claim.author.map(|agent| agent.0.to_vec()),
+        }
+    }
+
+    /// All of them, in the order of the table.
+    pub fn all(&self) -> [&(dyn ToSql + Sync); 17] {
+        let [valid_from, valid_to, observed_at] = &self.times;
+        [
+            &self.claim.subject,
+            &self.claim.predicate,
+            &self.place.0,
+            &self.place.1,
+            &self.id,
+            &self.recorded,
+            &self.kind,
+            &self.object,
+            &self.claim.source,
+            &self.confidence,
+            &self.class,
+            &self.claim.epoch,
+            &self.lifecycle,
+            valid_from,
+            valid_to,
+            observed_at,
+            &self.author,
+        ]
+    }
+}
 
 /// The contender.
 #[derive(Clone, Debug)]
@@ -100,6 +164,11 @@ impl Postgres {
             |_| String::from_utf8_lossy(&said.stdout).split_whitespace().nth(2).unwrap_or("?").to_owned(),
         );
         Ok(Postgres { cache_bytes, programs, version })
+    }
+
+    /// Where the server that [`Contender::create`] starts in this folder is spoken to.
+    pub fn socket(folder: &Path) -> PathBuf {
+        folder.join(SOCKET)
     }
 }
 
@@ -179,7 +248,7 @@ impl Contender for Postgres {
 
     fn create(&self, folder: &Path) -> Result<Box<dyn ClaimStore>> {
         let owner = owner()?;
-        let (data, socket) = (folder.join("postgres"), folder.join("socket"));
+        let (data, socket) = (folder.join("postgres"), Postgres::socket(folder));
         for dir in [&data, &socket] {
             fs::create_dir(dir)?;
             if let Some((user, group)) = owner {
@@ -235,27 +304,7 @@ impl ClaimStore for Opened {
         let mut transaction = client.transaction()?;
         let mut copy = BinaryCopyInWriter::new(transaction.copy_in(COPY_CLAIMS)?, &CLAIM_TYPES);
         for (ordinal, id, claim) in sorted.claims {
-            let (kind, object) = columns_of(&claim.object);
-            let row: [&(dyn ToSql + Sync); 17] = [
-                &claim.subject,
-                &claim.predicate,
-                &lsn,
-                &(ordinal as i32),
-                &&id.0[..],
-                &recorded,
-                &(kind as i16),
-                &object,
-                &claim.source,
-                &claim.confidence.map(|confidence| confidence.0),
-                &claim.source_class.map(|class| i16::from(class.number())),
-                &claim.epoch,
-                &claim.lifecycle.map(|stage| stage as i16),
-                &claim.valid_from.map(|time| time.0),
-                &claim.valid_to.map(|time| time.0),
-                &claim.observed_at.map(|time| time.0),
-                &claim.author.map(|agent| agent.0.to_vec()),
-            ];
-            copy.write(&row)?;
+            copy.write(&Columns::of(claim, id, (lsn, ordinal as i32), recorded).all())?;
         }
         copy.finish()?;
         for vote in sorted.votes {
@@ -286,7 +335,11 @@ impl ClaimStore for Opened {
     }
 }
 
-fn told(row: &Row) -> Result<Told> {
+/// A row of the answer to [`ASK`].
+///
+/// # Errors
+/// For columns of other types.
+pub fn told(row: &Row) -> Result<Told> {
     Ok(Told {
         at: (row.try_get(0)?, i64::from(row.try_get::<_, i32>(1)?)),
         id: row.try_get(2)?,

@@ -34,6 +34,25 @@ pub struct ServerUrl {
     base: String,
 }
 
+impl ServerUrl {
+    /// True if it is this machine by its own word: an address of the loopback network, or `localhost`.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Host and port.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// What stands before every route; empty mostly.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+}
+
 impl FromStr for ServerUrl {
     type Err = &'static str;
 
@@ -222,8 +241,8 @@ impl Client {
     }
 }
 
-/// The key that the environment names: itself in `STEMEDB_API_KEY`, or in the file `STEMEDB_API_KEY_FILE`.
-fn authorization() -> Result<Option<HeaderValue>, Failure> {
+/// The key that the environment names, as a header: itself in `STEMEDB_API_KEY`, or in the file `STEMEDB_API_KEY_FILE`.
+pub fn authorization() -> Result<Option<HeaderValue>, Failure> {
     let bad = |what: &str| Failure::usage(format!("{what} holds no API key"));
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let (name, key) = match (given("STEMEDB_API_KEY"), given("STEMEDB_API_KEY_FILE")) {
@@ -352,6 +371,13 @@ mod tests {
         assert!(shown("https://h").is_err());
         assert!(shown("http://:80").is_err());
         assert!(shown("http://h/?x").is_err());
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_loopback_addresses() {
+        let is_loopback = |text: &str| text.parse::<ServerUrl>().unwrap().is_loopback();
+        assert!(["http://127.0.0.1:1", "http://[::1]:1", "http://localhost"].into_iter().all(is_loopback));
+        assert!(!["http://10.0.0.1:1", "http://localhost.example"].into_iter().any(is_loopback));
     }
 
     #[test]

@@ -70,6 +70,9 @@ impl From<Error> for Failure {
             ),
             Code::AlreadyExists => Some("choose an absent or empty folder"),
             Code::InUse => Some("stop that process, or ask it with --url"),
+            Code::Corruption if is_of_the_journal(&error) => Some(
+                "keep the file as it is; `backup restore` gives everything that backups and archive have, `serve --read-only-if-damaged` serves what lies before it",
+            ),
             Code::Corruption => Some("`stemedb-api rebuild` derives the view again from the journal"),
             Code::OtherDerivation => Some(
                 "use the newer program, or restore a backup; `rebuild` into an absent folder derives the view by this one",
@@ -86,6 +89,11 @@ impl From<stemedb_env::Error> for Failure {
     fn from(error: stemedb_env::Error) -> Failure {
         Failure::new(error)
     }
+}
+
+/// A view cannot be derived from what is damaged itself.
+fn is_of_the_journal(error: &Error) -> bool {
+    matches!(error, Error::Engine(stemedb_hybrid::Error::Journal(_)))
 }
 
 /// Of standard output.

@@ -21,9 +21,11 @@
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
 //! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `doctor` | a server, a folder, or what is configured | looks at everything, and names the page that says what to do |
 //! | `openapi` | nothing | prints the description of the HTTP interface |
 //! | `keys` | a database or a server | API keys |
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
+//! | `bench pilot` | a server, its own or another | whether it does what a pilot asks for |
 //! | `backup` | a database, and a target | copies that are proven, and going back in time |
 //! | `drill` | a target, perhaps a server | restores elsewhere, compares, and measures |
 //! | `promote` | a standby, or a restored database | makes it the writer |
@@ -37,6 +39,7 @@ mod about;
 mod agent;
 mod audit;
 mod backup;
+mod bench;
 mod client;
 mod compact;
 mod config;
@@ -44,6 +47,7 @@ mod conflicts;
 mod demo;
 mod diff;
 mod drill;
+mod doctor;
 mod export;
 mod failure;
 mod feed;
@@ -126,10 +130,12 @@ enum Command {
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
+    Doctor(doctor::DoctorArgs),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
     Keys(keys::KeysArgs),
     Audit(audit::AuditArgs),
+    Bench(bench::BenchArgs),
     Backup(backup::BackupArgs),
     Promote(promote::PromoteArgs),
     Drill(drill::DrillArgs),
@@ -199,9 +205,11 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::OpenApi(args) => openapi::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Promote(args) => promote::run(&args),
         Command::Drill(args) => drill::run(&args),

@@ -70,7 +70,9 @@ pub(super) async fn diff(State(app): State<App>, request: Request) -> Result<Res
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
         ..DifferenceQuery::since(from, Lens::Consensus)
     };
-    let work = move |database: &crate::Database| database.difference(query);
-    let difference = app.storage.run(Operation::Query, work).await?;
-    reply::json(StatusCode::OK, Some(difference.to), &DifferenceJson(&difference))
+    let work = move |database: &crate::Database| {
+        let difference = database.difference(query)?;
+        Ok(reply::json(StatusCode::OK, Some(difference.to), &DifferenceJson(&difference)))
+    };
+    app.storage.run(Operation::Query, work).await?
 }

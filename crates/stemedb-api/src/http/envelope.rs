@@ -44,7 +44,19 @@ pub(super) async fn envelope(State(app): State<App>, mut request: Request, next:
     if let Some(problem) = problem_of(&mut response) {
         if response.status().is_server_error() {
             let (code, status) = (problem.code().name(), response.status().as_u16());
-            span.in_scope(|| tracing::warn!(code, status, "request failed"));
+            span.in_scope(|| match problem.code() {
+                Code::Overloaded => {
+                    if let Some(requests) = app.refusals_told.note(clock.monotonic()) {
+                        tracing::warn!(
+                            code,
+                            status,
+                            requests,
+                            "requests refused: more than this server can do"
+                        );
+                    }
+                }
+                _ => tracing::warn!(code, status, "request failed"),
+            });
         }
         let body = problem.render(&ids.request);
         let headers = response.headers_mut();

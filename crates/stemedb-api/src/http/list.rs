@@ -10,6 +10,7 @@ use axum::{
 
 use super::{App, Problem, params::Params, reply};
 use crate::{
+    Database,
     database::{ConflictQuery, ListQuery, Selection},
     json::{ClaimPageJson, ConflictPageJson, QuestionPageJson},
     store_helpers::Operation,
@@ -53,15 +54,22 @@ fn query(request: &Request) -> Result<ListQuery, Problem> {
 /// `GET /v1/claims`
 pub(super) async fn claims(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let query = query(&request)?;
-    let page = app.storage.run(Operation::Query, move |database| database.claims(&query)).await?;
-    reply::json(StatusCode::OK, Some(page.lsn), &ClaimPageJson(&page))
+    // Written where it was read, as every reply that may be long: the threads of the connections are for everybody.
+    let work = move |database: &Database| {
+        let page = database.claims(&query)?;
+        Ok(reply::json(StatusCode::OK, Some(page.lsn), &ClaimPageJson(&page)))
+    };
+    app.storage.run(Operation::Query, work).await?
 }
 
 /// `GET /v1/questions`
 pub(super) async fn questions(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let query = query(&request)?;
-    let page = app.storage.run(Operation::Query, move |database| database.questions(&query)).await?;
-    reply::json(StatusCode::OK, Some(page.lsn), &QuestionPageJson(&page))
+    let work = move |database: &Database| {
+        let page = database.questions(&query)?;
+        Ok(reply::json(StatusCode::OK, Some(page.lsn), &QuestionPageJson(&page)))
+    };
+    app.storage.run(Operation::Query, work).await?
 }
 
 /// `GET /v1/conflicts`
@@ -71,6 +79,9 @@ pub(super) async fn conflicts(State(app): State<App>, request: Request) -> Resul
     let (limit, cursor) = (params.limit(), params.text("cursor"));
     params.finish()?;
     let query = ConflictQuery { min_score, limit, cursor, wait: Some(BOARD_WAIT) };
-    let page = app.storage.run(Operation::Query, move |database| database.conflicts(&query)).await?;
-    reply::json(StatusCode::OK, Some(page.lsn), &ConflictPageJson(&page))
+    let work = move |database: &Database| {
+        let page = database.conflicts(&query)?;
+        Ok(reply::json(StatusCode::OK, Some(page.lsn), &ConflictPageJson(&page)))
+    };
+    app.storage.run(Operation::Query, work).await?
 }

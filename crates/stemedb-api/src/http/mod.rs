@@ -61,7 +61,7 @@ use std::{
 use admin::log_level::LogControl;
 pub use admin::log_level::LogLevel;
 pub use admission::AdmissionOptions;
-pub(crate) use admission::{Admission, Refusal};
+pub(crate) use admission::{Admission, Refusal, Told};
 pub use audit::{Audit, AuditBreak, AuditError, AuditOptions, AuditReport, verify as verify_audit};
 pub use auth::{
     Access, AuthMode, AuthOptions, KEYS_MAX, KeyId, KeyJson, KeyRecord, KeyState, KeyStore, KeysError,
@@ -173,6 +173,7 @@ pub(crate) struct Shared {
     limits: limits::Limits,
     audit: Option<Audit>,
     admission: Arc<Admission>,
+    refusals_told: Told,
     /// Requests of every kind, open routes included.
     in_flight: AtomicUsize,
 }
@@ -246,6 +247,7 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
         keys: Arc::new(keys),
         audit,
         admission,
+        refusals_told: Told::default(),
         in_flight: AtomicUsize::new(0),
         database,
     }));

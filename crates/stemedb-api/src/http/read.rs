@@ -60,11 +60,12 @@ pub(super) async fn query(State(app): State<App>, request: Request) -> Result<Re
     let explain = params.flag("explain");
     let with_receipt = params.flag("receipt");
     params.finish()?;
-    let asked = ask(&app, RequestIds::of_request(&request), query, with_receipt).await?;
-    asked.reply(&app, |resolved, receipt| {
+    let ids = RequestIds::of_request(&request);
+    answered(&app, ids, query, with_receipt, move |resolved, receipt| {
         let answer = AnswerJson::new(resolved, explain).with_receipt(receipt);
         reply::json(StatusCode::OK, Some(resolved.lsn), &answer)
     })
+    .await
 }
 
 /// `GET /v1/admin/server-key`
@@ -77,16 +78,20 @@ pub(super) async fn server_key(State(app): State<App>, request: Request) -> Resu
 
 /// `GET /v1/skeptic`
 pub(super) async fn skeptic(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let asked =
-        ask(&app, RequestIds::of_request(&request), analysis(&request, Lens::Skeptic)?, false).await?;
-    asked.reply(&app, |resolved, _| reply::json(StatusCode::OK, Some(resolved.lsn), &SkepticJson(resolved)))
+    let (ids, query) = (RequestIds::of_request(&request), analysis(&request, Lens::Skeptic)?);
+    answered(&app, ids, query, false, |resolved, _| {
+        reply::json(StatusCode::OK, Some(resolved.lsn), &SkepticJson(resolved))
+    })
+    .await
 }
 
 /// `GET /v1/layered`
 pub(super) async fn layered(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let asked =
-        ask(&app, RequestIds::of_request(&request), analysis(&request, Lens::Layered)?, false).await?;
-    asked.reply(&app, |resolved, _| reply::json(StatusCode::OK, Some(resolved.lsn), &LayeredJson(resolved)))
+    let (ids, query) = (RequestIds::of_request(&request), analysis(&request, Lens::Layered)?);
+    answered(&app, ids, query, false, |resolved, _| {
+        reply::json(StatusCode::OK, Some(resolved.lsn), &LayeredJson(resolved))
+    })
+    .await
 }
 
 fn analysis(request: &Request, lens: Lens) -> Result<Query, Problem> {
@@ -107,34 +112,38 @@ struct Asked {
     ids: Option<RequestIds>,
 }
 
-async fn ask(app: &App, ids: Option<RequestIds>, query: Query, with_receipt: bool) -> Result<Asked, Problem> {
+/// Answers a question, and renders the answer on the thread that found it: one of very many claims takes long to write, and the
+/// threads of the connections are for everybody.
+async fn answered(
+    app: &App,
+    ids: Option<RequestIds>,
+    query: Query,
+    with_receipt: bool,
+    render: impl Fn(&Resolved, Option<&SignedReceipt>) -> Result<Response, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
     let clock = Arc::clone(&app.database.env().clock);
-    let (began, lens) = (clock.monotonic(), query.lens);
-    let work = |query| {
-        move |database: &crate::Database| {
-            let queued = clock.monotonic().saturating_sub(began);
-            match with_receipt {
-                false => {
-                    database.query_measured(query).map(|(resolved, cost)| (resolved, None, cost, queued))
-                }
-                true => database
-                    .query_with_receipt_measured(query)
-                    .map(|(resolved, receipt, cost)| (resolved, Some(receipt), cost, queued)),
-            }
-        }
-    };
-    // What the caches know is answered where the request was read: changing threads would take longer.
+    let began = clock.monotonic();
+    // What the caches know is short, and answered where the request was read: changing threads would take longer.
     let known = match with_receipt {
         false => app.storage.at_once(Operation::Query, |database| database.query_if_known(&query))?,
         true => None,
     };
-    let (resolved, receipt, cost, queued) = match known {
-        Some((resolved, cost)) => (resolved, None, cost, Duration::ZERO),
-        None => app.storage.run(Operation::Query, work(query)).await?,
+    if let Some((resolved, cost)) = known {
+        let asked = Asked { resolved, receipt: None, began, queued: Duration::ZERO, cost, ids };
+        return asked.reply(app, render);
+    }
+    let this = app.clone();
+    let work = move |database: &crate::Database| {
+        let queued = clock.monotonic().saturating_sub(began);
+        let (resolved, receipt, cost) = match with_receipt {
+            false => database.query_measured(query).map(|(resolved, cost)| (resolved, None, cost))?,
+            true => database
+                .query_with_receipt_measured(query)
+                .map(|(resolved, receipt, cost)| (resolved, Some(receipt), cost))?,
+        };
+        Ok(Asked { resolved, receipt, began, queued, cost, ids }.reply(&this, render))
     };
-    let elapsed = app.database.env().clock.monotonic().saturating_sub(began);
-    app.metrics.query_answered(lens, elapsed);
-    Ok(Asked { resolved, receipt, began, queued, cost, ids })
+    app.storage.run(Operation::Query, work).await?
 }
 
 impl Asked {
@@ -142,11 +151,12 @@ impl Asked {
     fn reply(
         self,
         app: &App,
-        answer: impl FnOnce(&Resolved, Option<&SignedReceipt>) -> Result<Response, Problem>,
+        render: impl Fn(&Resolved, Option<&SignedReceipt>) -> Result<Response, Problem>,
     ) -> Result<Response, Problem> {
         let clock = &app.database.env().clock;
         let rendering = clock.monotonic();
-        let mut response = answer(&self.resolved, self.receipt.as_ref())?;
+        app.metrics.query_answered(self.resolved.query.lens, rendering.saturating_sub(self.began));
+        let mut response = render(&self.resolved, self.receipt.as_ref())?;
         let ended = clock.monotonic();
         let stages = Stages {
             queue: self.queued,
@@ -156,8 +166,10 @@ impl Asked {
             render: ended.saturating_sub(rendering),
         };
         let total = ended.saturating_sub(self.began);
-        app.slow_queries
-            .note(app, total, || SlowQuery::of(&self.resolved, total, stages, self.cost, self.ids));
+        // Waiting for a turn is not the question's doing, and would make every one slow just when the server has no time to say so.
+        app.slow_queries.note(app, total.saturating_sub(self.queued), || {
+            SlowQuery::of(&self.resolved, total, stages, self.cost, self.ids)
+        });
         response.extensions_mut().insert(stages);
         Ok(response)
     }

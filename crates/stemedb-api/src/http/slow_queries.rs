@@ -12,7 +12,7 @@ use crate::database::{QueryCost, Resolved};
 /// Which questions are slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowQueryOptions {
-    /// Questions that take at least so long are kept and logged. Zero: every one.
+    /// Questions that take at least so long, without the wait for their turn, are kept and logged. Zero: every one.
     pub threshold: Duration,
     /// How many are kept, the newest. Zero: none, and none is logged.
     pub kept: usize,
@@ -160,7 +160,7 @@ impl SlowQueries {
         SlowQueries { options, newest: Mutex::default() }
     }
 
-    /// Keeps and logs a question if it was slow. `describe` is called only then.
+    /// Keeps and logs a question if `took`, without the wait for its turn, is long. `describe` is called only then.
     pub(super) fn note(&self, app: &App, took: Duration, describe: impl FnOnce() -> SlowQuery) {
         if took < self.options.threshold || self.options.kept == 0 {
             return;

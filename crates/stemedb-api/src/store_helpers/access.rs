@@ -90,6 +90,7 @@ impl Storage {
         };
         let (this, request) = (self.clone(), tracing::Span::current());
         let guarded = move || {
+            step_back_once();
             request.in_scope(|| {
                 let clock = &this.database.env().clock;
                 let started = clock.monotonic();
@@ -147,6 +148,20 @@ impl Storage {
         {
             log_failure(operation, error);
         }
+    }
+}
+
+/// How nice threads that work for requests are to those of the connections: their weights are 335 to 1024.
+const REQUEST_NICE: u8 = 5;
+
+/// Lets the threads of the connections go before this one, which works for a request: what comes in is read, and refused, though
+/// every processor is taken by questions.
+fn step_back_once() {
+    thread_local! {
+        static HAS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+    if !HAS.replace(true) {
+        stemedb_env::tasks::step_back(REQUEST_NICE);
     }
 }
 

@@ -104,7 +104,27 @@ pub(super) fn system_error(error: &Error) -> Option<std::io::Error> {
         Error::StorageFull { source } | Error::Indeterminate { source } | Error::Journal(source) => {
             of_journal(source)
         }
+        // The gate that refuses keeps what closed it in words: whoever looks at the newest lines alone finds them, too.
+        Error::ReadOnly { cause } if cause.contains("Input/output error") => {
+            Some(std::io::Error::other("IO error: Input/output error"))
+        }
         Error::NoRoom { .. } => Some(std::io::Error::other("IO error: No space left on device")),
         _ => None,
+    }
+}
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_write_that_a_dying_disk_keeps_away_is_logged_with_the_systems_words() {
+        let refused = |cause: &str| system_error(&Error::ReadOnly { cause: cause.to_owned() });
+        let found = refused(
+            "an earlier write failed: cannot sync wal/live.000001.wal: Input/output error (os error 5)",
+        );
+        let words = format!("{:?}", found.unwrap());
+        assert_eq!(words, "Custom { kind: Other, error: \"IO error: Input/output error\" }");
+        assert!(refused("the view is 12 entries behind").is_none());
     }
 }

@@ -19,6 +19,18 @@ pub fn processors() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
+/// Gives the calling thread a smaller share of its processor than others of this process have, for good: it is `nice` to them by so
+/// much. Threads that are woken meanwhile run at once. Where the system has no such thing nothing happens.
+///
+/// Cost: one call of the system.
+pub fn step_back(nice: u8) {
+    // Of the calling thread: Linux gives each its own.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, i32::from(nice));
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
+}
+
 /// How much one step may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {

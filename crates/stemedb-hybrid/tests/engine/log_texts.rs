@@ -141,6 +141,25 @@ fn a_compaction_that_fails_says_so_with_the_words_of_the_system() {
     assert!(told.iter().any(|line| line.contains(words)), "{told:#?}");
 }
 
+/// The sync of a frame without entries, too: nobody waits for that one, so nobody else would say it.
+#[test]
+fn a_sync_of_the_journal_that_nobody_waits_for_is_in_the_log_when_it_fails() {
+    let (env, sim, faults) = faulty(6);
+    let engine = ClaimEngine::create(&env, dir(), Claims, &HybridOptions::default()).unwrap();
+    assert_claims(&engine, [1]);
+    let (log, _guard) = Log::begin();
+    faults.add(FaultRule::new(Fault::Eio).on(IoOp::SyncData).path("/wal/live").times(1));
+    for _ in 0..20 {
+        sim.clock.advance(Duration::from_millis(100));
+        sim.tasks.settle(500);
+    }
+    let lines = log.lines();
+    let is_told =
+        |line: &String| line.contains("StorageError: a journal sync failed") && line.contains("WARN");
+    assert!(lines.iter().any(is_told), "{lines:#?}");
+    assert_claims(&engine, [2]);
+}
+
 #[test]
 fn an_entry_that_cannot_be_derived_says_that_the_index_was_not_updated() {
     let (env, _sim) = Env::sim(3);

@@ -88,6 +88,14 @@ impl CandidateSet {
     }
 }
 
+/// Candidates that were found elsewhere, newest first, for whoever renders or weighs them as an answer of this database. No cache keeps
+/// the set.
+impl From<Vec<Candidate>> for CandidateSet {
+    fn from(candidates: Vec<Candidate>) -> CandidateSet {
+        CandidateSet::new(Lsn(0), candidates, Vec::new(), None)
+    }
+}
+
 impl Deref for CandidateSet {
     type Target = [Candidate];
 

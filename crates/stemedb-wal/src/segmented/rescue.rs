@@ -50,6 +50,7 @@ impl Writer {
 
     /// A frame without entries failed: the file is given up, and a new segment started in its place.
     pub(super) fn abandon_file(&mut self, journal: &Inner, cause: stemedb_env::Error) -> Result<()> {
+        tracing::warn!(error = ?cause, "StorageError: a journal sync failed; a new segment is begun: {cause}");
         self.rewrite(journal, &[], cause).map_err(|cause| {
             let cause = Arc::new(cause);
             self.give_up(journal, &cause);

@@ -93,7 +93,7 @@ pub(super) const KEYS: &[Key] = &[
             most: MOST_AT_ONCE,
             set: |to, number| to.router.admission.reads_at_once = NonZeroUsize::new(count(number)),
         },
-        built_in: BuiltIn::Unset { means: "four for each processor", example: "16" },
+        built_in: BuiltIn::Unset { means: "two for each processor", example: "16" },
         ..Key::USUAL
     },
     Key {

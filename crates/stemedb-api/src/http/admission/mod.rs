@@ -15,6 +15,7 @@
 //! Routes that are open to everybody (health, metrics, the description of the interface) pass by all this.
 
 mod pace;
+mod told;
 
 use std::{
     fmt,
@@ -29,6 +30,7 @@ use std::{
 use pace::Pace;
 use stemedb_env::tasks::processors;
 use tokio::sync::{Semaphore, SemaphorePermit};
+pub(crate) use told::Told;
 
 use super::limits::Group;
 
@@ -40,14 +42,14 @@ pub struct AdmissionOptions {
     /// Bytes of the bodies of requests in flight; imports, which are read in small pieces, do not count. One alone is always let in:
     /// waiting would not make room for it.
     pub max_in_flight_bytes: u64,
-    /// Reads that touch the storage at the same time; `None` = four for each processor.
+    /// Reads that touch the storage at the same time; `None` = two for each processor.
     pub reads_at_once: Option<NonZeroUsize>,
     /// How long a read may have to wait for its turn.
     pub queue_max: Duration,
 }
 
 /// Reads at once for each processor: those that wait for a disk keep nobody from computing.
-const READS_PER_PROCESSOR: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
+const READS_PER_PROCESSOR: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// One part of so many of all places is kept for each kind.
 const RESERVED_PART: usize = 8;
 /// A read that has waited so many times as long as expected is given up, whatever was expected.

@@ -89,7 +89,11 @@ const GROUPS: &[Group] = &[
             Code::DuplicateParameter,
             Code::InvalidUtf8,
             Code::InvalidEncoding,
+            // Of the first row of CSV, which names the columns.
             Code::InvalidCsv,
+            Code::UnknownField,
+            Code::DuplicateKey,
+            Code::MissingField,
             Code::InvalidRdf,
             Code::InvalidJson,
         ],

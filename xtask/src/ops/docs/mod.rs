@@ -1,0 +1,368 @@
+//! Everything that documentation names exists: `cargo xtask docs`.
+//!
+//! | named | exists if |
+//! |---|---|
+//! | a flag | the program's help names it, for that command |
+//! | a key of the configuration, a `STEMEDB_…` variable | `deploy/api.toml` has it, something reads it |
+//! | a series | `docs/operations/metrics.md` has it, or something in the sources or in `deploy/` makes it |
+//! | a route, with its method | `docs/openapi.json` has it |
+//! | a relative link, with its anchor | the file is there, and has that heading |
+
+mod commands;
+mod known;
+mod markdown;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use self::{
+    commands::Ours,
+    known::{Known, capitals, flags_of, names},
+    markdown::{Kind, Piece, anchors, pieces},
+};
+use super::Depth;
+use crate::{server, steps::Outcome};
+
+/// Flags of other programs that pages name by themselves, without a command around them.
+const FOREIGN_FLAGS: &[&str] = &[
+    "--all-targets",
+    "--cfg",
+    "--example",
+    "--no-default-features",
+    "--no-deps",
+    "--output",
+    "--package",
+    "--release",
+    "--since",
+    "--unix-socket",
+    "--workspace",
+];
+/// Series of other programs: node_exporter, Prometheus itself.
+const FOREIGN_METRICS: &[&str] = &[
+    "node_disk_io_errors_total",
+    "node_disk_io_time_seconds_total",
+    "node_filesystem_avail_bytes",
+    "node_filesystem_files",
+    "node_filesystem_files_free",
+    "node_filesystem_readonly",
+    "node_filesystem_size_bytes",
+    "node_memory_",
+    "node_pressure_",
+    "node_exporter",
+    "node_textfile_mtime_seconds",
+];
+/// Names that begin like a series and are none: folders, users, modules.
+const NO_METRICS: &[&str] = &["stemedb_api", "stemedb_client", "stemedb_exporter", "process_killed"];
+
+/// As a part of `cargo xtask ops`.
+pub fn part(root: &Path, _depth: Depth) -> Outcome {
+    run(root)
+}
+
+/// Checks all pages; an error says how many names are wrong, each printed with its place.
+pub fn run(root: &Path) -> Outcome {
+    let program = server::program(root)?;
+    let known = Known::gather(root, &program, crate::USAGE)?;
+    let mut checker =
+        Checker { root, known, looked: BTreeMap::new(), wrong: Vec::new(), pages: BTreeMap::new() };
+    let pages = markdown_files(root);
+    for path in &pages {
+        checker.page(path);
+    }
+    for line in &checker.wrong {
+        println!("{line}");
+    }
+    let counts: Vec<String> = checker.looked.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    println!("{} pages: {}", pages.len(), counts.join(", "));
+    match checker.wrong.len() {
+        0 => Ok(()),
+        wrong => Err(format!("{wrong} names in the documentation do not exist")),
+    }
+}
+
+/// The README and everything below `docs/`.
+fn markdown_files(root: &Path) -> Vec<PathBuf> {
+    let mut found = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+struct Checker<'a> {
+    root: &'a Path,
+    known: Known,
+    looked: BTreeMap<&'static str, usize>,
+    wrong: Vec<String>,
+    /// Anchors of pages that were looked into.
+    pages: BTreeMap<PathBuf, Vec<String>>,
+}
+
+impl Checker<'_> {
+    fn page(&mut self, path: &Path) {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let mut section = None;
+        for piece in pieces(&text) {
+            let found = match &piece.kind {
+                Kind::Link => self.link(path, &piece.text),
+                Kind::Span => self.span(&piece.text),
+                Kind::Fenced(info) => self.fenced(info, &piece.text, &mut section),
+            };
+            let place = path.strip_prefix(self.root).unwrap_or(path).display();
+            let Piece { line, .. } = piece;
+            self.wrong.extend(found.into_iter().map(|what| format!("{place}:{line}: {what}")));
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.looked.entry(what).or_default() += 1;
+    }
+
+    fn link(&mut self, page: &Path, target: &str) -> Vec<String> {
+        if target.contains("://") || target.starts_with("mailto:") {
+            return Vec::new();
+        }
+        self.count("links");
+        let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+        let folder = page.parent().unwrap_or(self.root);
+        let path = if file.is_empty() { page.to_path_buf() } else { folder.join(file) };
+        let Ok(path) = fs::canonicalize(&path) else {
+            return vec![format!("no file behind the link {target}")];
+        };
+        if anchor.is_empty() || path.extension().is_none_or(|end| end != "md") {
+            return Vec::new();
+        }
+        let there = self
+            .pages
+            .entry(path)
+            .or_insert_with_key(|path| anchors(&fs::read_to_string(path).unwrap_or_default()));
+        if there.iter().any(|known| known == anchor) {
+            Vec::new()
+        } else {
+            vec![format!("no heading behind the link {target}")]
+        }
+    }
+
+    fn span(&mut self, text: &str) -> Vec<String> {
+        let mut wrong = self.words(text);
+        let first = text.split_whitespace().next().unwrap_or_default();
+        if first.starts_with("--") {
+            for flag in flags_of(text) {
+                self.count("flags");
+                if !self.known.is_any_flag(&flag) && !FOREIGN_FLAGS.contains(&flag.as_str()) {
+                    wrong.push(format!("no flag {flag}"));
+                }
+            }
+        } else if self.known.flags.contains_key(first) && text.contains(" --") {
+            let words = text.split_whitespace().map(str::to_owned).collect();
+            wrong.extend(self.command(&Ours::Program(words)));
+        } else {
+            wrong.extend(self.commands(text));
+        }
+        if let Some((section, key)) = text.split_once('.')
+            && let Some(keys) = self.known.keys.get(section)
+            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            // Pages, sources and files are called like sections, too.
+            && !matches!(key, "md" | "rs" | "key" | "log" | "json" | "toml" | "staging" | "keys" | "img")
+        {
+            let is_there = keys.contains(key);
+            self.count("keys");
+            if !is_there {
+                wrong.push(format!("no key {key} in [{section}]"));
+            }
+        }
+        wrong
+    }
+
+    fn fenced(&mut self, info: &str, text: &str, section: &mut Option<String>) -> Vec<String> {
+        let mut wrong = self.words(text);
+        let language = info.split_whitespace().next().unwrap_or_default();
+        match language {
+            "sh" | "bash" => wrong.extend(self.commands(text)),
+            "text" | "console" | "" => {
+                if let Some(command) = text.trim_start().strip_prefix("$ ") {
+                    wrong.extend(self.commands(command));
+                }
+            }
+            "toml" => wrong.extend(self.toml(text, section)),
+            _ => {}
+        }
+        wrong
+    }
+
+    /// A line of a configuration, below the section that was named last.
+    fn toml(&mut self, text: &str, section: &mut Option<String>) -> Vec<String> {
+        let text = text.trim();
+        if let Some(name) = text.strip_prefix('[').and_then(|text| text.split_once(']')).map(|(name, _)| name)
+        {
+            let is_ours = self.known.keys.contains_key(name);
+            *section = is_ours.then(|| name.to_owned());
+            let is_cargo = name.starts_with("dependencies")
+                || matches!(name, "package" | "features" | "dev-dependencies");
+            return if is_ours || is_cargo { Vec::new() } else { vec![format!("no section [{name}]")] };
+        }
+        let Some((section, (key, _))) =
+            section.as_ref().zip(text.trim_start_matches(['#', ' ']).split_once('='))
+        else {
+            return Vec::new();
+        };
+        let key = key.trim();
+        let is_there = self.known.keys.get(section).is_some_and(|keys| keys.contains(key));
+        let what = format!("no key {key} in [{section}]");
+        self.count("keys");
+        if is_there || key.contains(' ') { Vec::new() } else { vec![what] }
+    }
+
+    fn commands(&mut self, line: &str) -> Vec<String> {
+        commands::of_line(line).iter().flat_map(|command| self.command(command)).collect()
+    }
+
+    /// The flags of a command of ours.
+    fn command(&mut self, command: &Ours) -> Vec<String> {
+        let (known, words, name) = match command {
+            Ours::Developer(words) => {
+                (self.known.developer_flags.clone(), words.as_slice(), "cargo xtask".to_owned())
+            }
+            Ours::Program(words) => {
+                let mut path = String::new();
+                let mut rest = words.as_slice();
+                while let Some((word, more)) = rest.split_first() {
+                    let longer = if path.is_empty() { word.clone() } else { format!("{path} {word}") };
+                    if !self.known.flags.contains_key(&longer) {
+                        break;
+                    }
+                    (path, rest) = (longer, more);
+                }
+                let known = self.known.flags.get(&path).cloned().unwrap_or_default();
+                (known, rest, format!("stemedb-api {path}"))
+            }
+        };
+        let mut wrong = Vec::new();
+        for word in words {
+            let Some(flag) = word.starts_with("--").then(|| flags_of(word).into_iter().next()).flatten()
+            else {
+                continue;
+            };
+            self.count("flags");
+            if !known.contains(&flag) {
+                wrong.push(format!("no flag {flag} of {name}"));
+            }
+        }
+        wrong
+    }
+
+    /// Routes, series and variables, wherever they stand.
+    fn words(&mut self, text: &str) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (method, path) in routes_of(text) {
+            self.count("routes");
+            match self.known.methods(&path) {
+                None => wrong.push(format!("no route {path}")),
+                Some(known) => wrong.extend(
+                    method
+                        .filter(|method| !known.contains(method))
+                        .map(|method| format!("no {method} {path}")),
+                ),
+            }
+        }
+        for name in names(text, "stemedb_").chain(names(text, "process_")) {
+            // An example of an API key: its id, and perhaps the beginning of what follows.
+            let is_key = name
+                .trim_end_matches('_')
+                .strip_prefix("stemedb_")
+                .is_some_and(|id| id.len() == 12 && id.chars().all(|c| c.is_ascii_hexdigit()));
+            let is_name = NO_METRICS.contains(&name.as_str()) || self.known.crates.contains(&name);
+            if is_key || is_name || matches!(name.as_str(), "stemedb_" | "process_") {
+                continue;
+            }
+            self.count("series");
+            if !self.known.is_metric(&name) {
+                wrong.push(format!("no series {name}"));
+            }
+        }
+        for name in names(text, "node_") {
+            self.count("series");
+            if !FOREIGN_METRICS
+                .iter()
+                .any(|known| name == *known || (known.ends_with('_') && name.starts_with(known)))
+            {
+                wrong.push(format!("no series {name} of a named exporter"));
+            }
+        }
+        for name in capitals(text).filter(|name| name != "STEMEDB_") {
+            self.count("variables");
+            let is_beginning =
+                name.ends_with('_') && self.known.variables.iter().any(|known| known.starts_with(&name));
+            if !self.known.variables.contains(&name) && !is_beginning {
+                wrong.push(format!("no variable {name}"));
+            }
+        }
+        wrong
+    }
+}
+
+/// The routes that a text names, with the method before them where one stands there.
+fn routes_of(text: &str) -> Vec<(Option<String>, String)> {
+    let mut found = Vec::new();
+    for begin in ["/v1/", "/livez", "/readyz", "/metrics", "/openapi.json"] {
+        for (at, _) in text.match_indices(begin) {
+            let before = text[..at].chars().next_back();
+            // A part of a longer path, which is no route; the port of an address stands before one.
+            if before
+                .is_some_and(|c| c.is_alphabetic() || matches!(c, '/' | '.' | '_' | '-' | '{' | '}' | '…'))
+            {
+                continue;
+            }
+            let rest = &text[at..];
+            let is_inside = |c: char| {
+                c.is_ascii_alphanumeric()
+                    || matches!(c, '/' | '-' | '_' | '.' | '{' | '}' | '%' | '$' | '<' | '>' | ':')
+            };
+            let end = rest.find(|c| !is_inside(c)).unwrap_or(rest.len());
+            let path = rest[..end].trim_end_matches(['.', ':', ',']);
+            let words =
+                text[..at].split(|c: char| c.is_whitespace() || c == '`').rev().find(|word| !word.is_empty());
+            let method =
+                words.filter(|word| matches!(*word, "GET" | "POST" | "PUT" | "DELETE")).map(str::to_owned);
+            // `/metrics` may be a folder of somebody's.
+            if path == begin.trim_end_matches('/') || begin == "/v1/" {
+                found.push((method, path.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_found_with_their_methods() {
+        let found = routes_of(
+            "`POST /v1/admin/storage/compact` and http://localhost:18180/v1/jobs/1?x=1, `/readyz`.",
+        );
+        let route = |method: Option<&str>, path: &str| (method.map(str::to_owned), path.to_owned());
+        assert_eq!(
+            found,
+            [
+                route(Some("POST"), "/v1/admin/storage/compact"),
+                route(None, "/v1/jobs/1"),
+                route(None, "/readyz")
+            ]
+        );
+        assert_eq!(routes_of("src/metrics/table.rs docs/v1/x"), []);
+    }
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# reset.sh KIND SIZE: the machine as it is after the package was installed: a disk of its own at /var/lib/stemedb, a configuration, an
+# empty database, nothing running. KIND is tmpfs, or ext4 on a loop device.
+set -euo pipefail
+kind=$1 size=$2
+systemctl stop stemedb-api
+# What a block has left running; the machine has processes of its own.
+{ pidof stemedb-api || true; } | xargs -r kill -KILL
+umount /proc/meminfo 2>/dev/null || true
+while umount -l /var/lib/stemedb 2>/dev/null; do :; done
+rm -rf /etc/stemedb /var/log/stemedb /var/lib/stemedb /backup "$FAULTS" /run/machine/disk.img
+rm -f /run/machine/{journal,active,main.pid,supervisor.pid,ready,refused,stopping,restarts,result,last-exit}
+mkdir -p /etc/stemedb /var/log/stemedb /var/lib/stemedb /backup "$FAULTS"
+
+case $kind in
+tmpfs)
+    echo "tmpfs /var/lib/stemedb tmpfs size=$size,mode=0755 0 0" >/etc/fstab
+    ;;
+ext4)
+    truncate -s "$size" /run/machine/disk.img
+    mkfs.ext4 -q -F /run/machine/disk.img
+    echo "/run/machine/disk.img /var/lib/stemedb ext4 loop 0 0" >/etc/fstab
+    ;;
+*)
+    echo "no disk of kind $kind" >&2
+    exit 1
+    ;;
+esac
+mount /var/lib/stemedb
+
+cat >/etc/stemedb/api.toml <<'END'
+[server]
+bind = "127.0.0.1:18180"
+
+[storage]
+data_dir = "/var/lib/stemedb"
+lock_timeout_ms = 5000
+memory_mib = 320
+cache_mib = 64
+
+[backup]
+to = "/backup/stemedb"
+
+[logging]
+level = "info"
+storage_file = "/var/log/stemedb/storage.log"
+END
+stemedb-api init --data-dir /var/lib/stemedb
