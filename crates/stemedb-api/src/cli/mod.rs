@@ -28,6 +28,8 @@
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
 //! | `bench pilot` | a server, its own or another | whether it does what a pilot asks for |
 //! | `backup` | a database, and a target | copies that are proven, and going back in time |
+//! | `drill` | a target, perhaps a server | restores elsewhere, compares, and measures |
+//! | `promote` | a standby, or a restored database | makes it the writer |
 //! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
 //! | `wal archive`, `wal prune` | a database, and a target | segments kept elsewhere, and no longer here |
 //!
@@ -45,6 +47,7 @@ mod config;
 mod conflicts;
 mod demo;
 mod diff;
+mod drill;
 mod doctor;
 mod export;
 mod failure;
@@ -59,6 +62,7 @@ mod openapi;
 mod paint;
 mod process;
 mod progress;
+mod promote;
 mod query;
 mod rebuild;
 mod receipt;
@@ -134,6 +138,8 @@ enum Command {
     Audit(audit::AuditArgs),
     Bench(bench::BenchArgs),
     Backup(backup::BackupArgs),
+    Promote(promote::PromoteArgs),
+    Drill(drill::DrillArgs),
     Wal(wal::WalArgs),
 }
 
@@ -206,6 +212,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Backup(args) => backup::run(&args),
+        Command::Promote(args) => promote::run(&args),
+        Command::Drill(args) => drill::run(&args),
         Command::Wal(args) => wal::run(&args),
     }
 }

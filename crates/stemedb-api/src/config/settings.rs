@@ -45,6 +45,12 @@ pub struct Settings {
     pub init: bool,
     /// Where backups go that are asked for over HTTP.
     pub backup_to: Option<String>,
+    /// Where the journal is archived as it is written.
+    pub archive_to: Option<String>,
+    /// How often.
+    pub archive_interval: Duration,
+    /// The archive of another server to follow.
+    pub standby: Option<String>,
     /// The database.
     pub database: DatabaseOptions,
     /// The routes.
@@ -72,6 +78,9 @@ impl Default for Settings {
             data_dir: PathBuf::from("/var/lib/stemedb"),
             init: false,
             backup_to: None,
+            archive_to: None,
+            archive_interval: Duration::from_secs(5),
+            standby: None,
             database: DatabaseOptions::default(),
             router: RouterOptions::default(),
             logs: LogSettings::default(),

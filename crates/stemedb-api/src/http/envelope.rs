@@ -18,6 +18,8 @@ use crate::errors::Code;
 const STEMEDB_LSN: HeaderName = HeaderName::from_static("stemedb-lsn");
 /// A request that has it, whatever its value, is answered with `Server-Timing`.
 const STEMEDB_TIMING: HeaderName = HeaderName::from_static("stemedb-timing");
+/// Of a standby: for how many milliseconds it has not been known to have everything that the archive has.
+const STEMEDB_STANDBY_LAG: HeaderName = HeaderName::from_static("stemedb-standby-lag");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The LSN that a reply is about, where a handler knows better than "everything readable now".
@@ -72,6 +74,12 @@ pub(super) async fn envelope(State(app): State<App>, mut request: Request, next:
     let headers = response.headers_mut();
     if let Ok(position) = HeaderValue::try_from(position) {
         headers.insert(STEMEDB_LSN, position);
+    }
+    if let Some(lag) = app.database.standby_lag() {
+        headers.insert(
+            STEMEDB_STANDBY_LAG,
+            HeaderValue::from(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
+        );
     }
     if let Some(timing) = timing.and_then(|timing| HeaderValue::try_from(timing).ok()) {
         headers.insert(SERVER_TIMING, timing);

@@ -39,6 +39,7 @@ mod openapi;
 mod otlp;
 mod params;
 mod problem;
+mod promote;
 mod read;
 mod reply;
 mod routes;
@@ -85,7 +86,7 @@ pub use slow_queries::SlowQueryOptions;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{database::Database, jobs::Jobs, metrics::Metrics, store_helpers::Storage};
+use crate::{database::Database, jobs::Jobs, metrics::Metrics, replication::Standby, store_helpers::Storage};
 
 /// Limits of a router.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +132,8 @@ pub struct RouterParts {
     pub log_level: Option<Arc<dyn LogLevel>>,
     /// Where spans of requests go; without it there are none.
     pub otlp: Option<Otlp>,
+    /// What follows another server, if this one does: it can be promoted by a request then.
+    pub standby: Option<Arc<Standby>>,
 }
 
 impl Default for RouterOptions {
@@ -166,6 +169,7 @@ pub(crate) struct Shared {
     pub news: feed::News,
     pub exports: Arc<Semaphore>,
     pub backups: Option<Backups>,
+    pub standby: Option<Arc<Standby>>,
     pub jobs: Jobs,
     pub slow_queries: SlowQueries,
     pub log: Arc<LogControl>,
@@ -227,7 +231,7 @@ pub fn router_with_backups(database: Database, options: RouterOptions, backups: 
 /// Its keys are those of the database's folder. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the
 /// peer's address nobody counts as a program on this machine, so that the admin plane needs a key.
 pub fn router_with(database: Database, options: RouterOptions, parts: RouterParts) -> Router {
-    let RouterParts { backups, jobs, log_level, security, audit, otlp } = parts;
+    let RouterParts { backups, jobs, log_level, security, audit, otlp, standby } = parts;
     let keys = KeyStore::open(database.env(), database.engine().layout().api_keys());
     let metrics = Arc::new(Metrics::new(&database));
     let admission = Arc::new(Admission::new(options.admission));
@@ -243,6 +247,7 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
         news: feed::News::default(),
         exports: Arc::new(Semaphore::new(options.max_exports)),
         backups,
+        standby,
         limits: limits::Limits::new(security.limits, database.env()),
         security,
         keys: Arc::new(keys),

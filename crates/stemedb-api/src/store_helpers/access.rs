@@ -167,7 +167,8 @@ fn step_back_once() {
 
 /// True for what the storage failed to do, false for what it rightly refused.
 fn is_failure(error: &Error) -> bool {
-    error.code().status() >= 500 && !matches!(error, Error::Building { .. })
+    let is_refusal = matches!(error, Error::Building { .. } | Error::Standby | Error::Fenced { .. });
+    error.code().status() >= 500 && !is_refusal
 }
 
 /// Says in the log what no reply may say: files, offsets, the system's words.

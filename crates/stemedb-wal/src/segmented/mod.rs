@@ -3,6 +3,7 @@
 mod birth;
 mod check;
 mod checkpoint;
+mod frames;
 mod heal;
 mod inner;
 mod last;
@@ -28,6 +29,7 @@ use stemedb_env::{Env, Lsn, frame::Chain};
 
 pub use check::{SegmentCheck, SegmentEnd, SegmentFile, SegmentPiece};
 pub use checkpoint::{JournalCheckpoint, SegmentContent};
+pub use frames::{DurableFrames, FrameRange, SegmentOrigin, read_frames, segment_origin};
 pub use heal::{
     EntrySource, HealError, Healed, Healing, Hole, LostHole, NoEntries, RecoveredEntry, Unrecoverable,
 };

@@ -7,6 +7,7 @@
 
 mod hangup;
 mod otlp;
+mod replication;
 mod security;
 mod service;
 mod stop;
@@ -69,6 +70,7 @@ fn open_and_serve(
         None => None,
         Some(text) => Some(Backups::new(backup::open(env, text)?)),
     };
+    replication::prepare(settings)?;
     let database = open(settings)?;
     say_what_differs(config);
     if let Some(report) = database.open_report() {
@@ -81,6 +83,7 @@ fn open_and_serve(
     let audit = security::audit(settings)?;
     let jobs = Jobs::new(&database);
     let otlp = otlp::start(settings, runtime.handle())?;
+    let replication = replication::Replication::begin(settings, &database)?;
     let parts = RouterParts {
         backups,
         security,
@@ -88,6 +91,7 @@ fn open_and_serve(
         jobs: Some(jobs.clone()),
         log_level: Some(log_level),
         otlp: otlp.clone(),
+        standby: replication.standby(),
     };
     let router = router_with(database.clone(), settings.router, parts);
     let served = runtime.block_on(serve(settings, &database, router, storage_log, otlp.as_ref()));
@@ -97,6 +101,8 @@ fn open_and_serve(
     }
     // Connections that were cut at the deadline hold the database; they end with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
+    // Everything that was acknowledged is sent before the end.
+    replication.end();
     let flushed = database.flush();
     database.close()?;
     match flushed {

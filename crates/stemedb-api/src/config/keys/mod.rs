@@ -1,5 +1,6 @@
 //! The table of keys, a file a section.
 
+mod archive;
 mod audit;
 mod backup;
 mod connections;
@@ -24,6 +25,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("storage", "The database"),
     ("disk", "How much free room is enough"),
     ("backup", "Backups over HTTP"),
+    ("archive", "The journal archived as it is written, and followed by a standby"),
     ("logging", "Which events are written, and how"),
     ("otlp", "Spans of requests for an OpenTelemetry collector"),
 ];
@@ -39,6 +41,7 @@ const TABLE: &[&[Key]] = &[
     storage::KEYS,
     disk::KEYS,
     backup::KEYS,
+    archive::KEYS,
     logging::KEYS,
     otlp::KEYS,
 ];
