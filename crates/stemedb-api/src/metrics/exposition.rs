@@ -62,15 +62,6 @@ impl Exposition {
         }
     }
 
-    /// A counter whose values differ in its one label.
-    pub(super) fn counters(&mut self, Counter(series): Counter, values: &[(&str, u64)]) {
-        self.head(series);
-        let label = series.labels.first().copied().unwrap_or_default();
-        for (at, value) in values {
-            push(&mut self.text, format_args!("{}{{{label}=\"{at}\"}} {value}\n", series.name));
-        }
-    }
-
     pub(super) fn flag(&mut self, gauge: Gauge, is_so: bool) {
         self.gauge(gauge, f64::from(u8::from(is_so)));
     }
