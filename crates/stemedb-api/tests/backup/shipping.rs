@@ -13,7 +13,7 @@ use stemedb_api::{
         RestoreOptions, ShipOptions, Shipper, epoch,
     },
 };
-use stemedb_env::{Clock, Env, Lsn, clock::SimClock};
+use stemedb_env::{Env, Lsn, clock::SimClock};
 
 use super::{
     setup::{History, Was, claim, data, machine, options, reopen, restore_to},
