@@ -4,12 +4,11 @@
 //! logged on behalf of a request carries both ids, as fields of the span around it. The reply says them in `X-Request-Id` and
 //! `traceresponse`.
 
-use std::fmt::Write;
-
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use stemedb_core::identity::hex;
 use tracing::Span;
 
 use super::App;
@@ -51,7 +50,7 @@ impl RequestIds {
 
     /// `samples` is asked about a trace that begins here.
     fn with(headers: &HeaderMap, random: [u8; 40], samples: impl FnOnce(&str) -> bool) -> RequestIds {
-        let new = |range: std::ops::Range<usize>| hex(random.get(range).unwrap_or_default());
+        let new = |range: std::ops::Range<usize>| hex::text(random.get(range).unwrap_or_default());
         let (trace, parent, flags) = match trace_parent(headers) {
             Some((trace, parent, flags)) => (trace, Some(parent), flags),
             None => {
@@ -101,14 +100,6 @@ impl RequestIds {
             }
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The client's id if it is a plain one.
