@@ -53,9 +53,9 @@ pub(crate) mod store_helpers;
 pub use database::{
     AnswerDifference, ArchiveStatus, Arrived, AsOf, ConflictQuery, Conflicts, Database, DatabaseOptions,
     Difference, DifferenceQuery, Feed, FeedEntry, ImportFailed, ImportOptions, ImportReport, ImportSink,
-    ListPage, ListQuery, Notices, OnError, Query, QueryCost, QuestionDifference, ReceiptCheck, ReceiptError,
-    Resolved, Role, RootCheck, Selection, ServerKeyError, Snapshot, StandbyStatus, WATCHES_MAX, WatchPage,
-    Watched, WatchesDamaged, check_document, leave_out, read_receipt,
+    ListPage, ListQuery, Notices, OnError, Pending, Query, QueryCost, QuestionDifference, ReceiptCheck,
+    ReceiptError, Resolved, Role, RootCheck, Selection, ServerKeyError, Snapshot, StandbyStatus, WATCHES_MAX,
+    WatchPage, Watched, WatchesDamaged, check_document, leave_out, read_receipt,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 pub use exchange::{ExportOptions, ExportReport, Filter, Format, ReadOptions};

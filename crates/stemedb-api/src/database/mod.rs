@@ -21,6 +21,7 @@ mod import;
 mod lines;
 mod list;
 mod options;
+mod pending;
 mod query;
 mod receipt;
 mod role;
@@ -48,6 +49,7 @@ pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError}
 pub use lines::{LINE_MAX_BYTES, Line, Lines};
 pub use list::{ListPage, ListQuery, Selection};
 pub use options::DatabaseOptions;
+pub use pending::Pending;
 pub use query::{Query, QueryCost, Resolved, leave_out};
 pub use receipt::{ReceiptCheck, ReceiptError, RootCheck, check_document, read_receipt};
 pub use role::{ArchiveStatus, Role, StandbyStatus};
@@ -184,12 +186,23 @@ impl Database {
     /// [`Error::Invalid`] names the member of the first command that is refused; nothing was applied. The classes of
     /// [`Error::Engine`] are told apart by [`Error::code`].
     pub fn submit(&self, commands: &[Command]) -> Result<Vec<Outcome>> {
+        self.begin(commands)?.wait()
+    }
+
+    /// Hands commands in as [`Database::submit`] does, without waiting for the disk: one thread can have many of them under way. What
+    /// one thread hands in becomes durable in that order.
+    ///
+    /// Cost: checking the commands and their signatures.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] as of [`Database::submit`], and an overloaded queue; everything else is told by what is returned.
+    pub fn begin(&self, commands: &[Command]) -> Result<Pending> {
         let mut submission = Submission::new().under(self.inner.authority);
         for command in commands {
             self.check_signatures(command)?;
             submission.push(command)?;
         }
-        self.commit(submission)
+        self.hand_in(submission)
     }
 
     /// Records a claim. Asserting it again changes nothing and answers with its first place.
@@ -255,14 +268,13 @@ impl Database {
     }
 
     fn commit(&self, submission: Submission) -> Result<Vec<Outcome>> {
+        self.hand_in(submission)?.wait()
+    }
+
+    fn hand_in(&self, submission: Submission) -> Result<Pending> {
         self.inner.role.may_write()?;
-        let outcomes = self.inner.engine.commit(submission);
-        // Fenced meanwhile: what is durable here is not in the database that goes on elsewhere.
-        self.inner.role.may_write()?;
-        let outcomes = outcomes?;
-        let created = outcomes.iter().filter(|outcome| outcome.created && outcome.id.is_some()).count();
-        self.inner.created.fetch_add(created as u64, Ordering::Relaxed);
-        Ok(outcomes)
+        let ticket = self.inner.engine.submit(submission)?;
+        Ok(Pending::new(self.clone(), ticket))
     }
 
     /// Applies the signature policy, and names the member that breaks it.

@@ -69,8 +69,10 @@ impl Follower {
                 Ok(lsn)
             }
             Err(error) => {
-                // Whatever was wrong: the position is looked for again.
-                self.at = None;
+                // A call that failed says nothing of the position. After anything else it is looked for again.
+                if !matches!(error, Error::Target { .. }) {
+                    self.at = None;
+                }
                 role.note_standby_error(error.to_string());
                 Err(error)
             }

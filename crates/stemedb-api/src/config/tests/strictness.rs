@@ -30,7 +30,7 @@ fn unknown_sections_are_refused_with_the_nearest_known_one() {
     refused("[storag]\nx = 1", "api.toml:1:2: unknown section [storag]; did you mean [storage]?");
     refused(
         "\n [wal.x]\ny = 1",
-        "api.toml:2:3: unknown section [wal]; known are server, security, audit, http, connections, tls, storage, disk, backup, logging",
+        "api.toml:2:3: unknown section [wal]; known are server, security, audit, http, connections, tls, storage, disk, backup, archive, logging, otlp",
     );
     refused(
         "cache_mib = 1",
