@@ -6,6 +6,7 @@
 pub mod docs;
 pub mod monitoring;
 mod pilot;
+mod proxies;
 pub mod runbooks;
 
 use std::path::Path;
@@ -35,6 +36,7 @@ const PARTS: &[Part] = &[
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
     ("pilot", pilot::run),
+    ("proxies", proxies::part),
 ];
 
 /// Runs all parts, or those named with `--only`.
