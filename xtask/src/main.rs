@@ -17,7 +17,7 @@
 //! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
 //! - [`python`]: types of the client for Python, and its signatures.
 //! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer, and what comes in over HTTP.
-//! - [`server`]: the program, built, and servers over databases of their own.
+//! - [`server`]: the program, built, and servers over databases of their own; [`http`]: requests to programs of this machine.
 //! - [`ops`]: everything in `deploy/` and `docs/operations/`, run.
 //! - [`mod@openapi`]: what a change of the HTTP interface would break; [`schemathesis`] asks a server in its document's own terms.
 
@@ -32,6 +32,7 @@ mod dependencies;
 mod door;
 mod examples;
 mod fuzz;
+mod http;
 mod http_kills;
 mod interleavings;
 mod layers;

@@ -8,6 +8,7 @@ pub mod docs;
 pub mod monitoring;
 mod package;
 mod pilot;
+mod proxies;
 pub mod runbooks;
 mod scripts;
 mod units;
@@ -42,6 +43,7 @@ const PARTS: &[Part] = &[
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
     ("pilot", pilot::run),
+    ("proxies", proxies::part),
 ];
 
 /// Runs all parts, or those named with `--only`.

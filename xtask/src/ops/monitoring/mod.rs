@@ -10,14 +10,13 @@
 
 mod cases;
 mod contract;
-mod daemon;
+pub mod daemon;
 mod dashboards;
 mod debian;
 mod disk;
 mod exporter;
 mod expr;
 mod faults;
-mod http;
 mod live;
 mod page;
 mod promtest;
@@ -37,7 +36,7 @@ use std::{
 use self::{cases::Cases, registry::Registry, rules::Rule};
 use super::Depth;
 use crate::{
-    server,
+    http, server,
     steps::{self, Outcome},
 };
 
