@@ -394,6 +394,30 @@ fn a_released_segment_that_is_moved_away_meanwhile_is_a_hole_and_what_is_behind_
 }
 
 #[test]
+fn what_was_written_before_the_journal_was_opened_can_be_ended_too() {
+    let (env, _sim) = machine(11);
+    let journal = SegmentedJournal::create(&env, Path::new(DIR), IDENTITY, JournalOptions::tiny()).unwrap();
+    append(&journal, 1..=2);
+    journal.close().unwrap();
+    let open = || {
+        SegmentedJournal::open(&env, Path::new(DIR), IDENTITY, Lsn::ZERO, JournalOptions::tiny()).unwrap().0
+    };
+    let journal = open();
+    let before = journal.segments().unwrap().len();
+    journal.rotate().unwrap();
+    assert_eq!(journal.segments().unwrap().len(), before + 1);
+    // Nothing has been written since, whoever opens it.
+    journal.rotate().unwrap();
+    journal.close().unwrap();
+    let journal = open();
+    journal.rotate().unwrap();
+    assert_eq!(journal.segments().unwrap().len(), before + 1);
+    assert_eq!(journal.stats().rotations, 0);
+    append(&journal, 3..=4);
+    assert_eq!(read_all(&journal, 1), 4);
+}
+
+#[test]
 fn an_inspection_shows_every_frame_and_every_damaged_place() {
     let (env, sim) = machine(8);
     let options = JournalOptions { pack_level: None, ..JournalOptions::tiny() };

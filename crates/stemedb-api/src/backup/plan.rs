@@ -139,12 +139,15 @@ impl Plan {
             .filter_map(|entry| Some((entry.usable()?.0, entry.usable()?.1, entry.verified)))
             .collect();
         let Copies { segments, damage } = copies(archive, &mine, Past { database, timeline })?;
-        if mine.is_empty() && segments.is_empty() && options.standby.is_none() {
-            return Err(nothing(format!("or segment of database {database}, timeline {timeline}")));
-        }
+        let is_nothing = mine.is_empty() && segments.is_empty();
         // Whoever wants all that there is must be told what cannot be read of it.
-        if let (Point::Latest, Some(error)) = (&options.point, damage) {
+        if let Some(error) = damage
+            && (options.point == Point::Latest || is_nothing)
+        {
             return Err(error);
+        }
+        if is_nothing && options.standby.is_none() {
+            return Err(nothing(format!("or segment of database {database}, timeline {timeline}")));
         }
         let named = match &options.point {
             Point::Backup(name) => {

@@ -104,7 +104,8 @@ pub(super) fn take(
                 Raw::Text(text) => Some(format!("{text:?}")),
                 Raw::Boolean(value) => Some(value.to_string()),
                 Raw::Integer(number) => number.map(|number| number.to_string()),
-                Raw::Float(number) => Some(number.to_string()),
+                // With its point, or 5.0 would be told from 5 by nobody.
+                Raw::Float(number) => Some(format!("{number:?}")),
                 Raw::Other => None,
             };
             problems.push(Problem::Refused { at, key, value: shown });

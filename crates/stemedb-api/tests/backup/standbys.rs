@@ -192,6 +192,13 @@ fn a_target_that_fails_at_any_call_delays_a_standby_and_nothing_else() {
         target.fail_after(Some(failures));
         let stepped = follower.step();
         target.fail_after(None);
+        eprintln!(
+            "{failures} {:?} {:?} {} objects {}",
+            stepped,
+            history.database.published_lsn(),
+            standby.published_lsn(),
+            target.list("").unwrap().len()
+        );
         let own = own_entries(&history.database);
         assert!(own_entries(&standby).iter().all(|(lsn, bytes)| own.get(lsn) == Some(bytes)));
         match stepped {

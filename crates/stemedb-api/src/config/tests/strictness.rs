@@ -47,7 +47,7 @@ fn values_of_another_type_or_outside_of_the_range_are_refused_with_what_is_allow
     refused("[storage]\nlock_timeout_ms = 86400001", &format!("{range}; it is 86400001"));
     refused("[storage]\nlock_timeout_ms = -1", range);
     refused("[storage]\nlock_timeout_ms = 99999999999999999999999", range);
-    refused("[storage]\nlock_timeout_ms = 5.0", range);
+    refused("[storage]\nlock_timeout_ms = 5.0", &format!("{range}; it is 5.0"));
     refused("[storage]\nlock_timeout_ms = [5]", range);
     refused("[storage.lock_timeout_ms]\nx = 1", &range.replace(":2:1:", ":1:10:"));
     refused("[storage]\ninit = \"yes\"", "api.toml:2:1: storage.init must be true or false; it is \"yes\"");
