@@ -4,6 +4,7 @@
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
 pub mod docs;
+mod guides;
 pub mod monitoring;
 mod pilot;
 pub mod runbooks;
@@ -32,6 +33,7 @@ const PARTS: &[Part] = &[
     ("exporter", monitoring::exporter),
     ("dashboards", monitoring::dashboards),
     ("rules", monitoring::rules),
+    ("guides", guides::part),
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
     ("pilot", pilot::run),
