@@ -5,6 +5,7 @@
 
 mod debian;
 pub mod docs;
+mod guides;
 pub mod monitoring;
 mod package;
 mod pilot;
@@ -40,6 +41,7 @@ const PARTS: &[Part] = &[
     ("exporter", monitoring::exporter),
     ("dashboards", monitoring::dashboards),
     ("rules", monitoring::rules),
+    ("guides", guides::part),
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
     ("pilot", pilot::run),

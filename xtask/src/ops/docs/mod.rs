@@ -250,6 +250,19 @@ impl Checker<'_> {
             }
         };
         let mut wrong = Vec::new();
+        if let (Ours::Developer(_), [task, rest @ ..]) = (command, words)
+            && task == "ops"
+        {
+            let named = rest.iter().zip(rest.iter().skip(1)).filter(|(flag, _)| *flag == "--only");
+            for (_, part) in named {
+                self.count("parts of ops");
+                if !super::PARTS.iter().any(|(known, _)| known == part)
+                    && part.chars().any(char::is_lowercase)
+                {
+                    wrong.push(format!("no part {part} of cargo xtask ops"));
+                }
+            }
+        }
         for word in words {
             let Some(flag) = word.starts_with("--").then(|| flags_of(word).into_iter().next()).flatten()
             else {

@@ -22,7 +22,7 @@ mod page;
 mod promtest;
 mod receiver;
 mod registry;
-mod rules;
+pub(super) mod rules;
 mod scene;
 mod shown;
 mod traffic;

@@ -1,4 +1,4 @@
-//! The runbooks of `docs/operations/runbooks/`, executed.
+//! The runbooks of `docs/operations/runbooks/`, executed; the guides beside them are run on the same machine (`super::guides`).
 //!
 //! ```text
 //! page ─ scenarios ─▶ a machine of its own (namespaces) ─▶ fault ─ diagnose ─ mitigate ─ clears ─▶ nothing acknowledged is lost
@@ -10,7 +10,7 @@
 
 mod expect;
 mod http;
-mod page;
+pub(super) mod page;
 mod scenario;
 mod stream;
 
@@ -107,10 +107,15 @@ pub fn run(root: &Path, words: &[&str]) -> Outcome {
             Err(format!("runbooks need root and namespaces: {reason}"))
         };
     }
-    let machine = prepare(root)?;
-    let outcome = all(root, &machine, &chosen, options.scenario.as_deref());
+    let outcome = execute(root, &chosen, options.scenario.as_deref());
     println!("\n{counts}");
     outcome
+}
+
+/// Makes the machine, and runs pages on it.
+pub(super) fn execute(root: &Path, pages: &[Page], scenario: Option<&str>) -> Outcome {
+    let machine = prepare(root)?;
+    all(root, &machine, pages, scenario)
 }
 
 impl Options {
@@ -127,11 +132,15 @@ fn pages(root: &Path) -> Result<Vec<Page>, String> {
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|end| end == "md") && !path.ends_with("README.md"));
     paths.sort();
-    paths.iter().map(|path| Page::read(path)).collect()
+    let pages: Vec<Page> = paths.iter().map(|path| Page::read(path)).collect::<Result<_, _>>()?;
+    match pages.iter().find(|page| page.scenarios.is_empty()) {
+        Some(page) => Err(format!("{} has no `sh fault` block", page.name)),
+        None => Ok(pages),
+    }
 }
 
 /// A table of what is run and what is not; an error if too little is run.
-fn count(pages: &[Page]) -> Result<String, String> {
+pub(super) fn count(pages: &[Page]) -> Result<String, String> {
     let mut text = String::from("page                           scenarios  executed  manual\n");
     let (mut scenarios, mut executed, mut manual) = (0, 0, 0);
     for page in pages {
@@ -162,7 +171,7 @@ fn unshare() -> Command {
     command
 }
 
-fn may_enter() -> Result<(), String> {
+pub(super) fn may_enter() -> Result<(), String> {
     let output = unshare().arg("true").output().map_err(|error| format!("unshare: {error}"))?;
     if output.status.success() {
         return Ok(());
@@ -206,6 +215,9 @@ fn install() -> Outcome {
         ("fsck.ext4", "e2fsprogs"),
         ("findmnt", "util-linux"),
         ("cc", "gcc"),
+        ("openssl", "openssl"),
+        ("nginx", "nginx"),
+        ("zstd", "zstd"),
     ];
     let is_there = |program: &str| {
         let look = format!("PATH=$PATH:/usr/sbin:/sbin command -v {program}");
@@ -257,10 +269,11 @@ fn one(root: &Path, machine: &Path, page: &Page, scenario: Option<&str>) -> (Str
             .arg(machine.join("enter"))
             .arg(this)
             .args(["runbooks", "--inside"])
-            .arg(root.join(FOLDER).join(&page.name))
+            .arg(&page.path)
             .arg(scenario.unwrap_or_default())
             .env("PATH", format!("{scenario_bin}:{path}:/usr/sbin:/sbin", scenario_bin = BIN))
             .env("RUNBOOKS_MACHINE", machine)
+            .env(scenario::REPOSITORY, root)
             .env("FAULTS", format!("{}/faults", scenario::STATE))
             .env("FAULTS_LIBRARY", machine.join("faults.so"))
             .stdout(output)

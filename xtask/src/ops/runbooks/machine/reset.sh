@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# reset.sh KIND SIZE: the machine as it is after the package was installed: a disk of its own at /var/lib/stemedb, a configuration, an
-# empty database, nothing running. KIND is tmpfs, or ext4 on a loop device.
+# reset.sh KIND SIZE [PACKED]: the machine as it is after the package was installed: a disk of its own at /var/lib/stemedb, a
+# configuration, an empty database, nothing running. KIND is tmpfs, or ext4 on a loop device. PACKED is a database that is laid out
+# instead of the empty one: a fixture of crates/stemedb-hybrid/tests/fixtures.
 set -euo pipefail
 kind=$1 size=$2
 systemctl stop stemedb-api
@@ -11,6 +12,9 @@ while umount -l /var/lib/stemedb 2>/dev/null; do :; done
 rm -rf /etc/stemedb /var/log/stemedb /var/lib/stemedb /backup "$FAULTS" /run/machine/disk.img
 rm -f /run/machine/{journal,active,main.pid,supervisor.pid,ready,refused,stopping,restarts,result,last-exit}
 mkdir -p /etc/stemedb /var/log/stemedb /var/lib/stemedb /backup "$FAULTS"
+# What Debian's nginx brings along; what was put into its configuration is gone.
+rm -rf /etc/nginx/conf.d /etc/nginx/tls /etc/nginx/sites-enabled
+mkdir -p /etc/nginx/conf.d /etc/nginx/sites-enabled /var/log/nginx /var/lib/nginx
 
 case $kind in
 tmpfs)
@@ -45,4 +49,21 @@ to = "/backup/stemedb"
 level = "info"
 storage_file = "/var/log/stemedb/storage.log"
 END
-stemedb-api init --data-dir /var/lib/stemedb
+if [ -z "${3:-}" ]; then
+    stemedb-api init --data-dir /var/lib/stemedb
+    exit
+fi
+# Of each file a line with its name, its length and how many bytes follow; the rest of it is zeros.
+zstd -dcq "$3" | perl -MFile::Path -MFile::Basename -e '
+    binmode STDIN;
+    while (defined(my $line = <STDIN>)) {
+        chomp $line;
+        my ($name, $length, $kept) = split /\t/, $line;
+        my $path = "/var/lib/stemedb/$name";
+        File::Path::make_path(dirname($path));
+        $kept == 0 || read(STDIN, my $content, $kept) == $kept or die "$name is cut short";
+        open(my $file, ">:raw", $path) or die "$path: $!";
+        print $file $content if $kept;
+        close($file) or die "$path: $!";
+        truncate($path, $length) or die "$path: $!";
+    }'
