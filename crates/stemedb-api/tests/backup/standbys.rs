@@ -187,18 +187,14 @@ fn a_target_that_fails_at_any_call_delays_a_standby_and_nothing_else() {
     let mut follower = Follower::new(&standby, shared(&target), 1);
     failures = 0;
     loop {
-        history.write(1);
-        ship(&mut shipper);
+        // What is looked through grows with each: at some time it has to end.
+        if failures < 12 {
+            history.write(1);
+            ship(&mut shipper);
+        }
         target.fail_after(Some(failures));
         let stepped = follower.step();
         target.fail_after(None);
-        eprintln!(
-            "{failures} {:?} {:?} {} objects {}",
-            stepped,
-            history.database.published_lsn(),
-            standby.published_lsn(),
-            target.list("").unwrap().len()
-        );
         let own = own_entries(&history.database);
         assert!(own_entries(&standby).iter().all(|(lsn, bytes)| own.get(lsn) == Some(bytes)));
         match stepped {

@@ -254,7 +254,7 @@ fn archiving_lets_go_of_what_is_proven_elsewhere_with_and_without_a_server() {
     run_with_input(["import", "--url", &server.url(), "-"], corpus::lines(0..900).into_bytes()).ok();
     let asked = ["wal", "archive", "--url", &server.url(), "--rotate", "--prune-older-than-days"];
     let only = run([&asked[..], &["0"]].concat()).ok();
-    assert!(only.out.contains("\"removed\": 0") && only.out.contains("verified backups hold"), "{only:?}");
+    assert!(only.out.contains("verified backups hold"), "{only:?}");
     backup("create", &["--url", &server.url()]).ok();
     let young = run([&asked[..], &["1"]].concat()).ok();
     assert!(young.out.contains("younger than the retention"), "{young:?}");
