@@ -7,6 +7,8 @@ pub mod docs;
 pub mod monitoring;
 mod pilot;
 pub mod runbooks;
+pub mod site;
+pub mod transcripts;
 
 use std::path::Path;
 
@@ -32,6 +34,8 @@ const PARTS: &[Part] = &[
     ("exporter", monitoring::exporter),
     ("dashboards", monitoring::dashboards),
     ("rules", monitoring::rules),
+    ("site", site::part),
+    ("transcripts", transcripts::part),
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
     ("pilot", pilot::run),

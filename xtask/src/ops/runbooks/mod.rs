@@ -10,7 +10,7 @@
 
 mod expect;
 mod http;
-mod page;
+pub(super) mod page;
 mod scenario;
 mod stream;
 
@@ -156,13 +156,13 @@ fn count(pages: &[Page]) -> Result<String, String> {
     Ok(text)
 }
 
-fn unshare() -> Command {
+pub(super) fn unshare() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]);
     command
 }
 
-fn may_enter() -> Result<(), String> {
+pub(super) fn may_enter() -> Result<(), String> {
     let output = unshare().arg("true").output().map_err(|error| format!("unshare: {error}"))?;
     if output.status.success() {
         return Ok(());
@@ -171,7 +171,7 @@ fn may_enter() -> Result<(), String> {
 }
 
 /// What the machine is made of, in a folder of `target`.
-fn prepare(root: &Path) -> Result<PathBuf, String> {
+pub(super) fn prepare(root: &Path) -> Result<PathBuf, String> {
     install()?;
     let program = server::program(root)?;
     let program = fs::canonicalize(&program).map_err(|error| format!("{}: {error}", program.display()))?;
@@ -277,7 +277,8 @@ fn one(root: &Path, machine: &Path, page: &Page, scenario: Option<&str>) -> (Str
     (fs::read_to_string(&log).unwrap_or_default(), outcome)
 }
 
-const BIN: &str = "/run/machine/bin";
+/// Where its programs are, on that machine.
+pub(super) const BIN: &str = "/run/machine/bin";
 
 /// On the machine: the scenarios of one page, one after the other.
 fn inside(file: &Path, only: Option<&str>) -> Outcome {
