@@ -4,12 +4,11 @@
 //! logged on behalf of a request carries both ids, as fields of the span around it. The reply says them in `X-Request-Id` and
 //! `traceresponse`.
 
-use std::fmt::Write;
-
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use stemedb_core::identity::hex;
 use tracing::Span;
 
 use super::App;
@@ -46,7 +45,7 @@ impl RequestIds {
     }
 
     fn with(headers: &HeaderMap, random: [u8; 40]) -> RequestIds {
-        let new = |range: std::ops::Range<usize>| hex(random.get(range).unwrap_or_default());
+        let new = |range: std::ops::Range<usize>| hex::text(random.get(range).unwrap_or_default());
         let (trace, flags) = trace_parent(headers).unwrap_or_else(|| (new(16..32), "00".to_owned()));
         RequestIds {
             request: request_id(headers).unwrap_or_else(|| new(0..16)),
@@ -78,14 +77,6 @@ impl RequestIds {
             }
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The client's id if it is a plain one.
