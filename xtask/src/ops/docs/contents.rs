@@ -37,7 +37,8 @@ impl Contents<'_> {
     /// By the program itself.
     fn configuration(&self, text: &str) -> Result<(), String> {
         let file = self.scratch.join("api.toml");
-        fs::write(&file, text).map_err(|error| error.to_string())?;
+        // Buckets are for builds with the feature `s3`, which this one need not be: to it they are folders.
+        fs::write(&file, text.replace("\"s3://", "\"/")).map_err(|error| error.to_string())?;
         let mut command = Command::new(self.program);
         command.args(["check-config", "--config"]).arg(&file);
         for (name, _) in
