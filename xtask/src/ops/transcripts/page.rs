@@ -84,7 +84,8 @@ fn goes_on(script: &str) -> bool {
     while let Some(c) = characters.next() {
         match (quote, c) {
             (None | Some('"'), '\\') => {
-                if characters.next().is_none() {
+                let escaped = characters.next();
+                if escaped.is_none() {
                     return true;
                 }
             }
