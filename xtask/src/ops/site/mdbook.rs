@@ -35,7 +35,8 @@ fn install(root: &Path) -> Outcome {
     steps::command(command.env("CARGO_PROFILE_DEV_DEBUG", "0").env_remove("CARGO_TARGET_DIR"))
 }
 
-fn is_installed() -> bool {
+/// Whether this version is there.
+pub fn is_installed() -> bool {
     let output = Command::new("mdbook").arg("--version").output();
     output.is_ok_and(|output| {
         String::from_utf8_lossy(&output.stdout).trim().trim_start_matches("mdbook v") == VERSION

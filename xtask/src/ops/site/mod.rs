@@ -24,7 +24,11 @@ use crate::{
 };
 
 /// As a part of `cargo xtask ops`.
-pub fn part(root: &Path, _depth: Depth) -> Outcome {
+pub fn part(root: &Path, depth: Depth) -> Outcome {
+    if depth == Depth::Quick && !mdbook::is_installed() {
+        println!("SKIPPED: site because mdBook is not there; the whole run installs it, in a minute");
+        return Ok(());
+    }
     build(root)
 }
 
