@@ -12,6 +12,8 @@ mod pilot;
 mod proxies;
 pub mod runbooks;
 mod scripts;
+pub mod site;
+pub mod transcripts;
 mod units;
 
 use std::path::Path;
@@ -42,6 +44,8 @@ const PARTS: &[Part] = &[
     ("dashboards", monitoring::dashboards),
     ("rules", monitoring::rules),
     ("guides", guides::part),
+    ("site", site::part),
+    ("transcripts", transcripts::part),
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
     ("pilot", pilot::run),

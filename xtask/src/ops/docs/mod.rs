@@ -7,8 +7,12 @@
 //! | a series | `docs/operations/metrics.md` has it, or something in the sources or in `deploy/` makes it |
 //! | a route, with its method | `docs/openapi.json` has it |
 //! | a relative link, with its anchor | the file is there, and has that heading |
+//!
+//! Every block says what it is, and something proves it: [`blocks`]. Every page is in `docs/SUMMARY.md`, and `docs/llms.txt` is what they say.
 
+pub mod blocks;
 mod commands;
+mod contents;
 mod known;
 mod markdown;
 
@@ -23,7 +27,7 @@ use self::{
     known::{Known, capitals, flags_of, names},
     markdown::{Kind, Piece, anchors, pieces},
 };
-use super::Depth;
+use super::{Depth, site};
 use crate::{server, steps::Outcome};
 
 /// Flags of other programs that pages name by themselves, without a command around them.
@@ -78,14 +82,21 @@ pub fn run(root: &Path) -> Outcome {
     for path in &pages {
         checker.page(path);
     }
+    let scratch = server::target(root).join("docs");
+    fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+    let blocks = blocks::check(root, &program, &scratch)?;
+    checker.wrong.extend(blocks.wrong.iter().cloned());
+    checker.wrong.extend(site::summary::check(root)?);
+    checker.wrong.extend(site::llms::check(root)?);
     for line in &checker.wrong {
         println!("{line}");
     }
+    println!("{}", blocks.table());
     let counts: Vec<String> = checker.looked.iter().map(|(what, count)| format!("{count} {what}")).collect();
     println!("{} pages: {}", pages.len(), counts.join(", "));
     match checker.wrong.len() {
         0 => Ok(()),
-        wrong => Err(format!("{wrong} names in the documentation do not exist")),
+        wrong => Err(format!("{wrong} things in the documentation are not so")),
     }
 }
 

@@ -165,7 +165,7 @@ pub(super) fn count(pages: &[Page]) -> Result<String, String> {
     Ok(text)
 }
 
-fn unshare() -> Command {
+pub(super) fn unshare() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]);
     command
@@ -180,7 +180,7 @@ pub(super) fn may_enter() -> Result<(), String> {
 }
 
 /// What the machine is made of, in a folder of `target`.
-fn prepare(root: &Path) -> Result<PathBuf, String> {
+pub(super) fn prepare(root: &Path) -> Result<PathBuf, String> {
     install()?;
     let program = server::program(root)?;
     let program = fs::canonicalize(&program).map_err(|error| format!("{}: {error}", program.display()))?;
@@ -290,7 +290,8 @@ fn one(root: &Path, machine: &Path, page: &Page, scenario: Option<&str>) -> (Str
     (fs::read_to_string(&log).unwrap_or_default(), outcome)
 }
 
-const BIN: &str = "/run/machine/bin";
+/// Where its programs are, on that machine.
+pub(super) const BIN: &str = "/run/machine/bin";
 
 /// On the machine: the scenarios of one page, one after the other.
 fn inside(file: &Path, only: Option<&str>) -> Outcome {

@@ -213,14 +213,16 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     }
 }
 
-struct Fence {
-    line: usize,
-    info: String,
-    text: String,
+/// A fenced block.
+pub struct Fence {
+    /// The line of the page where its text begins.
+    pub line: usize,
+    pub info: String,
+    pub text: String,
 }
 
 /// The fenced blocks of a page. Their indentation is taken away.
-fn fences(page: &str) -> Vec<Fence> {
+pub fn fences(page: &str) -> Vec<Fence> {
     let mut found = Vec::new();
     let mut open: Option<(String, usize, Fence)> = None;
     for (number, line) in page.lines().enumerate() {
@@ -247,7 +249,7 @@ fn fences(page: &str) -> Vec<Fence> {
 }
 
 /// The first word of an info string, and `name="value"` pairs behind it.
-fn info_string(info: &str) -> Result<(String, Vec<(String, String)>), String> {
+pub fn info_string(info: &str) -> Result<(String, Vec<(String, String)>), String> {
     let info = info.trim();
     let (word, mut rest) = info.split_once(' ').unwrap_or((info, ""));
     let mut attributes = Vec::new();
