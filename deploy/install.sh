@@ -13,7 +13,7 @@ set -euo pipefail
 repository=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 program=$repository/target/release/stemedb-api
 root='' files_only=''
-units=(stemedb-api.service stemedb-backup.timer stemedb-wal-archive.timer stemedb-verify.timer)
+units=(stemedb-api.service stemedb-backup.timer stemedb-wal-archive.timer stemedb-verify.timer stemedb-drill.timer)
 
 die() {
     printf 'install: %s\n' "$*" >&2

@@ -116,7 +116,7 @@ server=$(awk '/execve\("\/usr\/bin\/stemedb-api"/ { print $1; exit }' "$trace")
 echo "$(unit stemedb-api.service ExecStart): $where/readyz 200"
 
 echo '── its units, cron, logrotate ──'
-for name in stemedb-backup stemedb-wal-archive stemedb-verify; do
+for name in stemedb-backup stemedb-wal-archive stemedb-verify stemedb-drill; do
     as_unit $name.service "$(unit $name.service ExecStart)" >"$system/tmp/unit.out" 2>&1 || fail "$name: $(cat "$system/tmp/unit.out")"
     echo "$name: $(tail -n 1 "$system/tmp/unit.out")"
 done

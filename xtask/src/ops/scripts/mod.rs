@@ -62,6 +62,7 @@ fn in_a_folder(root: &Path, folder: &Path, lines: &[&str]) -> Outcome {
     println!("cleanup: {} of the journal's segments went, and all of it is restored", done["removed"]);
 
     only_copies_stay(&place, &server, &target)?;
+    drilled(&place)?;
     damage_is_found(&place, &target)?;
     one_after_the_other(&place)?;
     failures_are_told(&place)?;
@@ -201,6 +202,17 @@ fn only_copies_stay(place: &Place, server: &place::Served, target: &Path) -> Out
     let told = Ran::of(&mut verify)?;
     expect(told.is_ok && told.out.contains("no damage"), || format!("{told:?}"))?;
     println!("cleanup: a damaged copy is none, and {count} segments moved by hand are left where they are");
+    Ok(())
+}
+
+/// A drill restores what the target has; with the journal archived as it is written it is compared with the server, too.
+fn drilled(place: &Place) -> Outcome {
+    let told = place.script("drill", &[])?;
+    expect(told.out.contains(": passed"), || format!("{told:?}"))?;
+    let report = place.folder.join("cache/drill");
+    let written = ["drill.json", "drill.md", "drill.prom"].map(|name| report.join(name).is_file());
+    expect(written == [true; 3], || format!("{} has not all of the report", report.display()))?;
+    println!("drill: restored and compared, with its report in three forms");
     Ok(())
 }
 
