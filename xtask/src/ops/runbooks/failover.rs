@@ -64,9 +64,12 @@ pub fn measure(
         ));
     }
     if let Some(rto) = rto {
-        let mut times: Vec<Instant> = acknowledged.iter().map(|claim| claim.at).collect();
-        times.sort();
-        let seen = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        let of_the_newest =
+            |is: bool| acknowledged.iter().filter(move |claim| (claim.timeline == newest) == is);
+        let last = of_the_newest(false).map(|claim| claim.at).max();
+        let first = of_the_newest(true).map(|claim| claim.at).min();
+        let seen =
+            last.zip(first).map_or(Duration::ZERO, |(last, first)| first.saturating_duration_since(last));
         if acknowledged.iter().all(|claim| claim.timeline == newest) {
             wrong.push("nobody recorded anything at the next writer".to_owned());
         }

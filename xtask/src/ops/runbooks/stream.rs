@@ -97,7 +97,8 @@ impl Stream {
         let (told, stop) = (Arc::clone(&self.told), Arc::clone(&self.stop));
         self.writers.push(thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
-                if let Some((timeline, lsn)) = get("/v1/health").ok().and_then(|reply| archived(&reply.body)) {
+                if let Some((timeline, lsn)) = get("/v1/health").ok().and_then(|reply| archived(&reply.body))
+                {
                     let mut told = told.lock().unwrap_or_else(|held| held.into_inner());
                     let counted = told.counted.entry(timeline).or_default();
                     *counted = lsn.max(*counted);

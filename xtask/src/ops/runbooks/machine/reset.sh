@@ -15,7 +15,7 @@ done
 umount /proc/meminfo 2>/dev/null || true
 while umount -l /var/lib/stemedb 2>/dev/null; do :; done
 while umount -l /backup 2>/dev/null; do :; done
-rm -rf /run/machine/hosts /var/tmp/*
+rm -rf /run/machine/hosts /run/stemedb /var/tmp/*
 rm -rf /etc/stemedb /var/log/stemedb /var/lib/stemedb /backup "$FAULTS" /run/machine/disk.img
 rm -f /run/machine/{journal,active,main.pid,supervisor.pid,ready,refused,stopping,restarts,result,last-exit}
 mkdir -p /etc/stemedb /var/log/stemedb /var/lib/stemedb /backup "$FAULTS"
@@ -64,7 +64,8 @@ if [ -n "${STANDBY:-}" ]; then
     mkdir -p "$machine"/{etc,data,log,state/faults}
     cp -a /run/machine/{bin,unit} "$machine/state/"
     address=$(getent hosts "$STANDBY" | cut -d' ' -f1)
-    sed "s/127.0.0.1:/$address:/" /etc/stemedb/api.toml >"$machine/etc/api.toml"
+    mkdir -p /run/stemedb
+    sed "s|^bind = .*|bind = \"$address:18180\"\nadmin_socket = \"/run/stemedb/admin.sock\"|" /etc/stemedb/api.toml >"$machine/etc/api.toml"
     printf '\n[archive]\nto = "/backup/stemedb"\n' >>/etc/stemedb/api.toml
     printf '\n[archive]\nfollow = "/backup/stemedb"\n' >>"$machine/etc/api.toml"
     # Its own view of what differs; processes, ports and the archive are seen by both.
