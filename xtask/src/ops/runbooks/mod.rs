@@ -9,6 +9,7 @@
 //! not have (systemd, journald) is stood in for by `machine/`; what a healthy disk does not do (fail to sync) by `machine/faults.c`.
 
 mod expect;
+mod failover;
 mod http;
 pub(super) mod page;
 mod scenario;
@@ -41,12 +42,13 @@ const PAGE_LIMIT: Duration = Duration::from_secs(300);
 /// At most so many of a hundred blocks may be manual.
 const MANUAL_PERCENT: usize = 10;
 /// The files of the machine, by the names that it knows them by.
-const MACHINE: [(&str, &str); 5] = [
+const MACHINE: [(&str, &str); 6] = [
     ("enter", include_str!("machine/enter.sh")),
     ("reset", include_str!("machine/reset.sh")),
     ("unit", include_str!("machine/unit.sh")),
     ("bin/systemctl", include_str!("machine/systemctl.sh")),
     ("bin/journalctl", include_str!("machine/journalctl.sh")),
+    ("bin/ssh", include_str!("machine/ssh.sh")),
 ];
 const FAULTS: &str = include_str!("machine/faults.c");
 

@@ -14,7 +14,7 @@ use super::{
     expect,
     http::get,
     page::{Block, Kind, Scenario},
-    stream::Stream,
+    stream::{Objectives, Stream},
 };
 
 /// How long a look is repeated until it shows what it should, unless the block says otherwise.
@@ -29,6 +29,22 @@ const WELL_WITHIN: Duration = Duration::from_secs(30);
 pub const STATE: &str = "/run/machine";
 /// The variable that names the checkout: where guides are read, and what they name is found.
 pub const REPOSITORY: &str = "RUNBOOKS_REPOSITORY";
+
+/// Starts the second machine's server as soon as there is something to follow, and waits until it has what was loaded.
+const FOLLOW: &str = r#"
+    lsn() { curl -sf "http://$1:18180/v1/health" | jq "$2"; }
+    for _ in $(seq 200); do
+        if [ "$(lsn db-a '.archive.lsn == .durable_lsn')" = true ]; then break; fi
+        sleep 0.1
+    done
+    ssh "$1" systemctl start stemedb-api
+    for _ in $(seq 200); do
+        if [ "$(lsn "$1" .published_lsn)" = "$(lsn db-a .published_lsn)" ]; then exit 0; fi
+        sleep 0.1
+    done
+    echo "$1 does not follow" >&2
+    exit 1
+"#;
 
 /// Runs a scenario; everything it prints goes to standard output. Returns how many blocks were run.
 pub fn run(page: &str, scenario: &Scenario) -> Result<usize, String> {
@@ -49,7 +65,8 @@ fn run_blocks(page: &str, scenario: &Scenario) -> Result<usize, String> {
     if let Some(database) = fault.attribute("database") {
         reset.arg(repository()?.join(database));
     }
-    run_to_end(&mut reset)?;
+    let standby = fault.attribute("standby").unwrap_or_default();
+    run_to_end(reset.env("STANDBY", standby))?;
     let of_guides = scenario.is_of_guides();
     let claims = fault.attribute("claims").unwrap_or(if of_guides { "0" } else { "500" });
     let claims: usize = claims.parse().map_err(|_| "claims is no number".to_owned())?;
@@ -57,6 +74,9 @@ fn run_blocks(page: &str, scenario: &Scenario) -> Result<usize, String> {
         run_to_end(Command::new("systemctl").args(["start", "stemedb-api"]))?;
     }
     let mut stream = Stream::load(claims)?;
+    if !standby.is_empty() {
+        run_to_end(Command::new("bash").args(["-ec", FOLLOW, "bash", standby]))?;
+    }
     if !of_guides {
         stream.begin(&scenario.name);
         // Something to lose.
@@ -72,7 +92,8 @@ fn run_blocks(page: &str, scenario: &Scenario) -> Result<usize, String> {
     // A guide may end with a server that speaks TLS, or asks for keys: its looks say what must be so.
     if !of_guides || claims > 0 {
         well()?;
-        println!("  {}", stream.examine()?);
+        let objectives = Objectives { rpo: fault.seconds("rpo")?, rto: fault.seconds("rto")? };
+        println!("  {}", stream.examine(objectives)?);
     }
     Ok(scenario.blocks.len())
 }
