@@ -53,8 +53,8 @@ pub use memory::MemoryTarget;
 pub use metadata::{FileEntry, Metadata, Part, SegmentEntry};
 pub use plan::{Plan, Point, RestoreOptions};
 pub use ranges::RangeRecord;
-pub(crate) use restore::accept_empty;
 pub use restore::{RestoreReport, restore};
+pub(crate) use restore::{accept_empty, timeline_name};
 #[cfg(feature = "s3")]
 pub use s3::S3Target;
 pub use ship::{ShipOptions, ShipReport, Shipper};

@@ -229,6 +229,11 @@ fn keep(
     }
 }
 
+/// Where it is noted that a timeline has been begun.
+pub(crate) fn timeline_name(database: &Hex<16>, timeline: u32) -> String {
+    format!("timelines/{database}/{timeline:06}.json")
+}
+
 /// The next timeline that nobody has begun in this target.
 fn take_timeline(env: &Env, target: &dyn BackupTarget, plan: &Plan) -> Result<u32> {
     let folder = format!("timelines/{}/", plan.database);
@@ -247,7 +252,7 @@ fn take_timeline(env: &Env, target: &dyn BackupTarget, plan: &Plan) -> Result<u3
             parent: plan.timeline,
             begun_at: env.clock.wall().0,
         };
-        let name = format!("{folder}{timeline:06}.json");
+        let name = timeline_name(&plan.database, timeline);
         if target.put_if_absent(&name, Content::Bytes(&document::encode(&says)?))? {
             target.settle()?;
             return Ok(timeline);

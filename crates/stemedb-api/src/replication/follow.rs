@@ -140,11 +140,19 @@ impl Follower {
         if !objects.iter().any(|object| object.segment == at.segment) {
             // It may have gone whole meanwhile.
             let whole = record_of(&*self.target, &self.of.database, self.of.timeline, at.segment)?;
-            if whole.is_some_and(|whole| whole.last_lsn >= at.next_lsn.0) {
-                return Ok(Advance::Lost);
+            match whole {
+                Some(whole) if whole.last_lsn >= at.next_lsn.0 => return Ok(Advance::Lost),
+                Some(_) => {}
+                // What it has read there has gone: a disk that is not mounted looks like that.
+                None => return Err(self.gone(self.database.engine().durable_lsn())),
             }
         }
         Ok(Advance::Nothing)
+    }
+
+    /// The archive has not even what was read of it.
+    fn gone(&self, lsn: Lsn) -> Error {
+        Error::NotCovered { first: lsn, last: lsn }
     }
 
     fn conflict(&self, name: &str, problem: &str) -> Error {
@@ -222,7 +230,9 @@ impl Follower {
         self.at = None;
         let env: &Env = self.database.env();
         let durable = self.database.engine().durable_lsn();
-        let Some(segments) = segments_from(&*self.target, self.of, durable.next())? else { return Ok(()) };
+        let Some(segments) = segments_from(&*self.target, self.of, durable.next())? else {
+            return if durable == Lsn::ZERO { Ok(()) } else { Err(self.gone(durable)) };
+        };
         let dir = self.database.engine().layout().dir().join("follow.staging");
         remove_tree(&*env.fs, &dir)?;
         create_dir_durably(&*env.fs, &dir)?;

@@ -11,9 +11,12 @@ use crate::{
     Database,
     backup::{
         self, BackupTarget, Catalog, EpochRecord, Error, FORMAT, Hex, Plan, Point, RestoreOptions, Result,
-        StandbyMark, accept_empty, epoch,
+        StandbyMark, accept_empty, epoch, timeline_name,
     },
 };
+
+/// More no note of a timeline has.
+const TIMELINE_MAX_BYTES: u64 = 64 << 10;
 
 /// How often another number is tried when the writer begins an epoch at the very same moment.
 const CLAIMS: u32 = 8;
@@ -209,6 +212,16 @@ impl Standby {
     }
 }
 
+/// A target without an epoch is the archive that a standby was made from only if the standby's timeline is noted there. A disk that is not
+/// mounted has neither, and an epoch begun there would fence nobody. Errors: [`Error::Missing`].
+fn is_its_archive(target: &dyn BackupTarget, database: &Hex<16>, timeline: u32) -> Result<()> {
+    let name = timeline_name(database, timeline);
+    match target.get(&name, TIMELINE_MAX_BYTES)? {
+        Some(_) => Ok(()),
+        None => Err(Error::Missing { name, target: target.describe() }),
+    }
+}
+
 /// Begins the next epoch for a standby, or for a database that was restored. Returns its number.
 fn claim(database: &Database, target: &dyn BackupTarget, mark: Option<&StandbyMark>) -> Result<u64> {
     let env = database.env();
@@ -229,6 +242,9 @@ fn claim(database: &Database, target: &dyn BackupTarget, mark: Option<&StandbyMa
             return Err(Error::Fenced {
                 reason: format!("another server was promoted: epoch {epoch}, timeline {timeline}"),
             });
+        }
+        if mark.is_some() && newest.is_none() {
+            is_its_archive(target, &id, identity.timeline)?;
         }
         let record = EpochRecord {
             format: FORMAT,

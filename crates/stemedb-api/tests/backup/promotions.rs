@@ -5,8 +5,10 @@ use std::{path::Path, sync::Arc};
 use parking_lot::Mutex;
 use stemedb_api::{
     Code, Database,
-    backup::{BackupTarget, Error, MemoryTarget, Point, RestoreOptions, Shipper, StandbyMark, epoch},
-    replication::{Promotion, Standby, StandbyOptions, claim_restored},
+    backup::{
+        BackupTarget, Content, Error, MemoryTarget, Point, RestoreOptions, Shipper, StandbyMark, epoch,
+    },
+    replication::{Follower, Promotion, Standby, StandbyOptions, claim_restored},
 };
 use stemedb_env::{Env, Lsn};
 use stemedb_hybrid::Layout;
@@ -256,5 +258,47 @@ fn a_restored_database_is_no_writer_of_the_archive_before_it_is_told_so() {
     let mut second = Shipper::new(&restored, shared(&target), at_once());
     restored.assert(claim(1)).unwrap();
     assert_eq!(ship(&mut second), restored.published_lsn());
+    assert!(matches!(shipper.step(), Err(Error::Fenced { .. })));
+}
+
+#[test]
+fn nobody_is_promoted_over_an_archive_that_is_gone() {
+    let mut history = History::begin(12);
+    let target = MemoryTarget::new();
+    let mut shipper = Shipper::new(&history.database, shared(&target), at_once());
+    history.write(6);
+    ship(&mut shipper);
+    let database = make(&history.env, &target, standby_dir());
+    let standby = attach(&database, &target);
+    let mut follower = Follower::new(&database, shared(&target), 1);
+    follower.step().unwrap();
+    history.write(2);
+    let upto = ship(&mut shipper);
+    // A disk that is not mounted looks like an empty one.
+    let objects: Vec<(String, Vec<u8>)> = target
+        .list("")
+        .unwrap()
+        .into_iter()
+        .map(|object| (object.name.clone(), target.get(&object.name, u64::MAX).unwrap().unwrap()))
+        .collect();
+    objects.iter().for_each(|(name, _)| target.delete(name).unwrap());
+    for _ in 0..3 {
+        let gone = follower.step().unwrap_err();
+        assert!(matches!(gone, Error::NotCovered { .. }), "{gone}");
+    }
+    assert!(database.standby_status().failing.is_some());
+    let refused = standby.promote().unwrap_err();
+    assert!(matches!(&refused, Error::Missing { name, .. } if name.starts_with("timelines/")), "{refused}");
+    assert!(target.list("").unwrap().is_empty(), "nothing was begun there");
+    assert!(database.role().is_standby());
+    assert_eq!(database.assert(claim(5_000)).unwrap_err().code(), Code::Standby);
+    // It is mounted again, and has everything that counted.
+    for (name, bytes) in &objects {
+        target.put(name, Content::Bytes(bytes)).unwrap();
+    }
+    assert_eq!(follower.step().unwrap(), upto);
+    assert!(database.standby_status().failing.is_none());
+    assert_eq!(standby.promote().unwrap().lsn, upto);
+    has_all_up_to(&database, &history.database, upto);
     assert!(matches!(shipper.step(), Err(Error::Fenced { .. })));
 }
