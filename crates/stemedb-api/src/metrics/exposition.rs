@@ -3,7 +3,10 @@
 //! `prometheus-client` writes OpenMetrics, which names a counter without `_total` in its head lines and ends with
 //! `# EOF`; tools that read the older format (`promtool check metrics`, `grep`) expect neither.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write},
+};
 
 use super::{
     JobCounts,
@@ -55,11 +58,7 @@ impl Exposition {
 
     /// A gauge whose values differ in its one label.
     pub(super) fn gauges(&mut self, Gauge(series): Gauge, values: &[(&str, f64)]) {
-        self.head(series);
-        let label = series.labels.first().copied().unwrap_or_default();
-        for (at, value) in values {
-            push(&mut self.text, format_args!("{}{{{label}=\"{at}\"}} {value}\n", series.name));
-        }
+        self.labelled(series, values);
     }
 
     pub(super) fn flag(&mut self, gauge: Gauge, is_so: bool) {
@@ -73,6 +72,10 @@ impl Exposition {
 
     /// A counter whose values differ in its one label.
     pub(super) fn counters(&mut self, Counter(series): Counter, values: &[(&str, u64)]) {
+        self.labelled(series, values);
+    }
+
+    fn labelled(&mut self, series: &Series, values: &[(&str, impl fmt::Display)]) {
         self.head(series);
         let label = series.labels.first().copied().unwrap_or_default();
         for (at, value) in values {

@@ -66,7 +66,7 @@ impl fmt::Display for Operation {
 #[derive(Clone, Debug)]
 pub(crate) struct Storage {
     pub(super) database: Database,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     admission: Arc<Admission>,
 }
 
@@ -104,10 +104,7 @@ impl Storage {
         let done = tokio::task::spawn_blocking(guarded).await;
         match done {
             Ok(outcome) => outcome.map_err(|error| Problem::from_error(&error)),
-            Err(error) => {
-                tracing::error!(operation = operation.name(), "a storage operation panicked: {error}");
-                Err(Problem::of(Code::InternalError))
-            }
+            Err(error) => Err(panicked(operation, &error)),
         }
     }
 
@@ -149,6 +146,12 @@ impl Storage {
             log_failure(operation, error);
         }
     }
+}
+
+/// What is told of work that has panicked.
+pub(super) fn panicked(operation: Operation, error: &tokio::task::JoinError) -> Problem {
+    tracing::error!(operation = operation.name(), "a storage operation panicked: {error}");
+    Problem::of(Code::InternalError)
 }
 
 /// How nice threads that work for requests are to those of the connections: their weights are 335 to 1024.

@@ -11,12 +11,8 @@ use stemedb_core::Command;
 use stemedb_index::Outcome;
 use tracing::{Instrument, Span};
 
-use super::{Operation, Storage};
-use crate::{
-    database::Pending,
-    errors::{Code, Result},
-    http::Problem,
-};
+use super::{Operation, Storage, access::panicked};
+use crate::{database::Pending, errors::Result, http::Problem};
 
 /// A command with more signatures is checked on a thread for such work: one costs about 50 microseconds.
 const SIGNATURES_AT_ONCE: usize = 4;
@@ -36,10 +32,9 @@ impl Storage {
         let begin = move || database.begin(std::slice::from_ref(&command));
         let begun = match is_little {
             true => begin(),
-            false => tokio::task::spawn_blocking(begin).await.map_err(|error| {
-                tracing::error!(operation = Operation::Put.name(), "a storage operation panicked: {error}");
-                Problem::of(Code::InternalError)
-            })?,
+            false => {
+                tokio::task::spawn_blocking(begin).await.map_err(|error| panicked(Operation::Put, &error))?
+            }
         };
         match begun {
             Ok(pending) => {
@@ -87,5 +82,54 @@ impl Drop for UnderWay {
             let _ = storage.settle(started, pending.await);
         };
         runtime.spawn(end.instrument(self.request.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stemedb_core::{Assertion, Object};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::{
+        Database, DatabaseOptions,
+        http::{Admission, AdmissionOptions},
+        metrics::Metrics,
+    };
+
+    #[test]
+    fn a_commit_that_nobody_waits_for_any_more_goes_its_way_and_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::create(dir.path().join("db"), DatabaseOptions::default()).unwrap();
+        let (metrics, admission) =
+            (Arc::new(Metrics::new(&database)), Arc::new(Admission::new(AdmissionOptions::default())));
+        let storage = Storage::new(database.clone(), Arc::clone(&metrics), admission);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (mut begun, mut cut) = (0, 0);
+        runtime.block_on(async {
+            while cut < 3 {
+                begun += 1;
+                let claim = Assertion::new("s", "p", Object::Integer(begun as i64), "t");
+                let id = claim.id();
+                let mut commit = Box::pin(storage.commit(Command::Assert(claim)));
+                let done = tokio::select! {
+                    biased;
+                    done = &mut commit => Some(done),
+                    () = std::future::ready(()) => None,
+                };
+                drop(commit);
+                cut += u64::from(done.is_none());
+                let mut looks = 0;
+                while metrics.operations_so_far(Operation::Put) != (begun, 0) {
+                    looks += 1;
+                    assert!(looks < 2_000, "{begun} begun, {:?}", metrics.operations_so_far(Operation::Put));
+                    sleep(Duration::from_millis(5)).await;
+                }
+                assert!(database.claim(id).unwrap().is_some());
+            }
+        });
+        assert_eq!(database.created_since_open().0, begun);
     }
 }

@@ -79,20 +79,25 @@ impl Writer {
         self.settle(journal, started)
     }
 
-    /// Ends the active segment and starts the next. Nothing to do if no group has been written to it.
+    /// Ends the newest segment and starts the next. Nothing to do if no group has been written to it, now or before the journal was
+    /// opened: until the first write after that no segment is active.
     pub fn rotate(&mut self, journal: &Inner) -> Result<()> {
         self.check_writable()?;
-        match &self.active {
-            Some(active) if active.written_bytes > active.built_bytes => {}
-            _ => return Ok(()),
+        let has_entries = match &self.active {
+            Some(active) => active.written_bytes > active.built_bytes,
+            None => journal.newest_has_entries()?,
+        };
+        if !has_entries {
+            return Ok(());
         }
-        let started = self.start(journal, &[], true);
+        let started = self.start(journal, &[], self.active.is_some());
         self.settle(journal, started)?;
         journal.counters.rotated();
         Ok(())
     }
 
-    /// Sees to it that the newest segment has a successor, unless nothing has been written to it.
+    /// Sees to it that the newest segment has a successor, unless it is active and nothing has been written to it. One that is not active
+    /// may have a header that cannot be read, so it is not asked whether it has entries.
     pub fn succeed(&mut self, journal: &Inner) -> Result<()> {
         if self.active.is_none() { self.begin(journal, &[]) } else { self.rotate(journal) }
     }

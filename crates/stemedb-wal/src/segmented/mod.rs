@@ -298,16 +298,7 @@ impl SegmentedJournal {
 
     /// Ends the newest segment, if it has entries, and starts the next one. Cost: four syncs.
     pub fn rotate(&self) -> Result<()> {
-        let mut writer = self.inner.writer.lock();
-        // Nothing was written since the journal was opened: what was written before has to be ended all the same.
-        match writer.active().is_none() && self.inner.newest_has_entries()? {
-            true => {
-                writer.begin(&self.inner, &[])?;
-                self.inner.counters.rotated();
-                Ok(())
-            }
-            false => writer.rotate(&self.inner),
-        }
+        self.inner.writer.lock().rotate(&self.inner)
     }
 
     /// Every segment, oldest first. Reads header frames that have not been read yet.

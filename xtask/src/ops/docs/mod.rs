@@ -102,18 +102,8 @@ pub fn run(root: &Path) -> Outcome {
 
 /// The README and everything below `docs/`.
 fn markdown_files(root: &Path) -> Vec<PathBuf> {
-    let mut found = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
-    let mut folders = vec![root.join("docs")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "md") {
-                found.push(path);
-            }
-        }
-    }
+    let mut found = site::summary::pages(&root.join("docs"));
+    found.extend([root.join("README.md"), root.join("CONTRIBUTING.md")]);
     found.sort();
     found
 }

@@ -63,7 +63,9 @@ pub fn run(url: &ServerUrl, path: &str, body: &Value) -> Result<(), Failure> {
     }
     let status = parsed(&client.get("/v1/admin/backup/status")?)?;
     let target = status["target"].as_str().unwrap_or_default();
-    writeln!(anstream::stdout(), "{:#}\ninto {target} in {:.1} s", ended.result(), ended.seconds)?;
+    // Standard output is one JSON document, for whoever reads it.
+    writeln!(anstream::stderr(), "into {target} in {:.1} s", ended.seconds)?;
+    writeln!(anstream::stdout(), "{:#}", ended.result())?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use stemedb_env::Lsn;
 
-use crate::cli::client::{Client, ClientError, ServerUrl};
+use crate::cli::client::{Client, ClientError, ServerUrl, with_parameters};
 
 /// A server at a moment.
 #[derive(Clone, Debug)]
@@ -22,10 +22,11 @@ impl Live {
         let part = |name: &str| {
             let text = question.and_then(|question| question.get(name)).and_then(Value::as_str);
             // A server without claims answers any question.
-            escaped(text.unwrap_or("nothing"))
+            text.unwrap_or("nothing")
         };
-        let target =
-            format!("/v1/query?subject={}&predicate={}&receipt=true", part("subject"), part("predicate"));
+        let parameters =
+            [("subject", part("subject")), ("predicate", part("predicate")), ("receipt", "true")];
+        let target = with_parameters("/v1/query", &parameters);
         let answer = json(&mut client, &target)?;
         let state = answer.pointer("/receipt/state").ok_or("the server's answer has no receipt")?;
         let number = |name: &str| state.get(name).and_then(Value::as_u64).ok_or("the receipt has no state");
@@ -40,15 +41,4 @@ fn json(client: &mut Client, target: &str) -> Result<Value, String> {
         ClientError::Refused(refusal) => refusal.to_string(),
     })?;
     serde_json::from_slice(&reply).map_err(|error| format!("the server's reply: {error}"))
-}
-
-fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
 }
