@@ -19,7 +19,7 @@ pub struct Candidate {
     pub recorded_at: Micros,
     /// The claim.
     pub assertion: Assertion,
-    /// The claim's own class, else that of its source, else the lowest.
+    /// The claim's own class, else that of its source, else the lowest: stages of one statement never differ in it.
     pub class: SourceClass,
     /// Trust in the claim, 0 to 1: the least of the trusts in the authors of the claim and of all that it derives from,
     /// each one half if nothing is known.

@@ -72,16 +72,35 @@ pub fn candidate() -> impl Strategy<Value = Candidate> {
 }
 
 /// Candidates with places in the journal and ids of their own; neither follows the order of the list.
+///
+/// A class is the one the claim states, else the one of its source (`docs/design/lenses.md`), so two claims of one
+/// statement never differ in it.
 pub fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
-    (vec(candidate(), 0..12), any::<u8>(), 1_u64..4).prop_map(|(mut candidates, salt, per_entry)| {
-        for (place, candidate) in (0_u64..).zip(&mut candidates) {
-            let scrambled = (place * 7 + 3) % 13;
-            candidate.lsn = scrambled / per_entry;
-            candidate.ordinal = (scrambled % per_entry) as u32;
-            candidate.id = ClaimId([(place as u8).wrapping_mul(101) ^ salt; 32]);
-        }
-        candidates
-    })
+    let classes = [0_u8..6, 0..6, 0..6];
+    (vec((candidate(), any::<bool>()), 0..12), classes, any::<u8>(), 1_u64..4).prop_map(
+        |(drawn, classes, salt, per_entry)| {
+            let mut candidates: Vec<Candidate> = drawn
+                .into_iter()
+                .map(|(mut candidate, states)| {
+                    let [x, y, z] = classes;
+                    match candidate.assertion.source.as_str() {
+                        _ if states => candidate.assertion.source_class = Some(candidate.class),
+                        "x" => candidate.class = SourceClass::new(x).unwrap(),
+                        "y" => candidate.class = SourceClass::new(y).unwrap(),
+                        _ => candidate.class = SourceClass::new(z).unwrap(),
+                    }
+                    candidate
+                })
+                .collect();
+            for (place, candidate) in (0_u64..).zip(&mut candidates) {
+                let scrambled = (place * 7 + 3) % 13;
+                candidate.lsn = scrambled / per_entry;
+                candidate.ordinal = (scrambled % per_entry) as u32;
+                candidate.id = ClaimId([(place as u8).wrapping_mul(101) ^ salt; 32]);
+            }
+            candidates
+        },
+    )
 }
 
 pub fn params() -> impl Strategy<Value = LensParams> {
