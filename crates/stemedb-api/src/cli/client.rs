@@ -3,7 +3,12 @@
 //! Replies are read while the request is still being sent, so that a long answer to a long request cannot block both
 //! sides.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -16,7 +21,12 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use stemedb_api::http::Token;
-use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    runtime::Runtime,
+    time::timeout,
+};
 
 use super::failure::Failure;
 
@@ -32,9 +42,16 @@ const KEY_FILE_MAX_BYTES: u64 = 4096;
 pub struct ServerUrl {
     authority: String,
     base: String,
+    /// The socket file that is connected to instead of the authority.
+    socket: Option<PathBuf>,
 }
 
 impl ServerUrl {
+    /// The server that listens on a socket file: `[server] admin_socket`.
+    pub fn of_socket(file: &Path) -> ServerUrl {
+        ServerUrl { authority: "localhost".to_owned(), base: String::new(), socket: Some(file.to_path_buf()) }
+    }
+
     /// True if it is this machine by its own word: an address of the loopback network, or `localhost`.
     pub fn is_loopback(&self) -> bool {
         let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
@@ -69,13 +86,16 @@ impl FromStr for ServerUrl {
         }
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-        Ok(ServerUrl { authority, base: base.trim_end_matches('/').to_owned() })
+        Ok(ServerUrl { authority, base: base.trim_end_matches('/').to_owned(), socket: None })
     }
 }
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.base)
+        match &self.socket {
+            Some(file) => write!(f, "the socket {}", file.display()),
+            None => write!(f, "http://{}{}", self.authority, self.base),
+        }
     }
 }
 
@@ -170,6 +190,12 @@ impl Client {
         self.send(Method::GET, path, None)?.whole()
     }
 
+    /// Sends `GET` and returns status and reply, also where the server refuses: a probe that fails says why in its body.
+    pub fn get_whatever(&mut self, path: &str) -> Result<(u16, Bytes), ClientError> {
+        let (status, _, reply) = self.exchange(Method::GET, path, None)?;
+        Ok((status.as_u16(), reply.whole()?))
+    }
+
     /// Sends `GET` and returns the reply's beginning; the rest is read by [`Reply::next_part`].
     pub fn get_streaming(&mut self, path: &str) -> Result<Reply<'_>, ClientError> {
         self.send(Method::GET, path, None)
@@ -196,6 +222,17 @@ impl Client {
         path: &str,
         content: Option<Content>,
     ) -> Result<Reply<'_>, ClientError> {
+        let (status, retry_after, reply) = self.exchange(method, path, content)?;
+        if status.is_success() { Ok(reply) } else { refused(status, retry_after, reply) }
+    }
+
+    /// Status, when to try again, and the reply's beginning.
+    fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        content: Option<Content>,
+    ) -> Result<(StatusCode, Option<Duration>, Reply<'_>), ClientError> {
         let url = self.url.clone();
         let broken =
             |error: &dyn fmt::Display| ClientError::Connection(format!("no reply from {url}: {error}"));
@@ -207,7 +244,7 @@ impl Client {
         });
         let mut connection = match kept {
             Some(connection) => connection,
-            None => self.runtime.block_on(connect(&url.authority)).map_err(|error| broken(&error))?,
+            None => self.runtime.block_on(connect(&url)).map_err(|error| broken(&error))?,
         };
         let mut request = Request::builder()
             .method(method)
@@ -234,10 +271,7 @@ impl Client {
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let reply = Reply { runtime: &self.runtime, url, body: response.into_body() };
-        if status.is_success() {
-            return Ok(reply);
-        }
-        refused(status, retry_after.map(Duration::from_secs), reply)
+        Ok((status, retry_after.map(Duration::from_secs), reply))
     }
 }
 
@@ -308,12 +342,21 @@ impl Reply<'_> {
     }
 }
 
-async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, std::io::Error> {
-    let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(authority)).await {
-        Ok(stream) => stream?,
-        Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
-    };
+async fn connect(url: &ServerUrl) -> Result<SendRequest<Full<Bytes>>, std::io::Error> {
+    let late = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+    if let Some(file) = &url.socket {
+        return speak(timeout(CONNECT_TIMEOUT, UnixStream::connect(file)).await.map_err(late)??).await;
+    }
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&url.authority)).await.map_err(late)??;
     stream.set_nodelay(true)?;
+    speak(stream).await
+}
+
+/// HTTP over a connection.
+async fn speak<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, std::io::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
     tokio::spawn(async move {

@@ -4,6 +4,7 @@
 
 mod about;
 mod backups;
+mod bundles;
 mod configuration;
 mod connections;
 mod contract_names;
@@ -30,6 +31,7 @@ mod runbook;
 mod salvages;
 mod server;
 mod services;
+mod sizings;
 mod slow_clients;
 mod sockets;
 mod stops;
