@@ -3,6 +3,7 @@
 //! Nothing under `deploy/` and `docs/operations/` is prose only. Each part installs what it needs (from Debian or PyPI), starts
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
+mod bundle;
 pub mod docs;
 pub mod monitoring;
 mod pilot;
@@ -34,6 +35,7 @@ const PARTS: &[Part] = &[
     ("rules", monitoring::rules),
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
+    ("bundle, sizes", bundle::run),
     ("pilot", pilot::run),
 ];
 

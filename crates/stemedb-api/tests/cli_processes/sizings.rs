@@ -16,6 +16,10 @@ fn blocks() -> Vec<(Vec<String>, String)> {
         else {
             continue;
         };
+        // Without anything below it the command takes its time, and is for the machine that is meant.
+        if printed.is_empty() {
+            continue;
+        }
         let words = command.split_whitespace().map(str::to_owned).collect();
         found.push((words, printed.to_owned()));
     }

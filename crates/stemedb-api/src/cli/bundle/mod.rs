@@ -140,7 +140,11 @@ impl Scene {
             loaded = configuration::load(env, args.config.clone(), started.as_ref());
         }
         let settings = settings_of(&loaded);
-        let server = server_of(env, args, &settings);
+        let server = match (&args.url, &args.socket, &args.data_dir, holder) {
+            // The configured server would be another folder's.
+            (None, None, Some(_), None) => Err("no running process has this folder open"),
+            _ => server_of(env, args, &settings),
+        };
         Scene { data_dir, settings, loaded, holder, started, server }
     }
 

@@ -138,7 +138,11 @@ fn take(figures: &mut Figures, measured: &Measured) -> Result<(), Failure> {
 /// Writes what was measured as a page of `docs/benchmarks`.
 fn save(env: &Env, dir: &std::path::Path, claims: u64, measured: &Measured) -> Result<(), Failure> {
     let command = format!("stemedb-api sizing --claims 0 --measure --measure-claims {claims} --save DIR");
-    let figures = serde_json::to_value(measured).map_err(Failure::new)?;
+    let mut figures = serde_json::to_value(measured).map_err(Failure::new)?;
+    if let Some(figures) = figures.as_object_mut() {
+        // How fast this machine is stands on other pages, which compare.
+        figures.retain(|name, _| !name.ends_with("_per_second"));
+    }
     let document = json!({ "command": command, "claims": claims, "figures": figures });
     let text = serde_json::to_string_pretty(&document).map_err(Failure::new)?;
     stemedb_env::fs::write_file_atomic(&*env.fs, &dir.join("sizing.json"), format!("{text}\n").as_bytes())?;

@@ -3,7 +3,7 @@
 /// Something that must not stand in any bundle.
 pub fn secret(bytes: &[u8]) -> Option<&'static str> {
     let lower = bytes.to_ascii_lowercase();
-    if places(&lower, b"stemedb_").any(|rest| is_key(rest)) {
+    if places(&lower, b"stemedb_").any(is_key) {
         return Some("an API key");
     }
     if places(&lower, b"-----begin ").next().is_some() {

@@ -94,7 +94,7 @@ fn value_of(key: &config::Key, text: &str, redactor: &Redactor) -> String {
     match key.kind {
         Kind::Switch(_) | Kind::Number { .. } | Kind::Choice(_) | Kind::Room(_) => text.to_owned(),
         Kind::Address(_) => address(text),
-        Kind::Path(_) if config::BuiltIn::Is("") != key.built_in && is_built_in(key, text) => text.to_owned(),
+        Kind::Path(_) if is_built_in(key, text) => text.to_owned(),
         Kind::Path(_) => if text == "off" { "off" } else { "a path" }.to_owned(),
         Kind::Text { .. } if is_built_in(key, text) => text.to_owned(),
         Kind::Text { .. } if key.is("backup", "to") => match text.split_once("://") {

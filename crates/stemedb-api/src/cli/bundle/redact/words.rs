@@ -163,19 +163,23 @@ fn is_plain(core: &str) -> bool {
     {
         return false;
     }
+    // Many short runs of digits may be one long key.
+    if core.bytes().filter(u8::is_ascii_digit).count() > DIGITS_MAX {
+        return false;
+    }
     let mut rest = core;
     while let Some(first) = rest.bytes().next() {
         let is_same: fn(u8) -> bool = match first {
             byte if byte.is_ascii_digit() => |byte| byte.is_ascii_digit(),
             byte if byte.is_ascii_alphabetic() => |byte| byte.is_ascii_alphabetic(),
-            b'_' | b'-' | b':' | b'=' | b'.' | b',' | b'%' | b'+' | b'(' | b')' | b'"' | b'\'' | b'{'
+            b'_' | b'-' | b':' | b'=' | b'.' | b',' | b'+' | b'(' | b')' | b'"' | b'\'' | b'{'
             | b'}' | b'[' | b']' => |byte| !byte.is_ascii_alphanumeric(),
             _ => return false,
         };
         let end = rest.bytes().position(|byte| !is_same(byte)).unwrap_or(rest.len());
         let (run, more) = rest.split_at(end);
         let may_stay = match first {
-            byte if byte.is_ascii_digit() => run.len() <= DIGITS_MAX,
+            byte if byte.is_ascii_digit() => true,
             byte if byte.is_ascii_alphabetic() => is_known(run),
             _ => run.len() <= 4,
         };
@@ -228,6 +232,8 @@ mod tests {
             ("Zyxo%20benzene WnlhIGJlbnplbmU= 5a79786f", "…"),
             ("naïve Ångström", "…"),
             ("123456789012345678901", "…"),
+            ("%31%66%32%65 flush%20journal", "…"),
+            ("1234567890-1234567890-1", "…"),
             ("x1y2z3", "…"),
         ] {
             assert_eq!(filter(text), kept, "{text}");
