@@ -198,7 +198,7 @@ fn database(dir: &Path) -> (PathBuf, String) {
         "--data-dir",
         text(&data),
         "--scopes",
-        "read,write",
+        "read,write,admin",
         "--label",
         "Wombat-Reader",
     ])
@@ -397,12 +397,7 @@ fn what_passes_redaction_is_found_by_the_self_check_and_no_file_is_kept() {
     };
     let of_secret = [("AWS_SECRET_ACCESS_KEY", secret)];
     refused(&format!("waited for {leaking}"), &[], "a text of a claim", "as it is");
-    refused(
-        "waited for flush+before+the+merge+of+tables",
-        &[],
-        "a text of a claim",
-        "percent-encoded",
-    );
+    refused("waited for flush+before+the+merge+of+tables", &[], "a text of a claim", "percent-encoded");
     refused(&format!("waited for {secret}"), &of_secret, "AWS_SECRET_ACCESS_KEY", "as it is");
     // Without that part, and without that text, there is a bundle.
     bundle(dir.path(), "without.tar", &["--data-dir", text(&data), "--without", "storage-log.jsonl"], &[])

@@ -172,8 +172,8 @@ fn is_plain(core: &str) -> bool {
         let is_same: fn(u8) -> bool = match first {
             byte if byte.is_ascii_digit() => |byte| byte.is_ascii_digit(),
             byte if byte.is_ascii_alphabetic() => |byte| byte.is_ascii_alphabetic(),
-            b'_' | b'-' | b':' | b'=' | b'.' | b',' | b'+' | b'(' | b')' | b'"' | b'\'' | b'{'
-            | b'}' | b'[' | b']' => |byte| !byte.is_ascii_alphanumeric(),
+            b'_' | b'-' | b':' | b'=' | b'.' | b',' | b'+' | b'(' | b')' | b'"' | b'\'' | b'{' | b'}'
+            | b'[' | b']' => |byte| !byte.is_ascii_alphanumeric(),
             _ => return false,
         };
         let end = rest.bytes().position(|byte| !is_same(byte)).unwrap_or(rest.len());
@@ -208,6 +208,7 @@ mod tests {
             "Failed to acquire write lock within timeout",
             "Deadlock detected in KV store",
             "rebuild complete",
+            "37.2 GiB of 252.0 GiB are free, writes are refused below 4.0 GiB",
             "compaction finished",
             "slow query",
             "the sync of segment.000012.wal has not returned for 1,204 ms",
