@@ -43,8 +43,9 @@ pub fn run(root: &Path, _depth: Depth) -> Outcome {
             &program,
             &["debug-bundle", "--json", "--url", url, "--data-dir", text(&data)?, "--out", text(&out)?],
         )?;
-        let manifest = serde_json::from_slice(&told.stdout).map_err(|error| format!("{name}: {error}"))?;
-        Ok((manifest, examined(&out, &manifest)?))
+        let manifest: Value = serde_json::from_slice(&told.stdout).map_err(|error| format!("{name}: {error}"))?;
+        let bytes = examined(&out, &manifest)?;
+        Ok((manifest, bytes))
     };
     let (manifest, bytes) = made("running.tar", &running.url)?;
     let missing = missing_of(&manifest);
