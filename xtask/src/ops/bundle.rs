@@ -43,7 +43,8 @@ pub fn run(root: &Path, _depth: Depth) -> Outcome {
             &program,
             &["debug-bundle", "--json", "--url", url, "--data-dir", text(&data)?, "--out", text(&out)?],
         )?;
-        let manifest: Value = serde_json::from_slice(&told.stdout).map_err(|error| format!("{name}: {error}"))?;
+        let manifest: Value =
+            serde_json::from_slice(&told.stdout).map_err(|error| format!("{name}: {error}"))?;
         let bytes = examined(&out, &manifest)?;
         Ok((manifest, bytes))
     };
