@@ -4,7 +4,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
     console, deny, dependencies, door, examples, interleavings, layers, machine_paths, openapi, python,
-    readme, rig, sim,
+    readme, rig, server, sim,
     steps::{self, Budget, Outcome, Runner},
     torture,
 };
@@ -12,6 +12,7 @@ use crate::{
 const LINTS: Budget = Budget { name: "build, lints, docs", seconds: 12 * 60 };
 const TESTS: Budget = Budget { name: "tests", seconds: 10 * 60 };
 const RELIABILITY: Budget = Budget { name: "reliability", seconds: 12 * 60 };
+const OPERATIONS: Budget = Budget { name: "operations, quick", seconds: 4 * 60 };
 const EXAMPLES: Budget = Budget { name: "examples, README", seconds: 3 * 60 };
 
 type Step = (&'static str, Budget, fn(&Path) -> Outcome);
@@ -31,6 +32,7 @@ const STEPS: &[Step] = &[
     ("doc tests", TESTS, doc_tests),
     ("python", TESTS, python::check),
     ("console", TESTS, console_in_a_browser),
+    ("operations", OPERATIONS, operations),
     ("interleavings", RELIABILITY, interleavings::run),
     ("simulation", RELIABILITY, simulation),
     ("torture", RELIABILITY, journal_torture),
@@ -139,6 +141,16 @@ fn doc_tests(root: &Path) -> Outcome {
 /// Every click of the console, in a real browser against real servers.
 fn console_in_a_browser(root: &Path) -> Outcome {
     console::run(root, &[])
+}
+
+/// What of `deploy/` and `docs/operations/` can be run in three minutes, with the program that the tests have built.
+fn operations(root: &Path) -> Outcome {
+    let mut quick = cargo(root, &["xtask", "ops", "--quick"]);
+    let built = server::target(root).join("debug/stemedb-api");
+    if built.is_file() {
+        quick.env(server::PROGRAM, built);
+    }
+    steps::command(&mut quick)
 }
 
 /// Other seeds than the tests use, and others with every commit, so that time widens what has been seen.

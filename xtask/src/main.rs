@@ -17,8 +17,8 @@
 //! - [`torture`]: the suites that try to make the journal and the LSM tree lie, and the ledger of their runs.
 //! - [`python`]: types of the client for Python, and its signatures.
 //! - [`fuzz`]: the parsers and the recovery of the journal and of the LSM tree under a fuzzer, and what comes in over HTTP.
-//! - [`server`]: the program, built, and servers over databases of their own.
-//! - [`ops`]: everything in `deploy/` and `docs/operations/`, run.
+//! - [`server`]: the program, built, and servers over databases of their own; [`http`]: requests to programs of this machine.
+//! - [`ops`]: everything in `deploy/` and `docs/operations/`, run; the pages themselves (`docs`, `transcripts`, `site`).
 //! - [`mod@openapi`]: what a change of the HTTP interface would break; [`schemathesis`] asks a server in its document's own terms.
 
 // Not part of the product: it starts processes, reads sources and measures time directly.
@@ -32,6 +32,7 @@ mod dependencies;
 mod door;
 mod examples;
 mod fuzz;
+mod http;
 mod http_kills;
 mod interleavings;
 mod layers;
@@ -99,7 +100,11 @@ cargo xtask <task>
   runbooks [--quick] [--only PAGE]... [--scenario NAME] [--list]
                                  the runbooks, executed: faults, diagnosis, repair, and nothing acknowledged is lost (as root)
   monitoring                     writes the dashboards, the tests of the alerts and their list in docs anew
-  docs                           every flag, key, series, route and link that documentation names exists
+  docs                           every flag, key, series, route and link that documentation names exists; every block of it is
+                                 run or read by something; every page is in docs/SUMMARY.md
+  site [--llms]                  the documentation as a site in target/site, with mdBook, and every link of it (--llms: writes
+                                 docs/llms.txt anew)
+  transcripts [--only PAGE]...   what the pages show being typed, typed again (as root, on Linux)
   openapi                        what docs/openapi.json would break for clients of the last release
   schemathesis [--seconds N] [--seed N]
                                  requests made from docs/openapi.json against a server: is every reply a documented one?
@@ -130,6 +135,8 @@ fn main() -> ExitCode {
         ["runbooks", options @ ..] => ops::runbooks::run(&root, options),
         ["monitoring"] => ops::monitoring::write(&root),
         ["docs"] => ops::docs::run(&root),
+        ["site", options @ ..] => ops::site::run(&root, options),
+        ["transcripts", options @ ..] => ops::transcripts::run(&root, options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

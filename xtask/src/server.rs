@@ -5,6 +5,8 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::steps;
@@ -79,7 +81,6 @@ impl Server {
     }
 
     /// Its process id.
-    #[allow(dead_code)]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -87,6 +88,30 @@ impl Server {
     /// What it has logged.
     pub fn told(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Tells it to stop, as a service manager does.
+    pub fn terminate(&self) -> Result<(), String> {
+        let mut kill = Command::new("kill");
+        let status = kill.args(["-TERM", &self.child.id().to_string()]).status();
+        let status = status.map_err(|error| format!("kill: {error}"))?;
+        if status.success() { Ok(()) } else { Err("the server is gone already".to_owned()) }
+    }
+
+    /// Waits until it has ended by itself, without a failure; gives its log.
+    pub fn ended(mut self, limit: Duration) -> Result<String, String> {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            match self.child.try_wait() {
+                Ok(None) => thread::sleep(Duration::from_millis(20)),
+                Ok(Some(status)) if status.success() => return Ok(self.told()),
+                Ok(Some(status)) => {
+                    return Err(format!("the server ended with {status}; its log: {}", self.told()));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Err(format!("the server did not stop within {} s; its log: {}", limit.as_secs(), self.told()))
     }
 
     /// Ends it; gives its log. An error if it has ended before.

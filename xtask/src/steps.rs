@@ -79,7 +79,8 @@ impl Runner {
     }
 }
 
-fn seconds(duration: Duration) -> String {
+/// As a text.
+pub fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 

@@ -118,6 +118,18 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let ground = Ground::make(folder.path(), arguments.claims)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = Report { claims: arguments.claims, seconds: arguments.seconds, ..Report::default() };
+    // First: both servers answer from the same entries.
+    if asked("beside") {
+        let how = beside::How {
+            program: arguments.pg_server.as_deref().ok_or("the case beside needs --pg-server")?,
+            folder: folder.path(),
+            connections: arguments.connections,
+            length,
+            rounds: arguments.rounds,
+        };
+        report.beside = Some(beside::run(&how, &ground, &runtime)?);
+        report.write(&arguments.out)?;
+    }
     if asked("questions") || asked("asserts") {
         let server = Server::start(&ground.dir, &[], None)?;
         let (address, connections) = (server.address.as_str(), arguments.connections);
@@ -133,17 +145,6 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
             let seen = runtime.block_on(closed(address, &work, connections, 0..u64::MAX, length))?;
             report.rows.push(Row::of("asserts", connections, &seen));
         }
-        report.write(&arguments.out)?;
-    }
-    if asked("beside") {
-        let how = beside::How {
-            program: arguments.pg_server.as_deref().ok_or("the case beside needs --pg-server")?,
-            folder: folder.path(),
-            connections: arguments.connections,
-            length,
-            rounds: arguments.rounds,
-        };
-        report.beside = Some(beside::run(&how, &ground, &runtime)?);
         report.write(&arguments.out)?;
     }
     if asked("overload") {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Claims of the questions that one request shall take a millisecond for.
-const BUSY: [usize; 8] = [16, 32, 64, 128, 256, 512, 1024, 2048];
+const BUSY: [usize; 13] = [16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048];
 const BUSY_GOAL: Duration = Duration::from_millis(1);
 /// Questions that are asked.
 const QUESTIONS: usize = 20_000;

@@ -29,3 +29,8 @@ class Signatures(unittest.TestCase):
         cosigned = third.cosign(claim_id(claim))
         self.assertEqual(f"signature {cosigned.signature}", golden("a co-signature")[1])
         self.assertNotIn("01" * 32, repr(first))
+
+    def test_what_the_page_about_clients_shows(self) -> None:
+        seed, claim = bytes([7] * 32), full()
+        AgentKey(seed).sign_claim(claim)
+        self.assertEqual(len(claim.signatures), 1)

@@ -1,18 +1,10 @@
-//! How the program's memory allocator behaves.
-// The call below, proven where it stands.
-#![allow(unsafe_code)]
+//! Where the program's memory comes from.
 
-/// Makes glibc serve every thread from one arena. To be called first.
+/// mimalloc: every thread allocates from pages of its own, and what another thread frees goes back without a lock.
 ///
-/// Tables, blocks and memtables are allocated by one thread and freed by another. Each of glibc's arenas (eight a processor)
-/// keeps what was freed in it, and under unlimited writing they kept 250 MiB more than the engine's memory ledger had given
-/// out: 668 MiB with as many arenas as threads, 611 MiB with two, 400 to 418 MiB with one, for a budget of 384 MiB. Small
-/// allocations are served from each thread's own cache all the same. Other allocators of the C library have no such call.
-pub fn use_one_arena() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        // SAFETY: mallopt takes two integers and changes numbers inside of the allocator under its own lock; it takes no
-        // pointer and may be called at any time. If it refuses (it returns 0), nothing has changed.
-        let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
-    }
-}
+/// A reply is a few hundred small allocations. glibc kept at one arena, so that it gives back what tables and blocks leave behind,
+/// spent a third of a server's time on them: 28,000 questions a second of 64 connections where this one answers 43,000, and 14,500
+/// asserts where this one takes 17,500. Transparent huge pages are off (`no_thp`): with them a process of 215 MiB held 590.
+/// What was freed goes back to the system after a second: loading a million claims peaks at 246 MiB, 158 with glibc.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -10,6 +10,7 @@
 //! - [`backup`]: backups that are proven by restoring them, points in time, the journal's archive.
 //! - [`config`] (feature `cli`, on by default) is the server's configuration: every key, its layers, its checks.
 //! - [`http`] (feature `server`, on by default) is a router that any axum application can mount.
+//! - [`replication`]: the journal archived as it is written, a standby that follows, and promotion.
 //! - [`metrics`] are the Prometheus names that operators rely on.
 //!
 //! ```no_run
@@ -46,14 +47,15 @@ pub mod json;
 pub mod load;
 #[cfg(feature = "server")]
 pub mod metrics;
+pub mod replication;
 pub(crate) mod store_helpers;
 
 pub use database::{
-    AnswerDifference, Arrived, AsOf, ConflictQuery, Conflicts, Database, DatabaseOptions, Difference,
-    DifferenceQuery, Feed, FeedEntry, ImportFailed, ImportOptions, ImportReport, ImportSink, ListPage,
-    ListQuery, Notices, OnError, Query, QueryCost, QuestionDifference, ReceiptCheck, ReceiptError, Resolved,
-    RootCheck, Selection, ServerKeyError, Snapshot, WATCHES_MAX, WatchPage, Watched, WatchesDamaged,
-    check_document, leave_out, read_receipt,
+    AnswerDifference, ArchiveStatus, Arrived, AsOf, ConflictQuery, Conflicts, Database, DatabaseOptions,
+    Difference, DifferenceQuery, Feed, FeedEntry, ImportFailed, ImportOptions, ImportReport, ImportSink,
+    ListPage, ListQuery, Notices, OnError, Pending, Query, QueryCost, QuestionDifference, ReceiptCheck,
+    ReceiptError, Resolved, Role, RootCheck, Selection, ServerKeyError, Snapshot, StandbyStatus, WATCHES_MAX,
+    WatchPage, Watched, WatchesDamaged, check_document, leave_out, read_receipt,
 };
 pub use errors::{Code, Error, FieldError, Invalid, Result};
 pub use exchange::{ExportOptions, ExportReport, Filter, Format, ReadOptions};

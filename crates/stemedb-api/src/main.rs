@@ -7,6 +7,5 @@ mod allocator;
 mod cli;
 
 fn main() -> std::process::ExitCode {
-    allocator::use_one_arena();
     cli::run()
 }

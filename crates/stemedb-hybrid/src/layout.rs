@@ -89,6 +89,11 @@ impl Layout {
         self.dir.join("watches")
     }
 
+    /// While it is there the database follows another one and takes no requests. See `docs/design/standby.md`.
+    pub fn standby(&self) -> PathBuf {
+        self.dir.join("STANDBY")
+    }
+
     /// Where a backup puts its checkpoint together. Of no use to anybody else, and removed by the next open.
     pub fn staging(&self) -> PathBuf {
         self.dir.join("backup.staging")

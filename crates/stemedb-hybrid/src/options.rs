@@ -89,6 +89,9 @@ pub struct HybridOptions {
     pub scrub: ScrubOptions,
     /// Who is told of every entry before it can be read. Each belongs to one engine.
     pub observers: Observers,
+    /// Entries come from elsewhere, by [`crate::HybridStore::follow`], and requests are refused until
+    /// [`crate::HybridStore::end_following`]: two sources of entries would give one LSN twice.
+    pub follows: bool,
 }
 
 impl Default for HybridOptions {
@@ -106,6 +109,7 @@ impl Default for HybridOptions {
             sidecars: true,
             scrub: ScrubOptions::default(),
             observers: Observers::default(),
+            follows: false,
         }
     }
 }

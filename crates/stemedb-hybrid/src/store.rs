@@ -221,7 +221,8 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
             after_full: Box::new(move || look.wake()),
         };
         let clock = Arc::clone(&parts.env.clock);
-        let stages = Stages::new(Arc::clone(&halt), gate, Arc::clone(&clock), parts.recorded, wakes);
+        let stages = Stages::new(Arc::clone(&halt), gate, Arc::clone(&clock), parts.recorded, wakes)
+            .following(options.follows);
         let lock_timeout = options.commit.lock_timeout;
         let queue = CommitQueue::new(stages, options.commit, Some(clock), Some(Arc::clone(&parts.env.tasks)));
         let stalls = Arc::new(StallCounters::default());
@@ -257,9 +258,29 @@ impl<P: ViewStore, F: ViewStore, D: Admit> HybridStore<P, F, D> {
         })
     }
 
-    /// Refuses writes until the database is opened again.
-    pub(crate) fn refuse_writes(&self, cause: String) {
+    /// Refuses writes until the database is opened again; reads go on.
+    pub fn refuse_writes(&self, cause: String) {
         self.queue.stages().halt.for_good(cause);
+    }
+
+    /// True while entries come from elsewhere: see [`HybridOptions::follows`].
+    pub fn is_following(&self) -> bool {
+        self.queue.stages().is_following()
+    }
+
+    /// Takes the next entries of the database that this one follows: journals them as one group, and shows them. Returns the last
+    /// one. Any number of threads may call it; the entries must be the next ones.
+    ///
+    /// Errors: [`Error::JournalGap`] where `first` is not the next entry; [`Error::ReadOnly`] of a database that does not follow, or
+    /// whose views cannot go on now; those of the journal. What is durable afterwards says [`HybridStore::durable_lsn`]: entries that
+    /// no view could take are shown later, and must not be given again.
+    pub fn follow(&self, first: Lsn, entries: Vec<Vec<u8>>) -> Result<Lsn> {
+        self.queue.stages().follow(first, entries)
+    }
+
+    /// Entries come from nowhere else any more: writes are accepted from now on, and [`HybridStore::follow`] is refused.
+    pub fn end_following(&self) {
+        self.queue.stages().end_following();
     }
 
     /// Commits one atomic request; returns when it is durable and readable.

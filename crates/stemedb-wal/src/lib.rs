@@ -40,8 +40,9 @@ pub use journal::{Entry, Journal, JournalReader};
 pub use mem::{MemJournal, MemReader};
 pub use options::{JournalIdentity, JournalOptions, MAX_ENTRY_BYTES, MAX_GROUP_BYTES, Prepare, Retention};
 pub use segmented::{
-    AppendTicket, Cut, EntrySource, HealError, Healed, Healing, Hole, JournalCheckpoint, JournalMark,
-    JournalStats, LostHole, LsnRange, NoEntries, PickedEntries, RecoveredEntry, RecoveryReport, SegmentCheck,
-    SegmentContent, SegmentEnd, SegmentFile, SegmentInfo, SegmentPiece, SegmentState, SegmentedJournal,
-    SegmentedReader, Unrecoverable, VerifyReport, WriteUnderWay,
+    AppendTicket, Cut, DurableFrames, EntrySource, FrameRange, HealError, Healed, Healing, Hole,
+    JournalCheckpoint, JournalMark, JournalStats, LostHole, LsnRange, NoEntries, PickedEntries,
+    RecoveredEntry, RecoveryReport, SegmentCheck, SegmentContent, SegmentEnd, SegmentFile, SegmentInfo,
+    SegmentOrigin, SegmentPiece, SegmentState, SegmentedJournal, SegmentedReader, Unrecoverable,
+    VerifyReport, WriteUnderWay, read_frames, segment_origin,
 };

@@ -370,6 +370,53 @@ fn what_operators_gzip_move_or_archive_is_still_read() {
     assert_eq!((sums.gaps, sums.entries, sums.last_lsn), (0, 60, Lsn(60)));
 }
 
+/// Backups and archiving of a running database: they ask what there is.
+#[test]
+fn a_released_segment_that_is_moved_away_meanwhile_is_a_hole_and_what_is_behind_it_is_still_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, elsewhere) = (folder.path().join("wal"), folder.path().join("elsewhere"));
+    let options = JournalOptions { pack_level: None, ..JournalOptions::tiny() };
+    let journal = SegmentedJournal::create(&Env::real(), &dir, IDENTITY, options).unwrap();
+    append(&journal, 1..=60);
+    journal.release(Lsn(60)).unwrap();
+    let before = journal.contents().unwrap();
+    let ids = |from: usize| before[from..].iter().map(|content| content.id).collect::<Vec<_>>();
+    assert!(before.len() >= 5 && before[3].released);
+    std::fs::create_dir(&elsewhere).unwrap();
+    let moved = |at: usize| {
+        let name = format!("segment.{:06}.wal", before[at].id);
+        std::fs::rename(dir.join(&name), elsewhere.join(&name)).unwrap();
+    };
+    moved(2);
+    let listed: Vec<u64> = journal.contents().unwrap().iter().map(|content| content.id).collect();
+    assert_eq!(listed, ids(3));
+    assert_eq!(read_all(&journal, before[3].first_lsn.0), 60);
+}
+
+#[test]
+fn what_was_written_before_the_journal_was_opened_can_be_ended_too() {
+    let (env, _sim) = machine(11);
+    let journal = SegmentedJournal::create(&env, Path::new(DIR), IDENTITY, JournalOptions::tiny()).unwrap();
+    append(&journal, 1..=2);
+    journal.close().unwrap();
+    let open = || {
+        SegmentedJournal::open(&env, Path::new(DIR), IDENTITY, Lsn::ZERO, JournalOptions::tiny()).unwrap().0
+    };
+    let journal = open();
+    let before = journal.segments().unwrap().len();
+    journal.rotate().unwrap();
+    assert_eq!(journal.segments().unwrap().len(), before + 1);
+    // Nothing has been written since, whoever opens it.
+    journal.rotate().unwrap();
+    journal.close().unwrap();
+    let journal = open();
+    journal.rotate().unwrap();
+    assert_eq!(journal.segments().unwrap().len(), before + 1);
+    assert_eq!(journal.stats().rotations, 0);
+    append(&journal, 3..=4);
+    assert_eq!(read_all(&journal, 1), 4);
+}
+
 #[test]
 fn an_inspection_shows_every_frame_and_every_damaged_place() {
     let (env, sim) = machine(8);

@@ -118,7 +118,7 @@ fn sizes(root: &Path, program: &Path) -> Outcome {
     let page = root.join("docs/operations/sizing.md");
     let page = fs::read_to_string(&page).map_err(|error| format!("{}: {error}", page.display()))?;
     let mut examples = 0;
-    for block in page.split("```text\n").skip(1).filter_map(|block| block.split("```").next()) {
+    for block in page.split("```console\n").skip(1).filter_map(|block| block.split("```").next()) {
         let Some((command, shown)) =
             block.strip_prefix("$ stemedb-api ").and_then(|text| text.split_once('\n'))
         else {

@@ -4,10 +4,18 @@
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
 mod bundle;
+mod debian;
 pub mod docs;
+mod guides;
 pub mod monitoring;
+mod package;
 mod pilot;
+mod proxies;
 pub mod runbooks;
+mod scripts;
+pub mod site;
+pub mod transcripts;
+mod units;
 
 use std::path::Path;
 
@@ -30,13 +38,20 @@ type Part = (&'static str, fn(&Path, Depth) -> Outcome);
 /// Cheap ones first.
 const PARTS: &[Part] = &[
     ("docs", docs::part),
+    ("units", units::run),
+    ("scripts", scripts::run),
+    ("package", package::run),
     ("exporter", monitoring::exporter),
     ("dashboards", monitoring::dashboards),
     ("rules", monitoring::rules),
+    ("guides", guides::part),
+    ("site", site::part),
+    ("transcripts", transcripts::part),
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
     ("bundle, sizes", bundle::run),
     ("pilot", pilot::run),
+    ("proxies", proxies::part),
 ];
 
 /// Runs all parts, or those named with `--only`.

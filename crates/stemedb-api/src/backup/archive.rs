@@ -95,6 +95,25 @@ fn record_name(database: &Hex<16>, timeline: u32, segment: u64) -> String {
     format!("{}segment.{segment:06}.json", folder(database, timeline))
 }
 
+/// The record of one segment; `None` if it is not archived whole. Errors: as of [`archived`].
+pub(crate) fn record_of(
+    target: &dyn BackupTarget,
+    database: &Hex<16>,
+    timeline: u32,
+    segment: u64,
+) -> Result<Option<ArchiveRecord>> {
+    let name = record_name(database, timeline, segment);
+    let record: Option<ArchiveRecord> = document::get(target, &name)?;
+    let is_of_it = |record: &ArchiveRecord| {
+        (record.format, record.database, record.timeline, record.segment)
+            == (FORMAT, *database, timeline, segment)
+    };
+    match record {
+        Some(record) if !is_of_it(&record) => Err(damaged(target, &name, "it is of another segment")),
+        record => Ok(record),
+    }
+}
+
 /// What was archived.
 #[derive(Clone, Debug, Default)]
 pub struct ArchiveReport {
@@ -141,6 +160,18 @@ pub fn archived(target: &dyn BackupTarget, database: &Hex<16>, timeline: u32) ->
 /// Errors: [`Error::Conflict`] if the archive has another segment of the same number and timeline: two databases write there;
 /// [`Error::Journal`] for a damaged segment, which is not archived before it has been healed.
 pub fn archive(database: &Database, target: &dyn BackupTarget, rotate: bool) -> Result<ArchiveReport> {
+    archive_known(database, target, rotate, &mut None)
+}
+
+/// [`archive`], of somebody who does it again and again: `known` are the records that he has seen, and is what there is afterwards.
+pub(super) fn archive_known(
+    database: &Database,
+    target: &dyn BackupTarget,
+    rotate: bool,
+    known: &mut Option<Vec<ArchiveRecord>>,
+) -> Result<ArchiveReport> {
+    // One at a time: they share a folder.
+    let _turn = database.archive_turn();
     let (env, engine) = (database.env(), database.engine());
     if rotate {
         engine.journal().rotate()?;
@@ -148,7 +179,10 @@ pub fn archive(database: &Database, target: &dyn BackupTarget, rotate: bool) -> 
     }
     let identity = engine.identity();
     let (id, timeline) = (Hex(identity.database.0), identity.timeline);
-    let mut records = archived(target, &id, timeline)?;
+    let mut records = match known.take() {
+        Some(records) => records,
+        None => archived(target, &id, timeline)?,
+    };
     let staging = engine.layout().dir().join("archive.staging");
     remove_tree(&*env.fs, &staging)?;
     let mark = format!("writing/{id}-archive");
@@ -160,8 +194,9 @@ pub fn archive(database: &Database, target: &dyn BackupTarget, rotate: bool) -> 
     archived?;
     unmarked?;
     report.upto = contiguous(&records);
+    let records = known.insert(records);
     if !report.archived.is_empty() {
-        document::put(target, &format!("{}index.json", folder(&id, timeline)), &records)?;
+        document::put(target, &format!("{}index.json", folder(&id, timeline)), records)?;
         target.settle()?;
         let text = format!("{} segments archived in {}", report.archived.len(), target.describe());
         engine.events().push(EventKind::Backup, None, text);
@@ -386,6 +421,7 @@ pub fn prune_journal(
     backups: &dyn BackupTarget,
     options: PruneOptions,
 ) -> Result<PruneReport> {
+    let _turn = database.archive_turn();
     let (env, engine) = (database.env(), database.engine());
     // Refused at once where nothing may be removed.
     engine.journal().prune(&[])?;

@@ -328,6 +328,11 @@ pub(super) fn first_time(journal: &SegmentedJournal, content: &SegmentContent) -
     if content.last_lsn < content.first_lsn { Ok(None) } else { time_of(journal, content.first_lsn) }
 }
 
+/// The recorded time of an entry of a database's journal; `None` if it is not there. Errors: [`Error::Journal`], [`Error::Engine`].
+pub fn recorded_at(database: &Database, lsn: Lsn) -> Result<Option<Micros>> {
+    time_of(database.engine().journal(), lsn)
+}
+
 /// The recorded time of an entry.
 pub(super) fn time_of(journal: &SegmentedJournal, lsn: Lsn) -> Result<Option<Micros>> {
     match journal.read_from(lsn)?.next_entry()? {

@@ -97,6 +97,12 @@ pub enum Error {
         /// Bytes that are free.
         available: u64,
     },
+    /// Another server is the writer now, or the archive is of another past than the database: nothing more is sent.
+    #[error("this database is not the writer: {reason}")]
+    Fenced {
+        /// How that is known.
+        reason: String,
+    },
     /// What was asked for makes no sense here.
     #[error("{0}")]
     Refused(String),

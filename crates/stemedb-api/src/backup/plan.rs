@@ -7,6 +7,8 @@ use stemedb_env::{Lsn, Micros};
 use super::{
     ArchiveRecord, BackupTarget, Catalog, Error, FileEntry, Hex, Metadata, Result, archived,
     catalog::CatalogEntry,
+    ranges::{self, Past, Range},
+    standby_mark::StandbyMark,
 };
 
 /// Where to go back to.
@@ -35,12 +37,21 @@ pub struct RestoreOptions {
     pub keep_timeline: bool,
     /// Number of the new timeline; by default the next free one, which is taken in the target.
     pub new_timeline: Option<u32>,
+    /// The result is a standby, which goes on to follow the archive: it may be empty at first.
+    pub standby: Option<StandbyMark>,
 }
 
 impl RestoreOptions {
     /// To a point, on a new timeline.
     pub fn to(point: Point) -> RestoreOptions {
-        RestoreOptions { point, database: None, timeline: None, keep_timeline: false, new_timeline: None }
+        RestoreOptions {
+            point,
+            database: None,
+            timeline: None,
+            keep_timeline: false,
+            new_timeline: None,
+            standby: None,
+        }
     }
 }
 
@@ -51,6 +62,8 @@ pub(super) enum Copy {
     Parts(FileEntry),
     /// In the archive, packed.
     Archived(ArchiveRecord),
+    /// In the archive, in ranges of frames that follow from each other.
+    Ranges(Vec<Range>),
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +96,7 @@ pub struct Plan {
     pub recorded_at: Option<Micros>,
     /// First entry of the journal of the result.
     pub first_lsn: Lsn,
-    /// Segments taken from backups, and from the archive.
+    /// Segments taken from backups, and from the archive, whole or in ranges.
     pub segments: (usize, usize),
     /// Files of the view.
     pub view_files: usize,
@@ -125,7 +138,17 @@ impl Plan {
             .filter(of_it)
             .filter_map(|entry| Some((entry.usable()?.0, entry.usable()?.1, entry.verified)))
             .collect();
-        let segments = best_copies(&mine, archived(archive, &database, timeline)?);
+        let Copies { segments, damage } = copies(archive, &mine, Past { database, timeline })?;
+        let is_nothing = mine.is_empty() && segments.is_empty();
+        // Whoever wants all that there is must be told what cannot be read of it.
+        if let Some(error) = damage
+            && (options.point == Point::Latest || is_nothing)
+        {
+            return Err(error);
+        }
+        if is_nothing && options.standby.is_none() {
+            return Err(nothing(format!("or segment of database {database}, timeline {timeline}")));
+        }
         let named = match &options.point {
             Point::Backup(name) => {
                 let found = mine.iter().find(|(found, ..)| found == name);
@@ -152,7 +175,7 @@ impl Plan {
             .flat_map(|(_, view, _)| &view.files)
             .filter(|file| file.path.starts_with("kv/"))
             .collect();
-        let archived = chain.iter().filter(|segment| matches!(segment.copy, Copy::Archived(_))).count();
+        let archived = chain.iter().filter(|segment| !matches!(segment.copy, Copy::Parts(_))).count();
         let fetch_bytes = chain
             .iter()
             .map(SegmentCopy::fetch_bytes)
@@ -181,11 +204,84 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whose entries these are.
+    pub(super) fn past(&self) -> Past {
+        Past { database: self.database, timeline: self.timeline }
+    }
+}
+
 impl SegmentCopy {
     fn fetch_bytes(&self) -> u64 {
         match &self.copy {
             Copy::Parts(file) => file.bytes,
             Copy::Archived(record) => record.packed_bytes,
+            Copy::Ranges(ranges) => ranges.iter().map(|range| range.object.bytes).sum(),
+        }
+    }
+}
+
+/// The best copy of each segment.
+pub(super) struct Copies {
+    pub segments: BTreeMap<u64, SegmentCopy>,
+    /// What is damaged of the archive's ranges: what follows there is not among the copies.
+    pub damage: Option<Error>,
+}
+
+/// Looks for copies of every segment, in these backups and in an archive. Cost: reads every document of the past's archive.
+pub(super) fn copies(
+    archive: &dyn BackupTarget,
+    backups: &[(&str, &Metadata, bool)],
+    of: Past,
+) -> Result<Copies> {
+    let mut segments = best_copies(backups, archived(archive, &of.database, of.timeline)?);
+    let objects = ranges::list(archive, &of)?;
+    let mut damage = None;
+    let mut begun: Vec<SegmentCopy> = Vec::new();
+    for objects in objects.chunk_by(|a, b| a.segment == b.segment) {
+        let Some(segment) = objects.first().map(|object| object.segment) else { continue };
+        // What is there whole needs no ranges: they are about to go.
+        if segments.get(&segment).is_some_and(|known| matches!(known.copy, Copy::Archived(_))) {
+            continue;
+        }
+        let (ranges, damaged) = ranges::chain(archive, &of, objects)?;
+        damage = damage.or(damaged);
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { continue };
+        begun.push(SegmentCopy {
+            id: segment,
+            first: Lsn(first.record.first_lsn),
+            last: Lsn(last.record.last_lsn),
+            complete: false,
+            proven: true,
+            recorded_at: ranges.iter().find_map(|range| range.record.first_recorded_at).map(Micros),
+            copy: Copy::Ranges(ranges),
+        });
+    }
+    // They are sent in order, so one that has a successor among them is complete; and what the successor has again does not count.
+    let firsts: Vec<(u64, Lsn)> = begun.iter().map(|copy| (copy.id, copy.first)).collect();
+    for mut copy in begun {
+        if let Some((_, next)) = firsts.iter().find(|(id, _)| *id == copy.id + 1) {
+            copy.last = copy.last.min(next.prev());
+            copy.complete = true;
+        }
+        let better = segments
+            .get(&copy.id)
+            .is_none_or(|known| (known.last, known.complete) < (copy.last, copy.complete));
+        if better {
+            segments.insert(copy.id, copy);
+        }
+    }
+    clip(&mut segments);
+    Ok(Copies { segments, damage })
+}
+
+/// What a segment has beyond its successor's first entry does not count: the successor has it, too.
+fn clip(segments: &mut BTreeMap<u64, SegmentCopy>) {
+    let firsts: Vec<(u64, Lsn)> = segments.values().map(|copy| (copy.id, copy.first)).collect();
+    for (id, first) in firsts {
+        let before = id.checked_sub(1).and_then(|before| segments.get_mut(&before));
+        if let Some(before) = before {
+            before.last = before.last.min(first.prev());
         }
     }
 }
@@ -202,6 +298,10 @@ fn which(
             Ok(metadata) => Ok((metadata.database, metadata.timeline)),
             Err(problem) => Err(Error::Refused(format!("{name} cannot be used: {problem}"))),
         };
+    }
+    if let (Some(database), Some(timeline)) = (options.database, options.timeline) {
+        // Perhaps without a backup: the archive alone may reach back to the first entry.
+        return Ok((database, timeline));
     }
     let fits = |found: &&Metadata| {
         options.database.is_none_or(|database| database == found.database)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stemedb_env::{
-    Env, Lsn, Micros,
+    Env, Lsn, Micros, OpenMode,
     fs::tree::{create_dir_durably, remove_tree},
     fs::write_file_atomic,
 };
@@ -14,8 +14,9 @@ use stemedb_wal::{Journal, JournalIdentity, JournalOptions, JournalReader, Segme
 use super::{
     BackupTarget, Content, Error, Hex, Metadata, Plan, Progress, RestoreOptions, Result,
     archive::fetch_segment,
-    document,
+    document::{self, damaged},
     plan::{Copy, Point, Upto},
+    ranges::{self, Past, Range},
     verify::{await_upgrade, compare, fetch, fetch_all, mended_view, quiet_options},
 };
 
@@ -98,6 +99,7 @@ pub fn restore(
                 fetch_segment(env, archive, record, &staging)?;
                 record.packed_bytes
             }
+            Copy::Ranges(ranges) => fetch_ranges(env, archive, plan.past(), ranges, &staging)?,
         };
         fetched += bytes;
         progress(fetched, plan.fetch_bytes);
@@ -111,6 +113,10 @@ pub fn restore(
         })?;
     }
     let layout = Layout::of(dir);
+    if let Some(mark) = &options.standby {
+        // Before the folder is a database: nobody ever takes it for one that may be written to.
+        mark.write(env, &layout)?;
+    }
     finish_restored(&*env.fs, &layout, &identity)?;
     let report = prove(env, plan, &identity, dir, lsn, entries);
     match report {
@@ -120,6 +126,29 @@ pub fn restore(
         }
         Err(error) => Err(withdraw(env, &layout, error)),
     }
+}
+
+/// Puts the ranges of a segment together, each proven, under the name that a journal knows. Returns what was fetched.
+pub(super) fn fetch_ranges(
+    env: &Env,
+    archive: &dyn BackupTarget,
+    of: Past,
+    ranges: &[Range],
+    dir: &Path,
+) -> Result<u64> {
+    let Some(segment) = ranges.first().map(|range| range.record.segment) else { return Ok(0) };
+    let out = env.fs.open(&dir.join(format!("live.{segment:06}.wal")), OpenMode::CreateNew)?;
+    let mut fetched = 0;
+    for range in ranges {
+        let found = ranges::fetch(archive, &of, &range.object)?;
+        if found.record != range.record {
+            return Err(damaged(archive, &range.object.name, "it is another one than a moment ago"));
+        }
+        out.write_all_at(&found.plain, range.record.from)?;
+        fetched += range.object.bytes;
+    }
+    out.sync_data()?;
+    Ok(fetched)
 }
 
 /// A restored database that is not what it should be is none.
@@ -142,12 +171,20 @@ fn begin(env: &Env, dir: &Path) -> Result<()> {
             return Err(Error::Exists { dir: dir.to_path_buf() });
         }
         // The mark goes last: what is left of the folder says what it is.
-        for entry in names.iter().filter(|entry| entry.name != MARK) {
+        for entry in names.iter().filter(|entry| ![MARK, "lost+found"].contains(&entry.name.as_str())) {
             remove_tree(fs, &dir.join(&entry.name))?;
         }
     }
     create_dir_durably(fs, dir)?;
     write_file_atomic(fs, &dir.join(MARK), b"not a database yet\n")?;
+    Ok(())
+}
+
+/// Lets a folder that is there, and empty, be restored into.
+pub(crate) fn accept_empty(env: &Env, dir: &Path) -> Result<()> {
+    if env.fs.metadata(dir)?.is_some() && env.fs.list(dir)?.iter().all(|entry| entry.name == "lost+found") {
+        write_file_atomic(&*env.fs, &dir.join(MARK), b"not a database yet\n")?;
+    }
     Ok(())
 }
 
@@ -192,6 +229,11 @@ fn keep(
     }
 }
 
+/// Where it is noted that a timeline has been begun.
+pub(crate) fn timeline_name(database: &Hex<16>, timeline: u32) -> String {
+    format!("timelines/{database}/{timeline:06}.json")
+}
+
 /// The next timeline that nobody has begun in this target.
 fn take_timeline(env: &Env, target: &dyn BackupTarget, plan: &Plan) -> Result<u32> {
     let folder = format!("timelines/{}/", plan.database);
@@ -210,7 +252,7 @@ fn take_timeline(env: &Env, target: &dyn BackupTarget, plan: &Plan) -> Result<u3
             parent: plan.timeline,
             begun_at: env.clock.wall().0,
         };
-        let name = format!("{folder}{timeline:06}.json");
+        let name = timeline_name(&plan.database, timeline);
         if target.put_if_absent(&name, Content::Bytes(&document::encode(&says)?))? {
             target.settle()?;
             return Ok(timeline);

@@ -262,12 +262,9 @@ fn print_impact(out: &mut dyn Write, view: ImpactView) -> Result<(), Failure> {
     let at_least = if view.complete { "" } else { "at least " };
     let claims = paint::count(view.total, "claim derives", "claims derive");
     let questions = paint::count(view.questions, "question", "questions");
+    let steps = paint::count(view.depth, "step", "steps");
     writeln!(out, "{at_least}{claims} from {}", view.id)?;
-    writeln!(
-        out,
-        "{} directly, the farthest in {} steps, in {at_least}{questions}",
-        view.direct, view.depth
-    )?;
+    writeln!(out, "{} directly, the farthest in {steps}, in {at_least}{questions}", view.direct)?;
     for near in view.nearest.iter().take(NEAREST_SHOWN) {
         writeln!(out, "  {}  {}  {}", near.id, visible(&near.subject), visible(&near.predicate))?;
     }

@@ -3,12 +3,7 @@
 //! Replies are read while the request is still being sent, so that a long answer to a long request cannot block both
 //! sides.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -37,19 +32,24 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(120);
 const REPLY_MAX_BYTES: usize = 256 << 20;
 const KEY_FILE_MAX_BYTES: u64 = 4096;
 
-/// The address of a server: `http://host:port`, optionally with a path before the routes.
+/// What an address may look like.
+const FORMS: &str = "must look like http://127.0.0.1:18180 or unix:/run/stemedb/admin.sock";
+
+/// The address of a server: `http://host:port`, optionally with a path before the routes; or `unix:/path` of its socket
+/// file, where the admin plane asks for no key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
+    /// What `Host` says.
     authority: String,
     base: String,
-    /// The socket file that is connected to instead of the authority.
+    /// The socket file; without one it is TCP.
     socket: Option<PathBuf>,
 }
 
 impl ServerUrl {
-    /// The server that listens on a socket file: `[server] admin_socket`.
-    pub fn of_socket(file: &Path) -> ServerUrl {
-        ServerUrl { authority: "localhost".to_owned(), base: String::new(), socket: Some(file.to_path_buf()) }
+    /// The server that listens on a socket file.
+    pub fn of_socket(file: PathBuf) -> ServerUrl {
+        ServerUrl { authority: "localhost".to_owned(), base: String::new(), socket: Some(file) }
     }
 
     /// True if it is this machine by its own word: an address of the loopback network, or `localhost`.
@@ -74,15 +74,23 @@ impl FromStr for ServerUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<ServerUrl, &'static str> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = PathBuf::from(path);
+            if !path.is_absolute() {
+                return Err(FORMS);
+            }
+            // The server takes a name of its own machine for local, and nothing is resolved.
+            return Ok(ServerUrl::of_socket(path));
+        }
         let rest = match text.split_once("://") {
             Some(("http", rest)) => rest,
             Some(("https", _)) => return Err("https is not spoken here; put a TLS proxy in between"),
-            _ => return Err("must look like http://127.0.0.1:18180"),
+            _ => return Err(FORMS),
         };
         let (authority, base) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         if host.is_empty() || authority.contains(['@', '?', '#', ' ']) || base.contains(['?', '#', ' ']) {
-            return Err("must look like http://127.0.0.1:18180");
+            return Err(FORMS);
         }
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
@@ -93,7 +101,7 @@ impl FromStr for ServerUrl {
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.socket {
-            Some(file) => write!(f, "the socket {}", file.display()),
+            Some(path) => write!(f, "unix:{}", path.display()),
             None => write!(f, "http://{}{}", self.authority, self.base),
         }
     }
@@ -343,17 +351,24 @@ impl Reply<'_> {
 }
 
 async fn connect(url: &ServerUrl) -> Result<SendRequest<Full<Bytes>>, std::io::Error> {
-    let late = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
-    if let Some(file) = &url.socket {
-        return speak(timeout(CONNECT_TIMEOUT, UnixStream::connect(file)).await.map_err(late)??).await;
+    match &url.socket {
+        Some(path) => converse(in_time(UnixStream::connect(path)).await?).await,
+        None => {
+            let stream = in_time(TcpStream::connect(&url.authority)).await?;
+            stream.set_nodelay(true)?;
+            converse(stream).await
+        }
     }
-    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&url.authority)).await.map_err(late)??;
-    stream.set_nodelay(true)?;
-    speak(stream).await
 }
 
-/// HTTP over a connection.
-async fn speak<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, std::io::Error>
+async fn in_time<T>(connecting: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    match timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn converse<S>(stream: S) -> std::io::Result<SendRequest<Full<Bytes>>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -414,6 +429,8 @@ mod tests {
         assert!(shown("https://h").is_err());
         assert!(shown("http://:80").is_err());
         assert!(shown("http://h/?x").is_err());
+        assert_eq!(shown("unix:/run/a b.sock"), Ok("unix:/run/a b.sock".to_owned()));
+        assert!(shown("unix:").is_err() && shown("unix:admin.sock").is_err(), "from which folder?");
     }
 
     #[test]

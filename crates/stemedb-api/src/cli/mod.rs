@@ -20,7 +20,8 @@
 //! | `demo` | an absent folder | built-in claims that disagree |
 //! | `rebuild` | a journal | derives the view again |
 //! | `salvage` | a database | writes what is readable of a damaged view into a new one |
-//! | `verify`, `stats`, `compact` | a database | look after its files |
+//! | `verify` | a database or a server | every byte read back and checked |
+//! | `stats`, `compact` | a database | look after its files |
 //! | `doctor` | a server, a folder, or what is configured | looks at everything, and names the page that says what to do |
 //! | `debug-bundle` | a server, a folder, or what is configured | what is needed to help, in one file without secrets |
 //! | `sizing` | nothing | disk, memory, processors and time for so many claims, from what was measured |
@@ -29,6 +30,8 @@
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
 //! | `bench pilot` | a server, its own or another | whether it does what a pilot asks for |
 //! | `backup` | a database, and a target | copies that are proven, and going back in time |
+//! | `drill` | a target, perhaps a server | restores elsewhere, compares, and measures |
+//! | `promote` | a standby, or a restored database | makes it the writer |
 //! | `wal dump`, `wal verify` | a journal, in use or not | look at its files |
 //! | `wal archive`, `wal prune` | a database, and a target | segments kept elsewhere, and no longer here |
 //!
@@ -48,6 +51,7 @@ mod conflicts;
 mod demo;
 mod diff;
 mod doctor;
+mod drill;
 mod export;
 mod failure;
 mod feed;
@@ -61,6 +65,7 @@ mod openapi;
 mod paint;
 mod process;
 mod progress;
+mod promote;
 mod query;
 mod rebuild;
 mod receipt;
@@ -139,6 +144,8 @@ enum Command {
     Audit(audit::AuditArgs),
     Bench(bench::BenchArgs),
     Backup(backup::BackupArgs),
+    Promote(promote::PromoteArgs),
+    Drill(drill::DrillArgs),
     Wal(wal::WalArgs),
 }
 
@@ -213,6 +220,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Backup(args) => backup::run(&args),
+        Command::Promote(args) => promote::run(&args),
+        Command::Drill(args) => drill::run(&args),
         Command::Wal(args) => wal::run(&args),
     }
 }
@@ -224,7 +233,7 @@ struct Place {
     /// The database's folder (no other process may have it open)
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A running server, such as http://127.0.0.1:18180
+    /// A running server, such as http://127.0.0.1:18180, or unix:/run/stemedb/admin.sock for the admin plane
     #[arg(long, value_name = "URL")]
     url: Option<client::ServerUrl>,
 }

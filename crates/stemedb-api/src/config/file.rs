@@ -137,6 +137,7 @@ fn raw<'a>(value: &'a DeValue<'_>) -> Raw<'a> {
         DeValue::String(text) => Raw::Text(text),
         DeValue::Integer(number) => Raw::Integer(u64::from_str_radix(number.as_str(), number.radix()).ok()),
         DeValue::Boolean(value) => Raw::Boolean(*value),
-        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => Raw::Other,
+        DeValue::Float(number) => number.as_str().parse().map_or(Raw::Other, Raw::Float),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => Raw::Other,
     }
 }

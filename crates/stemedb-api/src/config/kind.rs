@@ -30,6 +30,8 @@ pub enum Kind {
     Choice(&'static [Choice]),
     /// An IP address and a port.
     Address(fn(&mut Settings, SocketAddr)),
+    /// A part of a whole, from 0 to 1.
+    Ratio(fn(&mut Settings, f64)),
     /// Free room on a disk: a share of it, a size, or both.
     Room(fn(&mut Settings, Line)),
     /// A path of the file system.
@@ -91,6 +93,7 @@ pub(super) enum Raw<'a> {
     Boolean(bool),
     /// `None`: below zero, or too large for any key.
     Integer(Option<u64>),
+    Float(f64),
     Text(&'a str),
     /// Nothing that any key takes.
     Other,
@@ -101,7 +104,7 @@ impl<'a> Raw<'a> {
         match self {
             Raw::Words(words) => words.to_str(),
             Raw::Text(text) => Some(text),
-            Raw::Boolean(_) | Raw::Integer(_) | Raw::Other => None,
+            Raw::Boolean(_) | Raw::Integer(_) | Raw::Float(_) | Raw::Other => None,
         }
     }
 
@@ -109,7 +112,7 @@ impl<'a> Raw<'a> {
         match self {
             Raw::Words(words) => words.to_str()?.parse().ok(),
             Raw::Boolean(value) => Some(value),
-            Raw::Integer(_) | Raw::Text(_) | Raw::Other => None,
+            Raw::Integer(_) | Raw::Float(_) | Raw::Text(_) | Raw::Other => None,
         }
     }
 
@@ -122,15 +125,35 @@ impl<'a> Raw<'a> {
                 is_number.then(|| words.parse().ok())?
             }
             Raw::Integer(number) => number,
-            Raw::Boolean(_) | Raw::Text(_) | Raw::Other => None,
+            Raw::Boolean(_) | Raw::Float(_) | Raw::Text(_) | Raw::Other => None,
         }
+    }
+
+    fn ratio(self) -> Option<f64> {
+        let ratio = match self {
+            Raw::Words(words) => {
+                let words = words.to_str()?;
+                // `parse` would take signs, exponents and words.
+                let is_plain = words.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+                is_plain.then(|| words.parse().ok())?
+            }
+            Raw::Float(ratio) => Some(ratio),
+            Raw::Integer(number) => match number? {
+                0 => Some(0.0),
+                1 => Some(1.0),
+                _ => None,
+            },
+            Raw::Boolean(_) | Raw::Text(_) | Raw::Other => None,
+        };
+        // The sum makes zero of what is zero below zero.
+        ratio.filter(|ratio| (0.0..=1.0).contains(ratio)).map(|ratio| ratio + 0.0)
     }
 
     fn path(self) -> Option<PathBuf> {
         let path = match self {
             Raw::Words(words) => PathBuf::from(words),
             Raw::Text(text) => PathBuf::from(text),
-            Raw::Boolean(_) | Raw::Integer(_) | Raw::Other => return None,
+            Raw::Boolean(_) | Raw::Integer(_) | Raw::Float(_) | Raw::Other => return None,
         };
         let is_path = !path.as_os_str().is_empty() && !path.as_os_str().as_encoded_bytes().contains(&0);
         is_path.then_some(path)
@@ -156,6 +179,10 @@ impl Kind {
             Kind::Address(set) => {
                 let address: SocketAddr = raw.text()?.parse().ok()?;
                 quoted(&address.to_string(), Set::Address(set, address))
+            }
+            Kind::Ratio(set) => {
+                let ratio = raw.ratio()?;
+                plain(ratio.to_string(), Set::Ratio(set, ratio))
             }
             Kind::Room(set) => {
                 let text = raw.text()?;
@@ -190,6 +217,7 @@ impl Kind {
                 }
             }
             Kind::Address(_) => "an IP address and a port, such as 127.0.0.1:18180 or [::1]:18180".to_owned(),
+            Kind::Ratio(_) => "a number from 0 to 1".to_owned(),
             Kind::Room(_) => ROOM_FORM.to_owned(),
             Kind::Path(_) => "a path, not empty".to_owned(),
             Kind::Text { form, .. } => (*form).to_owned(),
@@ -209,6 +237,7 @@ impl Kind {
             },
             Kind::Choice(_) => "WORD",
             Kind::Address(_) => "ADDR",
+            Kind::Ratio(_) => "RATIO",
             Kind::Room(_) => "ROOM",
             Kind::Path(_) => "PATH",
             Kind::Text { .. } => "TEXT",

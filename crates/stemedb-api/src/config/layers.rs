@@ -98,15 +98,24 @@ pub(super) fn take(
         None => {
             let shown = match raw {
                 _ if key.holds_secret => None,
+                Raw::Words(words) if has_password(&words.to_string_lossy()) => None,
+                Raw::Text(text) if has_password(text) => None,
                 Raw::Words(words) => Some(format!("{:?}", words.to_string_lossy())),
                 Raw::Text(text) => Some(format!("{text:?}")),
                 Raw::Boolean(value) => Some(value.to_string()),
                 Raw::Integer(number) => number.map(|number| number.to_string()),
+                // With its point, or 5.0 would be told from 5 by nobody.
+                Raw::Float(number) => Some(format!("{number:?}")),
                 Raw::Other => None,
             };
             problems.push(Problem::Refused { at, key, value: shown });
         }
     }
+}
+
+/// True for what looks like an address with a name and a password in it.
+fn has_password(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// Reads all layers and puts them over each other.

@@ -58,5 +58,5 @@ pub use page::tables;
 pub use problem::{Problem, Problems};
 pub use rules::{RULES, Rule};
 pub use security::{AuditPlace, AuditSettings, SecuritySettings};
-pub use settings::{Environment, LogFormat, LogSettings, Settings};
+pub use settings::{Environment, LogFormat, LogSettings, OtlpSettings, Settings};
 pub use value::Value;

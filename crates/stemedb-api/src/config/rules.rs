@@ -68,6 +68,14 @@ pub static RULES: &[Rule] = &[
         is_unsafe: |settings| settings.logs.level == Level::TRACE,
         reason: "trace writes down what requests contain, and fills the disk; \"debug\" is the most",
     },
+    Rule {
+        about: ("otlp", "headers_file"),
+        is_unsafe: |settings| {
+            let is_open = settings.otlp.endpoint.as_ref().is_some_and(|to| !to.is_tls() && !to.is_loopback());
+            is_open && settings.otlp.headers_file.is_some()
+        },
+        reason: "whoever is on the way to the collector can read the key in it; say https:// in otlp.endpoint, or name a collector on this machine",
+    },
 ];
 
 fn is_public(settings: &Settings) -> bool {

@@ -11,7 +11,7 @@ use tracing::Level;
 use super::SecuritySettings;
 use crate::{
     DatabaseOptions, RouterOptions,
-    http::{AuthMode, ConnectionOptions},
+    http::{AuthMode, ConnectionOptions, OtlpEndpoint},
 };
 
 /// What a server is to be.
@@ -45,12 +45,20 @@ pub struct Settings {
     pub init: bool,
     /// Where backups go that are asked for over HTTP.
     pub backup_to: Option<String>,
+    /// Where the journal is archived as it is written.
+    pub archive_to: Option<String>,
+    /// How often.
+    pub archive_interval: Duration,
+    /// The archive of another server to follow.
+    pub standby: Option<String>,
     /// The database.
     pub database: DatabaseOptions,
     /// The routes.
     pub router: RouterOptions,
     /// Events.
     pub logs: LogSettings,
+    /// Spans of requests.
+    pub otlp: OtlpSettings,
 }
 
 impl Default for Settings {
@@ -70,9 +78,13 @@ impl Default for Settings {
             data_dir: PathBuf::from("/var/lib/stemedb"),
             init: false,
             backup_to: None,
+            archive_to: None,
+            archive_interval: Duration::from_secs(5),
+            standby: None,
             database: DatabaseOptions::default(),
             router: RouterOptions::default(),
             logs: LogSettings::default(),
+            otlp: OtlpSettings::default(),
         }
     }
 }
@@ -114,4 +126,28 @@ pub enum LogFormat {
     Human,
     /// JSON lines with `"level":"ERROR"`.
     Json,
+}
+
+/// Where spans of requests go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OtlpSettings {
+    /// The collector; without it there are no spans.
+    pub endpoint: Option<OtlpEndpoint>,
+    /// The part of the traces that begin here which is exported.
+    pub sample_ratio: f64,
+    /// How long the collector may take for an answer.
+    pub timeout: Duration,
+    /// A file with headers that each request to the collector carries.
+    pub headers_file: Option<PathBuf>,
+}
+
+impl Default for OtlpSettings {
+    fn default() -> OtlpSettings {
+        OtlpSettings {
+            endpoint: None,
+            sample_ratio: 1.0,
+            timeout: Duration::from_secs(10),
+            headers_file: None,
+        }
+    }
 }

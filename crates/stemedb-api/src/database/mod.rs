@@ -21,8 +21,10 @@ mod import;
 mod lines;
 mod list;
 mod options;
+mod pending;
 mod query;
 mod receipt;
+mod role;
 mod server_key;
 mod watches;
 
@@ -47,8 +49,10 @@ pub use import::{ImportFailed, ImportOptions, ImportReport, ImportSink, OnError}
 pub use lines::{LINE_MAX_BYTES, Line, Lines};
 pub use list::{ListPage, ListQuery, Selection};
 pub use options::DatabaseOptions;
+pub use pending::Pending;
 pub use query::{Query, QueryCost, Resolved, leave_out};
 pub use receipt::{ReceiptCheck, ReceiptError, RootCheck, check_document, read_receipt};
+pub use role::{ArchiveStatus, Role, StandbyStatus};
 pub use server_key::ServerKeyError;
 use stemedb_core::{
     Agent, AgentKey, Assertion, AuthorityPolicy, ClaimId, Command, Cosign, Epoch, SignatureError,
@@ -56,8 +60,8 @@ use stemedb_core::{
 };
 use stemedb_env::{Env, Lsn};
 use stemedb_hybrid::{
-    Checkpoint, ClaimEngine, Events, Health, OpenReport, RedbStore, ScrubReport, Stats, Verified,
-    ViewSnapshot,
+    Checkpoint, ClaimEngine, EventKind, Events, Health, Layout, OpenReport, RedbStore, ScrubReport, Stats,
+    Verified, ViewSnapshot,
 };
 use stemedb_index::{CacheStats, ClaimCache, ClaimReader, Claims, Outcome, StoredClaim, Submission};
 use stemedb_lsm::{KvStore, LsmStore};
@@ -65,7 +69,10 @@ pub use watches::{Notices, WATCHES_MAX, WatchPage, Watched, WatchesDamaged};
 #[cfg(feature = "server")]
 pub(crate) use watches::{Stepped, WATCH_PAGE_MAX};
 
-use crate::errors::{Code, Error, FieldError, Result, of_signature};
+use crate::{
+    backup::StandbyMark,
+    errors::{Code, Error, FieldError, Result, of_signature},
+};
 
 /// A consistent view of a database, as it was when the view was taken.
 pub type Snapshot = ViewSnapshot<<LsmStore as KvStore>::Snapshot, <RedbStore as KvStore>::Snapshot>;
@@ -94,6 +101,10 @@ struct Inner {
     server_key_turn: parking_lot::Mutex<()>,
     board: conflicts::Board,
     watches: watches::Registry,
+    /// Whether it acknowledges writes.
+    role: Arc<Role>,
+    /// Held by whoever archives segments, or lets go of them.
+    archive_turn: parking_lot::Mutex<()>,
 }
 
 impl Database {
@@ -104,22 +115,31 @@ impl Database {
     pub fn create(dir: impl AsRef<Path>, mut options: DatabaseOptions) -> Result<Database> {
         let cache = options.caches();
         let engine = ClaimEngine::create(&options.env, dir.as_ref(), Claims, &options.engine)?;
-        let database = Database::over(engine, options, cache, None);
+        let role = Role::writer(engine.identity().timeline);
+        let database = Database::over(engine, options, cache, None, role);
         database.server_key()?;
         Ok(database)
     }
 
     /// Opens the database in a folder. Never creates one: an emptied or unmounted disk must not look like a new
-    /// database.
+    /// database. One that is a standby's refuses writes: see [`crate::replication`].
     ///
     /// Cost: independent of the size; replays what was not flushed.
     ///
     /// # Errors
-    /// [`Error::Engine`] where there is no database, another process has it open, or it is damaged.
+    /// [`Error::Engine`] where there is no database, another process has it open, or it is damaged; [`Error::StandbyMark`].
     pub fn open(dir: impl AsRef<Path>, mut options: DatabaseOptions) -> Result<Database> {
         let cache = options.caches();
+        // A standby's folder is one for whoever opens it.
+        let mark = StandbyMark::read(&options.env, &Layout::of(dir.as_ref()))
+            .map_err(|error| Error::StandbyMark(Box::new(error)))?;
+        options.engine.follows = mark.is_some();
         let (engine, report) = ClaimEngine::open(&options.env, dir.as_ref(), Claims, &options.engine)?;
-        Ok(Database::over(engine, options, cache, Some(report)))
+        let role = match &mark {
+            Some(mark) => Role::standby(mark.follows, options.env.clock.monotonic()),
+            None => Role::writer(engine.identity().timeline),
+        };
+        Ok(Database::over(engine, options, cache, Some(report), role))
     }
 
     fn over(
@@ -127,6 +147,7 @@ impl Database {
         options: DatabaseOptions,
         cache: Option<Arc<ClaimCache>>,
         report: Option<OpenReport>,
+        role: Role,
     ) -> Database {
         let opened_at = engine.published_lsn();
         let DatabaseOptions {
@@ -147,6 +168,8 @@ impl Database {
             server_key_turn: parking_lot::Mutex::new(()),
             board: conflicts::Board::new(conflict_board_bytes),
             watches,
+            role: Arc::new(role),
+            archive_turn: parking_lot::Mutex::default(),
         };
         Database { inner: Arc::new(inner) }
     }
@@ -163,12 +186,23 @@ impl Database {
     /// [`Error::Invalid`] names the member of the first command that is refused; nothing was applied. The classes of
     /// [`Error::Engine`] are told apart by [`Error::code`].
     pub fn submit(&self, commands: &[Command]) -> Result<Vec<Outcome>> {
+        self.begin(commands)?.wait()
+    }
+
+    /// Hands commands in as [`Database::submit`] does, without waiting for the disk: one thread can have many of them under way. What
+    /// one thread hands in becomes durable in that order.
+    ///
+    /// Cost: checking the commands and their signatures.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] as of [`Database::submit`], and an overloaded queue; everything else is told by what is returned.
+    pub fn begin(&self, commands: &[Command]) -> Result<Pending> {
         let mut submission = Submission::new().under(self.inner.authority);
         for command in commands {
             self.check_signatures(command)?;
             submission.push(command)?;
         }
-        self.commit(submission)
+        self.hand_in(submission)
     }
 
     /// Records a claim. Asserting it again changes nothing and answers with its first place.
@@ -234,10 +268,13 @@ impl Database {
     }
 
     fn commit(&self, submission: Submission) -> Result<Vec<Outcome>> {
-        let outcomes = self.inner.engine.commit(submission)?;
-        let created = outcomes.iter().filter(|outcome| outcome.created && outcome.id.is_some()).count();
-        self.inner.created.fetch_add(created as u64, Ordering::Relaxed);
-        Ok(outcomes)
+        self.hand_in(submission)?.wait()
+    }
+
+    fn hand_in(&self, submission: Submission) -> Result<Pending> {
+        self.inner.role.may_write()?;
+        let ticket = self.inner.engine.submit(submission)?;
+        Ok(Pending::new(self.clone(), ticket))
     }
 
     /// Applies the signature policy, and names the member that breaks it.
@@ -327,9 +364,56 @@ impl Database {
         self.inner.engine.published_lsn()
     }
 
-    /// The timeline of the database's LSNs.
+    /// The timeline of the positions that the database tells: its own, or the one that it follows as a standby.
     pub fn timeline(&self) -> u32 {
-        self.inner.engine.identity().timeline
+        self.inner.role.timeline()
+    }
+
+    /// Whether it acknowledges writes.
+    pub fn role(&self) -> Arc<Role> {
+        Arc::clone(&self.inner.role)
+    }
+
+    /// Acknowledges no write from now on, because another server is the writer; reads go on. Until it is opened again.
+    pub(crate) fn fence(&self, reason: &str) {
+        // In this order: whoever is refused by the engine is told why.
+        if self.inner.role.fence(reason) {
+            self.inner.engine.refuse_writes(format!("fenced: {reason}"));
+            tracing::error!("fenced: no write is acknowledged any more: {reason}");
+            self.events().push(EventKind::Failover, None, format!("fenced: {reason}"));
+        }
+    }
+
+    /// A standby becomes the writer of its own timeline.
+    pub(crate) fn promote(&self) {
+        self.inner.engine.end_following();
+        self.inner.role.promote(self.inner.engine.identity().timeline);
+        let text = format!("promoted at LSN {}", self.published_lsn());
+        tracing::warn!("{text}");
+        self.events().push(EventKind::Failover, None, text);
+    }
+
+    /// How the continuous archiving of the journal goes.
+    pub fn archive_status(&self) -> ArchiveStatus {
+        let now = self.env().clock.monotonic();
+        self.inner.role.archive_status(self.inner.engine.durable_lsn(), now)
+    }
+
+    /// How a standby follows.
+    pub fn standby_status(&self) -> StandbyStatus {
+        let clock = &self.env().clock;
+        self.inner.role.standby_status(clock.monotonic(), clock.wall())
+    }
+
+    /// Of a standby: [`StandbyStatus::lag`]. Cost for others: a load.
+    #[cfg(feature = "server")]
+    pub(crate) fn standby_lag(&self) -> Option<std::time::Duration> {
+        self.inner.role.is_standby().then(|| self.standby_status().lag)
+    }
+
+    /// Held while segments are archived or let go of: those who do share a folder.
+    pub(crate) fn archive_turn(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.inner.archive_turn.lock()
     }
 
     /// The key that this server signs receipts with: `keys/server.key` in the data folder. A folder that has none gets one.

@@ -128,6 +128,8 @@ codes! {
     LockTimeout = "lock_timeout", 503, "Not admitted in time", "The write waited longer for its turn than it may, behind others or behind a disk that does not answer. Nothing was applied; try again after the time given.";
     Indeterminate = "indeterminate", 503, "Outcome unknown", "Writing failed in a way that leaves open whether the request is durable. Repeating it is safe.";
     ReadOnly = "read_only", 503, "Read-only", "The disk refuses writes, or a view is behind. Writes are accepted again by themselves when the disk answers; the health check says which it is. Nothing was applied.";
+    Standby = "standby", 503, "A standby", "This server follows another one and takes no writes before it is promoted. Nothing was applied; ask the writer.";
+    Fenced = "fenced", 503, "Not the writer any more", "Another server has become the writer. This one acknowledges no write; what it was sent meanwhile is not in the other. Send it again there.";
     Unavailable = "unavailable", 503, "Unavailable", "No view can answer now, or none has the keys that a listing needs: those are being derived again after an update of the program.";
     ConflictsBuilding = "conflicts_building", 503, "Being made", "The board of conflicts is being made; this goes on while nobody waits. Ask again after the time given.";
     StorageFull = "storage_full", 507, "Disk full", "No space is left, or only what background work needs. Nothing was applied. Reads go on; writes are accepted again by themselves when there is room.";

@@ -40,6 +40,18 @@ pub enum Error {
     /// The watches cannot be read.
     #[error(transparent)]
     Watches(#[from] crate::database::WatchesDamaged),
+    /// The database follows another server, which is the writer.
+    #[error("this is a standby: it takes no writes")]
+    Standby,
+    /// The database was the writer; another server is now, and what is written here would be lost.
+    #[error("this server is not the writer any more: {reason}")]
+    Fenced {
+        /// How that is known.
+        reason: String,
+    },
+    /// The file that makes a folder a standby's cannot be read.
+    #[error(transparent)]
+    StandbyMark(Box<crate::backup::Error>),
     /// Reading the input of an import failed.
     #[error("cannot read the input: {0}")]
     Input(#[source] std::io::Error),
@@ -58,6 +70,10 @@ impl Error {
             Error::Input(_) => Code::InvalidEncoding,
             Error::ServerKey(_) => Code::ServerKey,
             Error::Watches(_) => Code::Corruption,
+            Error::Standby => Code::Standby,
+            Error::Fenced { .. } => Code::Fenced,
+            Error::StandbyMark(error) if error.is_damage() => Code::Corruption,
+            Error::StandbyMark(_) => Code::IoError,
             Error::Receipt(stemedb_core::CodecError::TooLong { .. }) => Code::TooLarge,
             Error::Receipt(_) => Code::InternalError,
             Error::Output(_) => Code::IoError,

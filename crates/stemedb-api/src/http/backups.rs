@@ -3,7 +3,7 @@
 //! Where to is the owner's choice when he starts the server: a request can begin a backup, and nothing else. One of them at a
 //! time; see [`crate::jobs`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -22,7 +22,7 @@ use super::{
     reply,
 };
 use crate::{
-    backup::{self, ArchiveReport, BackupTarget, CreateOptions, CreateReport},
+    backup::{self, ArchiveReport, BackupTarget, CreateOptions, CreateReport, PruneOptions, PruneReport},
     errors::Code,
     jobs::{JobFailure, JobJson, JobKind},
 };
@@ -66,6 +66,15 @@ fn archive_json(done: &ArchiveReport) -> serde_json::Value {
     })
 }
 
+fn prune_json(done: &PruneReport) -> serde_json::Value {
+    let stays = done.stays.as_ref();
+    serde_json::json!({
+        "removed": done.removed.len(),
+        "stays": stays.map(|(segment, reason)| serde_json::json!({ "segment": segment, "reason": reason })),
+        "floor_lsn": done.floor.0,
+    })
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BackupRequest {
@@ -82,6 +91,9 @@ fn yes() -> bool {
 struct ArchiveRequest {
     #[serde(default)]
     rotate: bool,
+    /// Segments are let go of afterwards, as far as they are proven elsewhere and this old.
+    #[serde(default)]
+    prune_older_than_days: Option<u64>,
 }
 
 /// `POST /v1/admin/backup`
@@ -101,12 +113,22 @@ pub(super) async fn backup(State(app): State<App>, request: Request) -> Result<R
 /// `POST /v1/admin/wal/archive`
 pub(super) async fn archive(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let key = idempotency_key(request.headers())?;
-    let ArchiveRequest { rotate } = read(&app, request).await?;
+    let ArchiveRequest { rotate, prune_older_than_days: days } = read(&app, request).await?;
     let target = Arc::clone(&configured(&app)?.target);
-    let parameters = serde_json::json!({ "rotate": rotate });
+    let mut parameters = serde_json::json!({ "rotate": rotate });
+    if let Some(days) = days {
+        parameters["prune_older_than_days"] = days.into();
+    }
     begin(&app, JobKind::Archive, parameters, key.as_deref(), move |app, _| {
-        let done = backup::archive(&app.database, &*target, rotate);
-        done.map(|done| archive_json(&done)).map_err(failed)
+        let done = backup::archive(&app.database, &*target, rotate).map_err(failed)?;
+        let mut told = archive_json(&done);
+        if let Some(days) = days {
+            let older_than = Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+            let options = PruneOptions { older_than, dry_run: false };
+            let pruned = backup::prune_journal(&app.database, &*target, &*target, options);
+            told["pruned"] = prune_json(&pruned.map_err(failed)?);
+        }
+        Ok(told)
     })
 }
 

@@ -12,12 +12,14 @@ use axum::{
 use stemedb_env::Lsn;
 use tracing::Instrument;
 
-use super::{App, Problem, slow_queries::Stages, trace::RequestIds};
+use super::{App, Problem, otlp::Finished, slow_queries::Stages, trace::RequestIds};
 use crate::errors::Code;
 
 const STEMEDB_LSN: HeaderName = HeaderName::from_static("stemedb-lsn");
 /// A request that has it, whatever its value, is answered with `Server-Timing`.
 const STEMEDB_TIMING: HeaderName = HeaderName::from_static("stemedb-timing");
+/// Of a standby: for how many milliseconds it has not been known to have everything that the archive has.
+const STEMEDB_STANDBY_LAG: HeaderName = HeaderName::from_static("stemedb-standby-lag");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The LSN that a reply is about, where a handler knows better than "everything readable now".
@@ -30,7 +32,7 @@ pub(super) async fn envelope(State(app): State<App>, mut request: Request, next:
     let method = request.method().clone();
     let template = request.extensions().get::<MatchedPath>().cloned();
     let path = template.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let ids = RequestIds::of(&app, request.headers());
+    let ids = RequestIds::of(&app, request.headers(), &path);
     let is_timed = request.headers().contains_key(STEMEDB_TIMING);
     let span = ids.span(method.as_str(), &path);
     request.extensions_mut().insert(ids.clone());
@@ -39,7 +41,9 @@ pub(super) async fn envelope(State(app): State<App>, mut request: Request, next:
     let mut response = next.run(request).instrument(span.clone()).await;
     drop(in_flight);
 
+    let mut code = None;
     if let Some(problem) = problem_of(&mut response) {
+        code = Some(problem.code().name());
         if response.status().is_server_error() {
             let (code, status) = (problem.code().name(), response.status().as_u16());
             span.in_scope(|| match problem.code() {
@@ -71,11 +75,34 @@ pub(super) async fn envelope(State(app): State<App>, mut request: Request, next:
     if let Ok(position) = HeaderValue::try_from(position) {
         headers.insert(STEMEDB_LSN, position);
     }
+    if let Some(lag) = app.database.standby_lag() {
+        headers.insert(
+            STEMEDB_STANDBY_LAG,
+            HeaderValue::from(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
+        );
+    }
     if let Some(timing) = timing.and_then(|timing| HeaderValue::try_from(timing).ok()) {
         headers.insert(SERVER_TIMING, timing);
     }
     ids.answer(headers);
-    app.metrics.http_request(method.as_str(), &path, response.status().as_u16(), elapsed);
+    let status = response.status().as_u16();
+    app.metrics.http_request(method.as_str(), &path, status, elapsed);
+    if let Some(otlp) = app.otlp.as_ref().filter(|_| ids.is_sampled()) {
+        let stages = response.extensions().get::<Stages>().copied();
+        let ended = clock.wall();
+        otlp.record(Finished {
+            ids,
+            method,
+            route: path,
+            status,
+            code,
+            lsn,
+            started,
+            elapsed,
+            ended,
+            stages,
+        });
+    }
     response
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use stemedb_env::Lsn;
 use stemedb_hybrid::{FallbackHealth, RebuildProgress, UpgradeHealth, ViewHealth};
 
-use super::{App, Problem, feed::Draining, params::Params, reply, storage::ScrubJson};
+use super::{App, Problem, feed::Draining, otlp_outcomes, params::Params, reply, storage::ScrubJson};
 use crate::errors::Code;
 
 #[derive(Serialize)]
@@ -50,6 +50,55 @@ struct HealthJson {
     /// What does not go on at present.
     #[serde(skip_serializing_if = "Option::is_none")]
     stall: Option<StallJson>,
+    /// `writer`, `standby` or `fenced`.
+    role: &'static str,
+    /// The continuous archiving of the journal, where it is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive: Option<ArchiveJson>,
+    /// How it follows, of a standby.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standby: Option<StandbyJson>,
+}
+
+/// The continuous archiving of the journal. What fails is told in the log, with the archive's name.
+#[derive(Serialize)]
+struct ArchiveJson {
+    /// Whose turn it is; there once that was this server's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
+    /// The last entry that counts as archived.
+    lsn: u64,
+    /// No durable entry that is not archived is older.
+    lag_ms: u64,
+    errors: u64,
+    failing: bool,
+}
+
+/// How a standby follows.
+#[derive(Serialize)]
+struct StandbyJson {
+    /// For how long it has not been known to have everything that the archive has.
+    lag_ms: u64,
+    /// How long ago its newest range was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_age_ms: Option<u64>,
+    entries: u64,
+    errors: u64,
+    failing: bool,
+}
+
+fn ms(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a database is to others of its past.
+fn role_name(database: &crate::Database) -> &'static str {
+    let role = database.role();
+    match (role.fenced(), role.is_standby()) {
+        (Some(_), _) => "fenced",
+        (None, true) => "standby",
+        (None, false) => "writer",
+    }
 }
 
 #[derive(Serialize)]
@@ -181,6 +230,25 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
             accepts_from_bytes: space.accepts_from_bytes,
         }),
         stall: health.stall.as_ref().map(StallJson::of),
+        role: role_name(&app.database),
+        archive: Some(app.database.archive_status()).filter(|status| status.is_on).map(|status| {
+            ArchiveJson {
+                epoch: status.epoch,
+                lsn: status.lsn.0,
+                lag_ms: ms(status.lag),
+                errors: status.errors,
+                failing: status.failing.is_some(),
+            }
+        }),
+        standby: Some(app.database.standby_status()).filter(|status| status.is_standby).map(|status| {
+            StandbyJson {
+                lag_ms: ms(status.lag),
+                archive_age_ms: status.archive_age.map(ms),
+                entries: status.entries,
+                errors: status.errors,
+                failing: status.failing.is_some(),
+            }
+        }),
     };
     reply::json(StatusCode::OK, Some(health.published), &json)
 }
@@ -201,7 +269,6 @@ fn is_verbose(request: &Request) -> Result<bool, Problem> {
 pub(super) async fn livez(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let verbose = is_verbose(&request)?;
     let progress = app.database.engine().commit_progress();
-    let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let commits = serde_json::json!({
         "stage": progress.stage.to_string(),
         "steps": progress.steps,
@@ -243,6 +310,24 @@ impl Check {
     }
 }
 
+/// From this lag on the archive deserves a look.
+const ARCHIVE_LATE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What is looked at of archiving and following, where there is any.
+fn replication_checks(database: &crate::Database) -> Vec<Check> {
+    let (archive, standby) = (database.archive_status(), database.standby_status());
+    let mut checks = Vec::new();
+    if archive.is_on {
+        let detail = format!("up to LSN {}, {} ms behind", archive.lsn, ms(archive.lag));
+        checks.push(Check::warning("archive", archive.lag < ARCHIVE_LATE, Some(detail)));
+    }
+    if standby.is_standby {
+        let detail = format!("{} ms behind the archive", ms(standby.lag));
+        checks.push(Check::warning("following", standby.lag < ARCHIVE_LATE, Some(detail)));
+    }
+    checks
+}
+
 fn checks(health: &stemedb_hybrid::Health, is_draining: bool) -> Vec<Check> {
     let stall = health.stall.as_ref();
     let stalled = stall.map(|stall| format!("{} for {} ms", stall.kind.name(), stall.since.as_millis()));
@@ -281,6 +366,7 @@ pub(super) async fn readyz(
     let health = app.database.health();
     let is_draining = draining.is_some_and(|Extension(draining)| draining.is_announced());
     let mut checks = checks(&health, is_draining);
+    checks.extend(replication_checks(&app.database));
     let ready = checks.iter().all(|check| check.ok || check.warning);
     if !verbose {
         checks.retain(|check| !check.warning);
@@ -297,6 +383,7 @@ pub(super) async fn readyz(
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let text = app.metrics.rendered(&app.database, app.in_flight(), &app.jobs.counts());
+    let otlp = otlp_outcomes(app.otlp.as_ref());
+    let text = app.metrics.rendered(&app.database, app.in_flight(), &app.jobs.counts(), &otlp);
     reply::with_type("text/plain; version=0.0.4; charset=utf-8", text)
 }

@@ -36,8 +36,10 @@ mod limits;
 mod list;
 mod min_lsn;
 mod openapi;
+mod otlp;
 mod params;
 mod problem;
+mod promote;
 mod read;
 mod reply;
 mod routes;
@@ -74,6 +76,8 @@ pub use connections::{
 pub use feed::{Drain, Draining};
 pub use limits::{Group, LimitOptions, Rate};
 pub use openapi::{document, document_text};
+pub(crate) use otlp::outcomes as otlp_outcomes;
+pub use otlp::{Otlp, OtlpEndpoint, OtlpError, OtlpOptions, read_headers as read_otlp_headers};
 pub use problem::Problem;
 pub use routes::{route_access, route_list};
 pub use security::SecurityOptions;
@@ -82,7 +86,7 @@ pub use slow_queries::SlowQueryOptions;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{database::Database, jobs::Jobs, metrics::Metrics, store_helpers::Storage};
+use crate::{database::Database, jobs::Jobs, metrics::Metrics, replication::Standby, store_helpers::Storage};
 
 /// Limits of a router.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +130,10 @@ pub struct RouterParts {
     pub jobs: Option<Jobs>,
     /// The log, if its level may be changed while the server runs.
     pub log_level: Option<Arc<dyn LogLevel>>,
+    /// Where spans of requests go; without it there are none.
+    pub otlp: Option<Otlp>,
+    /// What follows another server, if this one does: it can be promoted by a request then.
+    pub standby: Option<Arc<Standby>>,
 }
 
 impl Default for RouterOptions {
@@ -161,6 +169,7 @@ pub(crate) struct Shared {
     pub news: feed::News,
     pub exports: Arc<Semaphore>,
     pub backups: Option<Backups>,
+    pub standby: Option<Arc<Standby>>,
     pub jobs: Jobs,
     pub slow_queries: SlowQueries,
     pub log: Arc<LogControl>,
@@ -168,6 +177,7 @@ pub(crate) struct Shared {
     pub keys: Arc<KeyStore>,
     limits: limits::Limits,
     audit: Option<Audit>,
+    otlp: Option<Otlp>,
     admission: Arc<Admission>,
     refusals_told: Told,
     /// Requests of every kind, open routes included.
@@ -221,7 +231,7 @@ pub fn router_with_backups(database: Database, options: RouterOptions, backups: 
 /// Its keys are those of the database's folder. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the
 /// peer's address nobody counts as a program on this machine, so that the admin plane needs a key.
 pub fn router_with(database: Database, options: RouterOptions, parts: RouterParts) -> Router {
-    let RouterParts { backups, jobs, log_level, security, audit } = parts;
+    let RouterParts { backups, jobs, log_level, security, audit, otlp, standby } = parts;
     let keys = KeyStore::open(database.env(), database.engine().layout().api_keys());
     let metrics = Arc::new(Metrics::new(&database));
     let admission = Arc::new(Admission::new(options.admission));
@@ -237,10 +247,12 @@ pub fn router_with(database: Database, options: RouterOptions, parts: RouterPart
         news: feed::News::default(),
         exports: Arc::new(Semaphore::new(options.max_exports)),
         backups,
+        standby,
         limits: limits::Limits::new(security.limits, database.env()),
         security,
         keys: Arc::new(keys),
         audit,
+        otlp,
         admission,
         refusals_told: Told::default(),
         in_flight: AtomicUsize::new(0),

@@ -42,6 +42,9 @@ impl Problem {
                 Problem::of(error.code()).with("progress", progress)
             }
             Error::Engine(_)
+            | Error::Standby
+            | Error::Fenced { .. }
+            | Error::StandbyMark(_)
             | Error::ServerKey(_)
             | Error::Watches(_)
             | Error::Receipt(_)

@@ -164,6 +164,8 @@ impl Asked {
             lens: self.cost.lens,
             receipt: self.cost.receipt,
             render: ended.saturating_sub(rendering),
+            began: self.began,
+            ended,
         };
         let total = ended.saturating_sub(self.began);
         // Waiting for a turn is not the question's doing, and would make every one slow just when the server has no time to say so.

@@ -10,7 +10,7 @@ use super::{
     gate::Rule,
     health, import,
     limits::Group,
-    list, openapi, read, schemas, storage, watches, write,
+    list, openapi, promote, read, schemas, storage, watches, write,
 };
 
 /// One route.
@@ -99,6 +99,7 @@ pub(super) fn table() -> Vec<Route> {
         post_route(ADMIN, "/v1/admin/backup", post(backups::backup), schemas::admin_backup()),
         get_route(ADMIN, "/v1/admin/backup/status", get(backups::status), schemas::admin_backup_status()),
         post_route(ADMIN, "/v1/admin/wal/archive", post(backups::archive), schemas::admin_archive()),
+        post_route(ADMIN, "/v1/admin/promote", post(promote::promote), schemas::promote()),
         get_route(ADMIN, "/v1/admin/storage/stats", get(admin::stats::stats), schemas::storage_stats()),
         post_route(ADMIN, "/v1/admin/storage/compact", post(admin::jobs::compact), schemas::compact()),
         post_route(ADMIN, "/v1/admin/storage/verify", post(admin::jobs::verify), schemas::verify()),

@@ -47,12 +47,28 @@ pub(super) struct Stages {
     pub receipt: Duration,
     /// Writing the answer as JSON.
     pub render: Duration,
+    /// When the first began, on the monotonic clock.
+    pub began: Duration,
+    /// When the last ended, on the monotonic clock.
+    pub ended: Duration,
 }
 
 impl Stages {
     fn by_name(&self) -> [(&'static str, Duration); 5] {
-        let Stages { queue, gather, lens, receipt, render } = *self;
+        let Stages { queue, gather, lens, receipt, render, began: _, ended: _ } = *self;
         [("queue", queue), ("gather", gather), ("lens", lens), ("receipt", receipt), ("render", render)]
+    }
+
+    /// Those that took time, each with its beginning on the monotonic clock and how long it took. One follows the other, and rendering is
+    /// last: what lies between is the way from thread to thread.
+    pub(super) fn timeline(self) -> impl Iterator<Item = (&'static str, Duration, Duration)> {
+        let (mut next, last) = (self.began, self.ended.saturating_sub(self.render));
+        let placed = self.by_name().map(|(name, time)| {
+            let begins = if name == "render" { last } else { next };
+            next = begins.saturating_add(time);
+            (name, begins, time)
+        });
+        placed.into_iter().filter(|(_, _, time)| !time.is_zero())
     }
 
     /// The value of `Server-Timing`, with all of the request in `total`. Without stages only that.
@@ -214,6 +230,28 @@ mod tests {
                         total;dur=2.000";
         assert_eq!(value, expected);
         assert_eq!(Stages::server_timing(None, us(5)), "total;dur=0.005");
+    }
+
+    #[test]
+    fn stages_that_took_time_follow_each_other_and_rendering_is_last() {
+        let us = Duration::from_micros;
+        let (began, ended) = (us(1000), us(1100));
+        let stages = Stages {
+            queue: us(5),
+            gather: us(20),
+            lens: us(7),
+            render: us(9),
+            began,
+            ended,
+            ..Stages::default()
+        };
+        let expected = [
+            ("queue", us(1000), us(5)),
+            ("gather", us(1005), us(20)),
+            ("lens", us(1025), us(7)),
+            ("render", us(1091), us(9)),
+        ];
+        assert_eq!(stages.timeline().collect::<Vec<_>>(), expected);
     }
 
     #[test]

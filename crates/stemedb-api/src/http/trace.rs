@@ -4,12 +4,11 @@
 //! logged on behalf of a request carries both ids, as fields of the span around it. The reply says them in `X-Request-Id` and
 //! `traceresponse`.
 
-use std::fmt::Write;
-
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use stemedb_core::identity::hex;
 use tracing::Span;
 
 use super::App;
@@ -18,6 +17,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const REQUEST_ID_MAX_BYTES: usize = 128;
+const SPAN_DIGITS: usize = 16;
 
 /// The ids of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +28,19 @@ pub(super) struct RequestIds {
     pub trace: String,
     /// Of the request within the trace, 16 hexadecimal digits.
     pub span: String,
-    /// The trace's flags, as they came.
+    /// Of whoever called, 16 hexadecimal digits, if the trace began elsewhere.
+    parent: Option<[u8; SPAN_DIGITS]>,
+    /// The trace's flags, as they came; of one that begins here, whether it is sampled.
     flags: String,
 }
 
 impl RequestIds {
     /// The client's ids where it gives proper ones, else new ones.
-    pub(super) fn of(app: &App, headers: &HeaderMap) -> RequestIds {
+    pub(super) fn of(app: &App, headers: &HeaderMap, route: &str) -> RequestIds {
         let mut random = [0; 40];
         app.database.env().random.fill(&mut random);
-        RequestIds::with(headers, random)
+        let is_sampled = |trace: &str| app.otlp.as_ref().is_some_and(|otlp| otlp.samples(trace, route));
+        RequestIds::with(headers, random, is_sampled)
     }
 
     /// Those that the envelope has given a request.
@@ -45,15 +48,34 @@ impl RequestIds {
         request.extensions().get().cloned()
     }
 
-    fn with(headers: &HeaderMap, random: [u8; 40]) -> RequestIds {
-        let new = |range: std::ops::Range<usize>| hex(random.get(range).unwrap_or_default());
-        let (trace, flags) = trace_parent(headers).unwrap_or_else(|| (new(16..32), "00".to_owned()));
-        RequestIds {
-            request: request_id(headers).unwrap_or_else(|| new(0..16)),
-            trace,
-            span: new(32..40),
-            flags,
-        }
+    /// `samples` is asked about a trace that begins here.
+    fn with(headers: &HeaderMap, random: [u8; 40], samples: impl FnOnce(&str) -> bool) -> RequestIds {
+        let new = |range: std::ops::Range<usize>| hex::text(random.get(range).unwrap_or_default());
+        let (trace, parent, flags) = match trace_parent(headers) {
+            Some((trace, parent, flags)) => (trace, Some(parent), flags),
+            None => {
+                let trace = new(16..32);
+                let flags = if samples(&trace) { "01" } else { "00" };
+                (trace, None, flags.to_owned())
+            }
+        };
+        let request = request_id(headers).unwrap_or_else(|| new(0..16));
+        RequestIds { request, trace, span: new(32..40), parent, flags }
+    }
+
+    /// True where whoever began the trace wants to see it.
+    pub(super) fn is_sampled(&self) -> bool {
+        u8::from_str_radix(&self.flags, 16).is_ok_and(|flags| flags & 1 == 1)
+    }
+
+    /// What it holds in memory beside itself, in bytes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        [&self.request, &self.trace, &self.span, &self.flags].map(String::capacity).iter().sum()
+    }
+
+    /// Of whoever called, 16 hexadecimal digits, if the trace began elsewhere.
+    pub(super) fn parent(&self) -> Option<&str> {
+        self.parent.as_ref().and_then(|digits| std::str::from_utf8(digits).ok())
     }
 
     /// The span that everything done for the request happens in. At the level of errors, so that an error is never without it.
@@ -70,7 +92,7 @@ impl RequestIds {
 
     /// Says them in a reply.
     pub(super) fn answer(&self, headers: &mut HeaderMap) {
-        let RequestIds { request, trace, span, flags } = self;
+        let RequestIds { request, trace, span, flags, parent: _ } = self;
         let response = format!("00-{trace}-{span}-{flags}");
         for (name, value) in [(REQUEST_ID, request), (TRACE_RESPONSE, &response)] {
             if let Ok(value) = HeaderValue::try_from(value) {
@@ -78,14 +100,6 @@ impl RequestIds {
             }
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The client's id if it is a plain one.
@@ -96,8 +110,8 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
     is_plain.then(|| given.to_owned())
 }
 
-/// Trace id and flags of a valid `traceparent`: `version-trace-parent-flags`, lower case. A later version may have more behind that.
-fn trace_parent(headers: &HeaderMap) -> Option<(String, String)> {
+/// Trace id, caller's id and flags of a valid `traceparent`: `version-trace-parent-flags`, lower case. A later version may have more behind that.
+fn trace_parent(headers: &HeaderMap) -> Option<(String, [u8; SPAN_DIGITS], String)> {
     let mut given = headers.get_all(TRACE_PARENT).iter();
     let (first, second) = (given.next()?, given.next());
     let text = first.to_str().ok().filter(|_| second.is_none())?.trim();
@@ -112,10 +126,11 @@ fn trace_parent(headers: &HeaderMap) -> Option<(String, String)> {
         && (version != "00" || parts.next().is_none())
         && digits(trace, 32)
         && is_set(trace)
-        && digits(parent, 16)
+        && digits(parent, SPAN_DIGITS)
         && is_set(parent)
         && digits(flags, 2);
-    is_valid.then(|| (trace.to_owned(), flags.to_owned()))
+    let parent = parent.as_bytes().try_into().ok()?;
+    is_valid.then(|| (trace.to_owned(), parent, flags.to_owned()))
 }
 
 #[cfg(test)]
@@ -129,7 +144,7 @@ mod tests {
         for parent in parents {
             headers.append(TRACE_PARENT, HeaderValue::from_str(parent).unwrap());
         }
-        RequestIds::with(&headers, [7; 40])
+        RequestIds::with(&headers, [7; 40], |_| false)
     }
 
     #[test]
@@ -137,6 +152,7 @@ mod tests {
         let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
         let ids = ids(&[&parent]);
         assert_eq!((ids.trace.as_str(), ids.flags.as_str()), (TRACE, "01"));
+        assert_eq!((ids.parent(), ids.is_sampled()), (Some("00f067aa0ba902b7"), true));
         assert_ne!(ids.span, "00f067aa0ba902b7");
         let mut answer = HeaderMap::new();
         ids.answer(&mut answer);
@@ -144,6 +160,24 @@ mod tests {
         assert_eq!(answer[REQUEST_ID], "07".repeat(16));
         let later = super::tests::ids(&[&format!("01-{TRACE}-00f067aa0ba902b7-01-more")]);
         assert_eq!(later.trace, TRACE, "a later version may say more");
+    }
+
+    #[test]
+    fn the_flag_of_whoever_called_decides_and_only_without_one_it_is_decided_here() {
+        let sampled = |flags: &str, here: bool| {
+            let mut headers = HeaderMap::new();
+            if !flags.is_empty() {
+                let parent = format!("00-{TRACE}-00f067aa0ba902b7-{flags}");
+                headers.insert(TRACE_PARENT, HeaderValue::from_str(&parent).unwrap());
+            }
+            RequestIds::with(&headers, [7; 40], |_| here).is_sampled()
+        };
+        for here in [false, true] {
+            assert_eq!(sampled("", here), here);
+            let by_parent = ["00", "01", "02", "03", "fe", "ff"].map(|flags| sampled(flags, here));
+            assert_eq!(by_parent, [false, true, false, true, false, true]);
+        }
+        assert_eq!(ids(&[]).parent(), None);
     }
 
     #[test]

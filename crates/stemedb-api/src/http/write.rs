@@ -19,7 +19,6 @@ use crate::{
     database::bind,
     errors::{Code, Invalid},
     json,
-    store_helpers::Operation,
 };
 
 /// `POST /v1/assert`
@@ -73,8 +72,7 @@ async fn record(
         bind(&mut command, agent)?;
     }
     let about = about(&command);
-    let work = move |database: &crate::Database| database.submit(std::slice::from_ref(&command));
-    let outcomes = app.storage.run(Operation::Put, work).await?;
+    let outcomes = app.storage.commit(command).await?;
     let outcome = *outcomes.first().ok_or_else(|| Problem::of(Code::InternalError))?;
     let mut response = recorded(outcome)?;
     let ids = outcome.id.map(|id| id.to_string()).into_iter().chain(about).collect();

@@ -1,7 +1,7 @@
 //! By which rules an answer was made.
 
 use serde::Serialize;
-use stemedb_core::{Lens, lens::fingerprint};
+use stemedb_core::{Lens, identity::hex, lens::fingerprint};
 
 use crate::database::Resolved;
 
@@ -33,15 +33,11 @@ impl AskedJson {
         without.dedup();
         AskedJson {
             lens_version: Lens::VERSION,
-            lens_hash: hex(fingerprint(resolved.query.lens, params)),
+            lens_hash: hex::text(&fingerprint(resolved.query.lens, params)),
             tolerance: params.tolerance.map(|tolerance| tolerance.to_string()),
             without,
             max_class: left_out.max_class.map(|class| class.number()),
             independent: params.independent,
         }
     }
-}
-
-fn hex(bytes: [u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

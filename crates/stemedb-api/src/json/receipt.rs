@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use stemedb_core::{
     ClaimId, Micros, SignedReceipt,
+    identity::hex,
     receipt::{ClaimStanding, Figures, LatestUsed, Receipt, ReceiptClaim, ReceiptLayer, ReceiptValue},
 };
 
@@ -21,19 +22,23 @@ impl Serialize for ReceiptJson<'_> {
         let (question, answer) = (&receipt.question, &receipt.answer);
         Whole {
             receipt: stemedb_core::receipt::RECEIPT_VERSION,
-            id: hex(&signed.id()),
+            id: hex::text(&signed.id()),
             server_key: receipt.server.to_string(),
-            database: hex(&receipt.database),
+            database: hex::text(&receipt.database),
             timeline: receipt.timeline,
             derivation: receipt.derivation,
-            state: State { lsn: receipt.state.lsn, rows: receipt.state.rows, root: hex(&receipt.state.root) },
+            state: State {
+                lsn: receipt.state.lsn,
+                rows: receipt.state.rows,
+                root: hex::text(&receipt.state.root),
+            },
             made_at: receipt.made_at.to_string(),
             question: Question {
                 subject: &question.subject,
                 predicate: &question.predicate,
                 lens: &question.lens,
                 lens_version: question.lens_version,
-                lens_hash: hex(&question.lens_hash),
+                lens_hash: hex::text(&question.lens_hash),
                 parameters: Named(&question.parameters),
                 as_of: question.as_of,
                 evaluated_at: question.evaluated_at.to_string(),
@@ -50,7 +55,7 @@ impl Serialize for ReceiptJson<'_> {
                 layers: answer.layers.iter().map(|one| layer(receipt, one)).collect(),
             },
             claims: receipt.claims.iter().map(claim).collect(),
-            canonical: hex(signed.canonical()),
+            canonical: hex::text(signed.canonical()),
             signature: signed.signature().to_string(),
         }
         .serialize(serializer)
@@ -181,10 +186,6 @@ fn text(instant: Micros) -> String {
     instant.to_string()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The answer to `GET /v1/admin/server-key`: whose receipts these are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerKeyJson {
@@ -205,7 +206,7 @@ impl ServerKeyJson {
         let identity = database.engine().identity();
         Ok(ServerKeyJson {
             server_key: database.server_key()?.agent().to_string(),
-            database: hex(&identity.database.0),
+            database: hex::text(&identity.database.0),
             timeline: identity.timeline,
         })
     }

@@ -17,6 +17,8 @@ pub(super) fn write(out: &mut Exposition, database: &Database) {
     if let Some(stats) = database.cache_stats() {
         super::caches::write(out, &stats);
     }
+    archive(out, database);
+    standby(out, database);
     knowledge(out, &database.knowledge_report());
     scrub(out, &stats.scrub);
     if let Some(watches) = database.watches_counted() {
@@ -90,6 +92,31 @@ fn storage(out: &mut Exposition, stats: &Stats) {
     out.counter(FALLBACK_READS, stats.fallback_reads);
     out.gauge(DURABLE, stats.durable.0 as f64);
     out.gauge(PUBLISHED, stats.published.0 as f64);
+}
+
+/// The continuous archiving of the journal; zeros where it is off, so that a rule can name the series.
+fn archive(out: &mut Exposition, database: &Database) {
+    let status = database.archive_status();
+    out.flag(ARCHIVE_ON, status.is_on);
+    out.gauge(ARCHIVE_EPOCH, status.epoch.unwrap_or(0) as f64);
+    out.flag(ARCHIVE_FENCED, database.role().fenced().is_some());
+    out.gauge(ARCHIVE_LSN, status.lsn.0 as f64);
+    out.gauge(ARCHIVE_LAG, status.lag.as_secs_f64());
+    out.counter(ARCHIVE_RANGES, status.ranges);
+    out.counter(ARCHIVE_SENT, status.sent_bytes);
+    out.counters(ARCHIVE_REQUESTS, &status.requests);
+    out.counter(ARCHIVE_ERRORS, status.errors);
+}
+
+fn standby(out: &mut Exposition, database: &Database) {
+    let status = database.standby_status();
+    let lsn = if status.is_standby { database.published_lsn().0 } else { 0 };
+    out.flag(STANDBY_ON, status.is_standby);
+    out.gauge(STANDBY_LSN, lsn as f64);
+    out.gauge(STANDBY_LAG, status.lag.as_secs_f64());
+    out.gauge(STANDBY_AGE, status.archive_age.unwrap_or_default().as_secs_f64());
+    out.counter(STANDBY_ENTRIES, status.entries);
+    out.counter(STANDBY_ERRORS, status.errors);
 }
 
 /// How all questions stood when somebody last asked for conflicts. Before that only that nobody has.

@@ -71,6 +71,15 @@ impl Exposition {
         push(&mut self.text, format_args!("{} {value}\n", series.name));
     }
 
+    /// A counter whose values differ in its one label.
+    pub(super) fn counters(&mut self, Counter(series): Counter, values: &[(&str, u64)]) {
+        self.head(series);
+        let label = series.labels.first().copied().unwrap_or_default();
+        for (at, value) in values {
+            push(&mut self.text, format_args!("{}{{{label}=\"{at}\"}} {value}\n", series.name));
+        }
+    }
+
     pub(super) fn counter_f64(&mut self, Counter(series): Counter, value: f64) {
         self.head(series);
         push(&mut self.text, format_args!("{} {value}\n", series.name));

@@ -40,7 +40,11 @@ pub use self::{
     reference::{all_series, reference_page},
     series::{Kind, Series, Unit},
 };
-use crate::{database::Database, http::Refusal, store_helpers::Operation};
+use crate::{
+    database::Database,
+    http::{Refusal, otlp_outcomes},
+    store_helpers::Operation,
+};
 
 /// The metrics of one router.
 #[derive(Debug)]
@@ -232,11 +236,17 @@ impl Metrics {
 
     /// Everything in the Prometheus text format, version 0.0.4.
     pub fn render(&self, database: &Database) -> String {
-        self.rendered(database, 0, &[])
+        self.rendered(database, 0, &[], &otlp_outcomes(None))
     }
 
     /// [`Metrics::render`], with what only the router knows.
-    pub(crate) fn rendered(&self, database: &Database, in_flight: usize, jobs: &[JobCounts]) -> String {
+    pub(crate) fn rendered(
+        &self,
+        database: &Database,
+        in_flight: usize,
+        jobs: &[JobCounts],
+        otlp: &[(&str, u64)],
+    ) -> String {
         let mut open_metrics = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut open_metrics, &self.registry);
@@ -246,6 +256,7 @@ impl Metrics {
         let streams = [("feed", streams(&self.feeds)), ("watches", streams(&self.watchers))];
         out.gauges(table::STREAMS, &streams);
         out.jobs(jobs);
+        out.counters(table::OTLP_SPANS, otlp);
         out.counter(table::ASSERTIONS_INDEXED, self.census.count(database));
         engine::write(&mut out, database);
         out.gauges(table::BUILD_INFO, &[(env!("CARGO_PKG_VERSION"), 1.0)]);

@@ -14,6 +14,7 @@ series! { HTTP:
     Counter WATCH_NOTICES = "stemedb_watch_notices_total", Things, [], "Notices sent to those who watch answers";
     Gauge WATCHES = "stemedb_watches_registered", Things, [], "Answers that are watched", "once watches were used since the start";
     Gauge JOBS_RUNNING = "stemedb_jobs_running", Things, ["kind"], "Jobs of the admin plane that are running";
+    Counter OTLP_SPANS = "stemedb_otlp_spans_total", Things, ["outcome"], "Spans made for a collector, by what became of them: all but `exported` are lost";
     Counter JOBS_ENDED = "stemedb_jobs_total", Things, ["kind", "state"], "Jobs of the admin plane that have ended";
 }
 
@@ -56,6 +57,27 @@ series! { JOURNAL:
     Gauge WAL_SYNC_IN_PROGRESS = "stemedb_wal_sync_in_progress_seconds", Seconds, [], "How long the sync that is under way has been waiting for the disk";
     Counter WAL_WRITTEN = "stemedb_wal_written_bytes_total", Bytes, [], "Bytes written to the journal";
     Counter WAL_STUCK = "stemedb_wal_stuck_syncs_total", Things, [], "Times that a write of the journal was found stuck";
+}
+
+series! { ARCHIVE:
+    Gauge ARCHIVE_ON = "stemedb_archive_enabled", Flag, [], "1 where the journal is archived as it is written";
+    Gauge ARCHIVE_EPOCH = "stemedb_archive_epoch", Things, [], "Number of the turn to write that this server has begun; 0 before it has";
+    Gauge ARCHIVE_FENCED = "stemedb_archive_fenced", Flag, [], "1 once another server is the writer: this one acknowledges no write";
+    Gauge ARCHIVE_LSN = "stemedb_archive_lsn", Lsn, [], "Last entry that counts as archived: no promotion elsewhere loses it";
+    Gauge ARCHIVE_LAG = "stemedb_archive_lag_seconds", Seconds, [], "No durable entry that is not archived is older than this; 0 where all are";
+    Counter ARCHIVE_RANGES = "stemedb_archive_ranges_total", Things, [], "Ranges of frames that were sent";
+    Counter ARCHIVE_SENT = "stemedb_archive_sent_bytes_total", Bytes, [], "Bytes that were sent to the archive";
+    Counter ARCHIVE_REQUESTS = "stemedb_archive_requests_total", Things, ["operation"], "Requests to the archive; `create` is two at S3";
+    Counter ARCHIVE_ERRORS = "stemedb_archive_errors_total", Things, [], "Times that sending failed; it is tried again";
+}
+
+series! { STANDBY:
+    Gauge STANDBY_ON = "stemedb_standby", Flag, [], "1 while it follows another server and takes no writes";
+    Gauge STANDBY_LSN = "stemedb_standby_lsn", Lsn, [], "Last entry that it has been given and shows; 0 where it is no standby";
+    Gauge STANDBY_LAG = "stemedb_standby_lag_seconds", Seconds, [], "For how long it has not been known to have everything that the archive has";
+    Gauge STANDBY_AGE = "stemedb_standby_archive_age_seconds", Seconds, [], "How long ago the newest range that it has was sent, by both servers' clocks; 0 before the first";
+    Counter STANDBY_ENTRIES = "stemedb_standby_entries_total", Things, [], "Entries that it was given";
+    Counter STANDBY_ERRORS = "stemedb_standby_errors_total", Things, [], "Times that following failed; it is tried again";
 }
 
 series! { TREE:
@@ -174,11 +196,13 @@ series! { BOARD:
 }
 
 /// Heading and series of each theme, in the order of the reference.
-pub(super) static THEMES: [(&str, &[&Series]); 12] = [
+pub(super) static THEMES: [(&str, &[&Series]); 14] = [
     ("Requests, streams, jobs", HTTP),
     ("Storage", STORAGE),
     ("Commits", COMMIT),
     ("Journal", JOURNAL),
+    ("Archiving of the journal", ARCHIVE),
+    ("Following another server", STANDBY),
     ("View", TREE),
     ("Reading files back", SCRUB),
     ("Knowledge", KNOWLEDGE),

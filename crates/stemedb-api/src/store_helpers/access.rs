@@ -65,7 +65,7 @@ impl fmt::Display for Operation {
 /// A database behind the guard.
 #[derive(Clone, Debug)]
 pub(crate) struct Storage {
-    database: Database,
+    pub(super) database: Database,
     metrics: Arc<Metrics>,
     admission: Arc<Admission>,
 }
@@ -139,7 +139,7 @@ impl Storage {
         outcome
     }
 
-    fn note<T>(&self, operation: Operation, started: Duration, outcome: &Result<T>) {
+    pub(super) fn note<T>(&self, operation: Operation, started: Duration, outcome: &Result<T>) {
         let failed = outcome.as_ref().err().is_some_and(is_failure);
         let now = self.database.env().clock.monotonic();
         self.metrics.storage_operation(operation, failed, now.saturating_sub(started), now);
@@ -167,7 +167,8 @@ fn step_back_once() {
 
 /// True for what the storage failed to do, false for what it rightly refused.
 fn is_failure(error: &Error) -> bool {
-    error.code().status() >= 500 && !matches!(error, Error::Building { .. })
+    let is_refusal = matches!(error, Error::Building { .. } | Error::Standby | Error::Fenced { .. });
+    error.code().status() >= 500 && !is_refusal
 }
 
 /// Says in the log what no reply may say: files, offsets, the system's words.

@@ -4,6 +4,8 @@
 #[cfg(feature = "server")]
 mod access;
 mod classify;
+#[cfg(feature = "server")]
+mod commit;
 
 #[cfg(feature = "server")]
 pub(crate) use access::{Operation, Storage, log_failure};

@@ -65,6 +65,43 @@ fn a_running_server_backs_itself_up_and_archives() {
 }
 
 #[test]
+fn archiving_lets_go_of_old_segments_when_it_is_asked_to_and_never_of_the_only_copy() {
+    let target = MemoryTarget::new();
+    let (database, dir) = database();
+    let backups = Some(Backups::new(Arc::new(target.clone())));
+    let server = Server::with_backups(database, dir, RouterOptions::default(), backups);
+    for number in 0..20 {
+        assert_claim(&server, number);
+    }
+    let archive = |body: &str, job: u64| {
+        assert_eq!(server.post("/v1/admin/wal/archive", body).status, 202);
+        finished(&server, job)["result"].take()
+    };
+    let now = "{\"rotate\":true,\"prune_older_than_days\":0}";
+    let only = archive(now, 1);
+    assert_eq!((&only["upto"], &only["pruned"]["removed"]), (&20.into(), &0.into()), "{only}");
+    let reason = only["pruned"]["stays"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("no verified backup"), "{reason}");
+    assert_eq!(server.post("/v1/admin/backup", "{}").status, 202);
+    assert_eq!(finished(&server, 2)["state"], "done");
+    let young = archive("{\"prune_older_than_days\":1}", 3);
+    assert_eq!(young["pruned"]["removed"], 0);
+    assert_eq!(young["pruned"]["stays"]["reason"], "younger than the retention");
+    assert!(archive("{}", 4).get("pruned").is_none(), "it was not asked to");
+    let done = archive(now, 5);
+    assert_eq!(
+        (&done["pruned"]["removed"], &done["pruned"]["floor_lsn"]),
+        (&only["archived"], &21.into()),
+        "{done}"
+    );
+    let shown = server.get("/v1/admin/jobs/5").json();
+    assert_eq!(shown["parameters"]["prune_older_than_days"], 0);
+    assert_eq!(server.get("/v1/health").json()["repair_floor_lsn"], 21);
+    let negative = server.post("/v1/admin/wal/archive", "{\"prune_older_than_days\":-1}");
+    assert_eq!(negative.status, 400, "{}", negative.text());
+}
+
+#[test]
 fn requests_begin_backups_and_do_not_say_where_to() {
     let without = Server::start();
     assert_eq!(without.post("/v1/admin/backup", "{}").problem().1, "unavailable");

@@ -6,6 +6,8 @@
 mod admin;
 mod backups;
 mod caching;
+#[path = "../otlp/collector.rs"]
+mod collector;
 mod concurrency;
 mod conflicts;
 mod console;
@@ -22,6 +24,7 @@ mod metrics;
 mod min_lsn;
 mod openapi;
 mod oracle;
+mod otlp;
 mod receipts;
 mod records;
 mod refusals;

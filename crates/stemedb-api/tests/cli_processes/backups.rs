@@ -237,3 +237,31 @@ fn a_running_server_is_asked_for_backups_and_goes_on() {
     let neither = backup("create", &["--data-dir", text(&data)]);
     assert_eq!(neither.code, Some(2));
 }
+
+#[test]
+fn archiving_lets_go_of_what_is_proven_elsewhere_with_and_without_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("db"), dir.path().join("backups"));
+    import_sample(&data).ok();
+    let here = ["wal", "archive", "--data-dir", text(&data), "--to", text(&target), "--rotate"];
+    let only = run([&here[..], &["--prune-older-than-days", "0"]].concat()).ok();
+    assert!(only.out.contains("removed 0 segments") && only.out.contains("no verified backup"), "{only:?}");
+    create(&data, &target).ok();
+    let done = run([&here[..], &["--prune-older-than-days", "0"]].concat()).ok();
+    assert!(done.out.contains("\nremoved ") && !done.out.contains("removed 0"), "{done:?}");
+
+    let server = Server::start_with(&data, &["--bind", "127.0.0.1:0", "--backup-to", text(&target)]);
+    run_with_input(["import", "--url", &server.url(), "-"], corpus::lines(0..900).into_bytes()).ok();
+    let asked = ["wal", "archive", "--url", &server.url(), "--rotate", "--prune-older-than-days"];
+    let only = run([&asked[..], &["0"]].concat()).ok();
+    assert!(only.out.contains("verified backups hold"), "{only:?}");
+    backup("create", &["--url", &server.url()]).ok();
+    let young = run([&asked[..], &["1"]].concat()).ok();
+    assert!(young.out.contains("younger than the retention"), "{young:?}");
+    let done = run([&asked[..], &["0"]].concat()).ok();
+    assert!(done.out.contains("\"removed\": ") && !done.out.contains("\"removed\": 0"), "{done:?}");
+    assert_eq!(server.stop().0, Some(0));
+    let into = dir.path().join("restored");
+    backup("restore", &["--from", text(&target), "--into", text(&into), "--latest"]).ok();
+    assert_eq!(ask(&into), ask(&data));
+}

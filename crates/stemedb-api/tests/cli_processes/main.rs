@@ -5,13 +5,17 @@
 mod about;
 mod backups;
 mod bundles;
+#[path = "../otlp/collector.rs"]
+mod collector;
 mod configuration;
 mod connections;
 mod contract_names;
 mod corpus;
 mod demo;
 mod doctors;
+mod drills;
 mod exports;
+mod failovers;
 mod folders;
 mod http;
 mod http_kills;
@@ -21,6 +25,7 @@ mod keys;
 mod kills;
 mod listings;
 mod lost_views;
+mod otlp;
 mod pilot;
 mod program;
 mod proxies;

@@ -41,7 +41,9 @@ impl Nginx {
             assert!(text.contains(ours), "{ours}");
             text = text.replace(ours, &here);
         }
-        let is_kept = |line: &&str| !line.trim_start().starts_with("ssl_");
+        // `cargo xtask ops --only proxies` has both.
+        let is_kept =
+            |line: &&str| !["ssl_", "access_log "].iter().any(|start| line.trim_start().starts_with(*start));
         let text = text.lines().filter(is_kept).collect::<Vec<_>>().join("\n");
         std::fs::write(dir.join("stemedb.conf"), text).unwrap();
         // Its workers give up root, and could not enter the folder then.

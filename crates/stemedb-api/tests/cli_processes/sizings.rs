@@ -9,7 +9,7 @@ fn blocks() -> Vec<(Vec<String>, String)> {
     let page = example("x").parent().unwrap().join("../../docs/operations/sizing.md");
     let page = std::fs::read_to_string(page).unwrap();
     let mut found = Vec::new();
-    for block in page.split("```text\n").skip(1) {
+    for block in page.split("```console\n").skip(1) {
         let text = block.split("```").next().unwrap();
         let Some((command, printed)) =
             text.strip_prefix("$ stemedb-api ").and_then(|text| text.split_once('\n'))

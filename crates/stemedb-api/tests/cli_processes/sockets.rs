@@ -100,3 +100,27 @@ fn a_socket_that_nobody_listens_on_is_taken_over_and_anything_else_is_left_alone
     let nowhere = serve(&dir.path().join("absent/admin.sock"));
     assert!(nowhere.code == Some(1) && nowhere.err.contains("absent"), "{nowhere:?}");
 }
+
+#[test]
+fn the_program_looks_after_a_server_through_its_socket_file_where_tcp_asks_for_a_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, socket, target) =
+        (dir.path().join("db"), dir.path().join("admin.sock"), dir.path().join("backups"));
+    let paths = [socket.to_str().unwrap(), target.to_str().unwrap()];
+    let options =
+        ["--bind", "127.0.0.1:0", "--admin-needs-key", "--admin-socket", paths[0], "--backup-to", paths[1]];
+    let server = Server::start_with(&data, &options);
+    let here = format!("unix:{}", socket.display());
+    let tcp = run(["verify", "--url", &server.url()]);
+    assert!(tcp.code == Some(1) && tcp.err.contains("key_required"), "{tcp:?}");
+    let verified = run(["verify", "--url", &here]).ok();
+    assert!(verified.out.starts_with("no damage: "), "{verified:?}");
+    let made = run(["backup", "create", "--url", &here]).ok();
+    assert!(made.out.contains("\"verified\": true"), "{made:?}");
+    run(["wal", "archive", "--url", &here, "--rotate"]).ok();
+    run(["keys", "list", "--url", &here]).ok();
+    assert_eq!(server.stop().0, Some(0));
+    let gone = run(["verify", "--url", &here]);
+    assert!(gone.code == Some(1) && gone.err.contains("is the server running?"), "{gone:?}");
+    assert_eq!(run(["verify", "--url", "unix:admin.sock"]).code, Some(2), "relative to what?");
+}

@@ -14,4 +14,5 @@ mod security;
 #[path = "../cli_processes/server.rs"]
 mod server;
 mod sessions;
+mod snippets;
 mod tour;

@@ -1,7 +1,7 @@
 //! Who said what: ids of claims, ids of agents, and the signatures that bind them.
 
 mod authority;
-mod hex;
+pub mod hex;
 mod ids;
 mod policy;
 mod signature;

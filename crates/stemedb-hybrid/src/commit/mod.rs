@@ -9,12 +9,13 @@
 //! flight. LSNs are given in the first stage and published in the second, both in the same order, so a reader that sees
 //! LSN n sees everything before it.
 
+mod follow;
 mod halt;
 mod ticket;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 pub(crate) use halt::{EndHalt, Halt, HaltCause};
@@ -43,6 +44,10 @@ pub(crate) struct Stages<J, P, F, D: Admit> {
     pub entries: AtomicU64,
     pub refused: AtomicU64,
     wakes: Wakes,
+    /// Entries come from elsewhere, and requests are refused. Never set again once it is not.
+    is_following: AtomicBool,
+    /// Held by whoever takes entries from elsewhere, or ends that.
+    follower: Mutex<()>,
 }
 
 /// Whom the stages wake.
@@ -78,12 +83,15 @@ impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> Stages<J, P, F, D> {
             entries: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             wakes,
+            is_following: AtomicBool::new(false),
+            follower: Mutex::default(),
         }
     }
 
     pub fn read_only(&self) -> Option<String> {
         let halted = self.halt.cause().map(|halt| halt.cause);
-        halted.or_else(|| self.no_room())
+        let follows = || self.is_following().then(|| follow::FOLLOWS.to_owned());
+        halted.or_else(|| self.no_room()).or_else(follows)
     }
 
     /// Why there is no room for a group, if so. Cost, if there is: a few loads.
@@ -216,6 +224,9 @@ impl<J: Journal, P: ViewStore, F: ViewStore, D: Admit> CommitStages for Stages<J
     type Written = Written<D::Reply>;
 
     fn write(&self, group: Vec<D::Request>) -> Written<D::Reply> {
+        if self.is_following() {
+            return self.refuse_all(&group, || Error::ReadOnly { cause: follow::FOLLOWS.to_owned() });
+        }
         if !self.halt.try_end()
             && let Some(HaltCause { cause, no_room }) = self.halt.cause()
         {

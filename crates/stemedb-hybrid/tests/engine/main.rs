@@ -8,6 +8,7 @@ mod commit;
 mod crash;
 mod disk;
 mod folders;
+mod following;
 mod journal;
 mod log_texts;
 mod observing;

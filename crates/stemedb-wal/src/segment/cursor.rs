@@ -101,7 +101,7 @@ impl Cursor {
             Ok(frame) => frame,
             Err(error) => return Ok(Next::Bad(error.into())),
         };
-        if let Some(damage) = self.misfit(&frame) {
+        if let Some(damage) = misfit(&frame, self.chain, self.next_lsn) {
             return Ok(Next::Bad(damage));
         }
         self.start += frame.frame_bytes;
@@ -109,30 +109,6 @@ impl Cursor {
         self.chain = frame.chain;
         self.next_lsn = Lsn(self.next_lsn.0.saturating_add(u64::from(frame.header.count)));
         Ok(Next::Frame(frame))
-    }
-
-    /// Why a frame that verifies is not the next one.
-    fn misfit(&self, frame: &Frame<'_>) -> Option<Damage> {
-        let header = &frame.header;
-        if header.chain_prev != self.chain {
-            return Some(Damage::BrokenChain);
-        }
-        let shape = match header.kind {
-            KIND_GROUP => header.count > 0,
-            KIND_MARKER => header.count == 0 && frame.payload.is_empty(),
-            KIND_SEAL => header.count == 0 && Seal::decode(frame.payload).is_some(),
-            KIND_HEADER => {
-                header.count == 0 && header.offset == 0 && SegmentHeader::decode(frame.payload).is_some()
-            }
-            _ => false,
-        };
-        if !shape {
-            return Some(Damage::Payload);
-        }
-        if header.kind == KIND_GROUP && header.first_lsn != self.next_lsn {
-            return Some(Damage::LsnGap { expected: self.next_lsn, found: header.first_lsn });
-        }
-        None
     }
 
     fn available(&self) -> &[u8] {
@@ -165,4 +141,28 @@ impl Cursor {
         }
         Ok(())
     }
+}
+
+/// Why a frame that verifies is not the one that follows on this chain value and this LSN.
+pub(crate) fn misfit(frame: &Frame<'_>, chain: Chain, next_lsn: Lsn) -> Option<Damage> {
+    let header = &frame.header;
+    if header.chain_prev != chain {
+        return Some(Damage::BrokenChain);
+    }
+    let shape = match header.kind {
+        KIND_GROUP => header.count > 0,
+        KIND_MARKER => header.count == 0 && frame.payload.is_empty(),
+        KIND_SEAL => header.count == 0 && Seal::decode(frame.payload).is_some(),
+        KIND_HEADER => {
+            header.count == 0 && header.offset == 0 && SegmentHeader::decode(frame.payload).is_some()
+        }
+        _ => false,
+    };
+    if !shape {
+        return Some(Damage::Payload);
+    }
+    if header.kind == KIND_GROUP && header.first_lsn != next_lsn {
+        return Some(Damage::LsnGap { expected: next_lsn, found: header.first_lsn });
+    }
+    None
 }

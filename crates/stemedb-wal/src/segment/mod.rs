@@ -15,7 +15,7 @@ mod group;
 mod header;
 
 pub(crate) use behind::{Behind, look_behind};
-pub(crate) use cursor::{Cursor, Next};
+pub(crate) use cursor::{Cursor, Next, misfit};
 pub(crate) use dir::{
     Form, Listed, LoadedHeader, Location, Place, SegmentDir, is_unpack_damage, quarantine_default,
 };

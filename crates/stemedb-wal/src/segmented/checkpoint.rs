@@ -8,7 +8,12 @@ use stemedb_env::{
     fs::tree::{cannot_link, copy_content, create_dir_durably},
 };
 
-use super::{SegmentedJournal, inner::Inner, reader::Limit, writer::plain_header};
+use super::{
+    SegmentedJournal,
+    inner::{Inner, Readable},
+    reader::Limit,
+    writer::plain_header,
+};
 use crate::{
     Error, Result,
     error::Damage,
@@ -99,6 +104,42 @@ impl SegmentedJournal {
 }
 
 impl Inner {
+    /// What a segment holds; none for the last one before a hole, whose end nobody has written down.
+    fn content(&self, id: u64, readable: Readable) -> Result<Option<SegmentContent>> {
+        let header = self.header(id)?.header;
+        let (bytes, chain, last_lsn) = match self.limit(id)? {
+            Limit::Succeeded { bytes, successor, chain } if id < readable.segment => {
+                let last_lsn = self.header(successor)?.header.predecessor_last_lsn;
+                // Nobody has written down where the chain of a replacement ends.
+                let chain = match chain {
+                    Some(chain) => chain,
+                    None => self.walk_to(id, bytes)?.chain,
+                };
+                (bytes, chain, last_lsn)
+            }
+            Limit::BeforeHole { .. } => return Ok(None),
+            _ => {
+                let end = self.walk_to(id, readable.bytes)?;
+                (end.bytes, end.chain, end.last_lsn)
+            }
+        };
+        let (file, location) = {
+            let mut table = self.table.lock();
+            let file = table.open(&self.dir, id)?;
+            (file, table.location(id))
+        };
+        Ok(Some(SegmentContent {
+            id,
+            released: location.is_some_and(|location| location.place == Place::Released),
+            first_lsn: header.base_lsn(),
+            last_lsn,
+            bytes,
+            chain,
+            replaces: header.replaces.map(|replaced| (replaced.bytes, replaced.chain)),
+            file,
+        }))
+    }
+
     /// Links a segment that has a successor into another folder, or copies it; returns the bytes copied.
     fn give_second_name(&self, id: u64, to: &SegmentDir) -> Result<u64> {
         let fs = &self.env.fs;
@@ -234,42 +275,14 @@ impl SegmentedJournal {
             inner.table.lock().segments.range(..=readable.segment).map(|(&id, _)| id).collect();
         let mut contents = Vec::with_capacity(ids.len());
         for id in ids {
-            let header = inner.header(id)?.header;
-            let (bytes, chain, last_lsn) = match inner.limit(id)? {
-                Limit::Succeeded { bytes, successor, chain } if id < readable.segment => {
-                    let last_lsn = inner.header(successor)?.header.predecessor_last_lsn;
-                    // Nobody has written down where the chain of a replacement ends.
-                    let chain = match chain {
-                        Some(chain) => chain,
-                        None => inner.walk_to(id, bytes)?.chain,
-                    };
-                    (bytes, chain, last_lsn)
-                }
+            match inner.content(id, readable) {
+                Ok(Some(content)) => contents.push(content),
                 // Nothing before a hole follows from what is behind it.
-                Limit::BeforeHole { .. } => {
-                    contents.clear();
-                    continue;
-                }
-                _ => {
-                    let end = inner.walk_to(id, readable.bytes)?;
-                    (end.bytes, end.chain, end.last_lsn)
-                }
-            };
-            let (file, location) = {
-                let mut table = inner.table.lock();
-                let file = table.open(&inner.dir, id)?;
-                (file, table.location(id))
-            };
-            contents.push(SegmentContent {
-                id,
-                released: location.is_some_and(|location| location.place == Place::Released),
-                first_lsn: header.base_lsn(),
-                last_lsn,
-                bytes,
-                chain,
-                replaces: header.replaces.map(|replaced| (replaced.bytes, replaced.chain)),
-                file,
-            });
+                Ok(None) => contents.clear(),
+                // What an operator has taken away since the journal was opened is a hole from now on, as it will be after the next opening.
+                Err(Error::MissingSegment { segment, .. }) if inner.is_released(segment) => contents.clear(),
+                Err(error) => return Err(error),
+            }
         }
         Ok(contents)
     }

@@ -135,6 +135,13 @@ impl Inner {
         Lsn(self.durable_lsn.load(Ordering::Acquire))
     }
 
+    /// True unless nothing has been written to the newest segment.
+    pub(super) fn newest_has_entries(&self) -> Result<bool> {
+        let mut table = self.table.lock();
+        let Some(newest) = table.newest() else { return Ok(false) };
+        Ok(table.header(&self.dir, newest)?.header.base_lsn() <= self.durable_lsn())
+    }
+
     pub(super) fn first_lsn(&self) -> Lsn {
         Lsn(self.first_lsn.load(Ordering::Acquire))
     }

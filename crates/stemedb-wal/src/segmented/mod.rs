@@ -3,6 +3,7 @@
 mod birth;
 mod check;
 mod checkpoint;
+mod frames;
 mod heal;
 mod inner;
 mod last;
@@ -28,6 +29,7 @@ use stemedb_env::{Env, Lsn, frame::Chain};
 
 pub use check::{SegmentCheck, SegmentEnd, SegmentFile, SegmentPiece};
 pub use checkpoint::{JournalCheckpoint, SegmentContent};
+pub use frames::{DurableFrames, FrameRange, SegmentOrigin, read_frames, segment_origin};
 pub use heal::{
     EntrySource, HealError, Healed, Healing, Hole, LostHole, NoEntries, RecoveredEntry, Unrecoverable,
 };
@@ -294,9 +296,18 @@ impl SegmentedJournal {
         self.inner.dir.identity
     }
 
-    /// Ends the active segment, if it has entries, and starts the next one. Cost: four syncs.
+    /// Ends the newest segment, if it has entries, and starts the next one. Cost: four syncs.
     pub fn rotate(&self) -> Result<()> {
-        self.inner.writer.lock().rotate(&self.inner)
+        let mut writer = self.inner.writer.lock();
+        // Nothing was written since the journal was opened: what was written before has to be ended all the same.
+        match writer.active().is_none() && self.inner.newest_has_entries()? {
+            true => {
+                writer.begin(&self.inner, &[])?;
+                self.inner.counters.rotated();
+                Ok(())
+            }
+            false => writer.rotate(&self.inner),
+        }
     }
 
     /// Every segment, oldest first. Reads header frames that have not been read yet.

@@ -7,8 +7,12 @@
 //! | a series | `docs/operations/metrics.md` has it, or something in the sources or in `deploy/` makes it |
 //! | a route, with its method | `docs/openapi.json` has it |
 //! | a relative link, with its anchor | the file is there, and has that heading |
+//!
+//! Every block says what it is, and something proves it: [`blocks`]. Every page is in `docs/SUMMARY.md`, and `docs/llms.txt` is what they say.
 
+pub mod blocks;
 mod commands;
+mod contents;
 mod known;
 mod markdown;
 
@@ -23,7 +27,7 @@ use self::{
     known::{Known, capitals, flags_of, names},
     markdown::{Kind, Piece, anchors, pieces},
 };
-use super::Depth;
+use super::{Depth, site};
 use crate::{server, steps::Outcome};
 
 /// Flags of other programs that pages name by themselves, without a command around them.
@@ -40,6 +44,12 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--unix-socket",
     "--workspace",
 ];
+/// Attributes of spans that are called like keys.
+const FOREIGN_KEYS: &[&str] = &["http.route"];
+
+/// Where collectors of OpenTelemetry take spans.
+const COLLECTOR_ROUTE: &str = "/v1/traces";
+
 /// Series of other programs: node_exporter, Prometheus itself.
 const FOREIGN_METRICS: &[&str] = &[
     "node_disk_io_errors_total",
@@ -72,14 +82,21 @@ pub fn run(root: &Path) -> Outcome {
     for path in &pages {
         checker.page(path);
     }
+    let scratch = server::target(root).join("docs");
+    fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+    let blocks = blocks::check(root, &program, &scratch)?;
+    checker.wrong.extend(blocks.wrong.iter().cloned());
+    checker.wrong.extend(site::summary::check(root)?);
+    checker.wrong.extend(site::llms::check(root)?);
     for line in &checker.wrong {
         println!("{line}");
     }
+    println!("{}", blocks.table());
     let counts: Vec<String> = checker.looked.iter().map(|(what, count)| format!("{count} {what}")).collect();
     println!("{} pages: {}", pages.len(), counts.join(", "));
     match checker.wrong.len() {
         0 => Ok(()),
-        wrong => Err(format!("{wrong} names in the documentation do not exist")),
+        wrong => Err(format!("{wrong} things in the documentation are not so")),
     }
 }
 
@@ -175,6 +192,7 @@ impl Checker<'_> {
             && let Some(keys) = self.known.keys.get(section)
             && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
             // Pages, sources and files are called like sections, too.
+            && !FOREIGN_KEYS.contains(&text)
             && !matches!(key, "md" | "rs" | "key" | "log" | "json" | "toml" | "staging" | "keys" | "img")
         {
             let is_there = keys.contains(key);
@@ -250,6 +268,19 @@ impl Checker<'_> {
             }
         };
         let mut wrong = Vec::new();
+        if let (Ours::Developer(_), [task, rest @ ..]) = (command, words)
+            && task == "ops"
+        {
+            let named = rest.iter().zip(rest.iter().skip(1)).filter(|(flag, _)| *flag == "--only");
+            for (_, part) in named {
+                self.count("parts of ops");
+                if !super::PARTS.iter().any(|(known, _)| known == part)
+                    && part.chars().any(char::is_lowercase)
+                {
+                    wrong.push(format!("no part {part} of cargo xtask ops"));
+                }
+            }
+        }
         for word in words {
             let Some(flag) = word.starts_with("--").then(|| flags_of(word).into_iter().next()).flatten()
             else {
@@ -266,7 +297,7 @@ impl Checker<'_> {
     /// Routes, series and variables, wherever they stand.
     fn words(&mut self, text: &str) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (method, path) in routes_of(text) {
+        for (method, path) in routes_of(text).into_iter().filter(|(_, path)| path != COLLECTOR_ROUTE) {
             self.count("routes");
             match self.known.methods(&path) {
                 None => wrong.push(format!("no route {path}")),

@@ -10,20 +10,19 @@
 
 mod cases;
 mod contract;
-mod daemon;
+pub mod daemon;
 mod dashboards;
 mod debian;
 mod disk;
 mod exporter;
 mod expr;
 mod faults;
-mod http;
 mod live;
 mod page;
 mod promtest;
 mod receiver;
 mod registry;
-mod rules;
+pub(super) mod rules;
 mod scene;
 mod shown;
 mod traffic;
@@ -37,7 +36,7 @@ use std::{
 use self::{cases::Cases, registry::Registry, rules::Rule};
 use super::Depth;
 use crate::{
-    server,
+    http, server,
     steps::{self, Outcome},
 };
 

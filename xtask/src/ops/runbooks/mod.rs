@@ -1,4 +1,4 @@
-//! The runbooks of `docs/operations/runbooks/`, executed.
+//! The runbooks of `docs/operations/runbooks/`, executed; the guides beside them are run on the same machine (`super::guides`).
 //!
 //! ```text
 //! page ─ scenarios ─▶ a machine of its own (namespaces) ─▶ fault ─ diagnose ─ mitigate ─ clears ─▶ nothing acknowledged is lost
@@ -9,8 +9,9 @@
 //! not have (systemd, journald) is stood in for by `machine/`; what a healthy disk does not do (fail to sync) by `machine/faults.c`.
 
 mod expect;
+mod failover;
 mod http;
-mod page;
+pub(super) mod page;
 mod scenario;
 mod stream;
 
@@ -41,12 +42,13 @@ const PAGE_LIMIT: Duration = Duration::from_secs(300);
 /// At most so many of a hundred blocks may be manual.
 const MANUAL_PERCENT: usize = 10;
 /// The files of the machine, by the names that it knows them by.
-const MACHINE: [(&str, &str); 5] = [
+const MACHINE: [(&str, &str); 6] = [
     ("enter", include_str!("machine/enter.sh")),
     ("reset", include_str!("machine/reset.sh")),
     ("unit", include_str!("machine/unit.sh")),
     ("bin/systemctl", include_str!("machine/systemctl.sh")),
     ("bin/journalctl", include_str!("machine/journalctl.sh")),
+    ("bin/ssh", include_str!("machine/ssh.sh")),
 ];
 const FAULTS: &str = include_str!("machine/faults.c");
 
@@ -107,10 +109,15 @@ pub fn run(root: &Path, words: &[&str]) -> Outcome {
             Err(format!("runbooks need root and namespaces: {reason}"))
         };
     }
-    let machine = prepare(root)?;
-    let outcome = all(root, &machine, &chosen, options.scenario.as_deref());
+    let outcome = execute(root, &chosen, options.scenario.as_deref());
     println!("\n{counts}");
     outcome
+}
+
+/// Makes the machine, and runs pages on it.
+pub(super) fn execute(root: &Path, pages: &[Page], scenario: Option<&str>) -> Outcome {
+    let machine = prepare(root)?;
+    all(root, &machine, pages, scenario)
 }
 
 impl Options {
@@ -127,11 +134,15 @@ fn pages(root: &Path) -> Result<Vec<Page>, String> {
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|end| end == "md") && !path.ends_with("README.md"));
     paths.sort();
-    paths.iter().map(|path| Page::read(path)).collect()
+    let pages: Vec<Page> = paths.iter().map(|path| Page::read(path)).collect::<Result<_, _>>()?;
+    match pages.iter().find(|page| page.scenarios.is_empty()) {
+        Some(page) => Err(format!("{} has no `sh fault` block", page.name)),
+        None => Ok(pages),
+    }
 }
 
 /// A table of what is run and what is not; an error if too little is run.
-fn count(pages: &[Page]) -> Result<String, String> {
+pub(super) fn count(pages: &[Page]) -> Result<String, String> {
     let mut text = String::from("page                           scenarios  executed  manual\n");
     let (mut scenarios, mut executed, mut manual) = (0, 0, 0);
     for page in pages {
@@ -156,13 +167,13 @@ fn count(pages: &[Page]) -> Result<String, String> {
     Ok(text)
 }
 
-fn unshare() -> Command {
+pub(super) fn unshare() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]);
     command
 }
 
-fn may_enter() -> Result<(), String> {
+pub(super) fn may_enter() -> Result<(), String> {
     let output = unshare().arg("true").output().map_err(|error| format!("unshare: {error}"))?;
     if output.status.success() {
         return Ok(());
@@ -171,7 +182,7 @@ fn may_enter() -> Result<(), String> {
 }
 
 /// What the machine is made of, in a folder of `target`.
-fn prepare(root: &Path) -> Result<PathBuf, String> {
+pub(super) fn prepare(root: &Path) -> Result<PathBuf, String> {
     install()?;
     let program = server::program(root)?;
     let program = fs::canonicalize(&program).map_err(|error| format!("{}: {error}", program.display()))?;
@@ -206,6 +217,9 @@ fn install() -> Outcome {
         ("fsck.ext4", "e2fsprogs"),
         ("findmnt", "util-linux"),
         ("cc", "gcc"),
+        ("openssl", "openssl"),
+        ("nginx", "nginx"),
+        ("zstd", "zstd"),
     ];
     let is_there = |program: &str| {
         let look = format!("PATH=$PATH:/usr/sbin:/sbin command -v {program}");
@@ -257,10 +271,11 @@ fn one(root: &Path, machine: &Path, page: &Page, scenario: Option<&str>) -> (Str
             .arg(machine.join("enter"))
             .arg(this)
             .args(["runbooks", "--inside"])
-            .arg(root.join(FOLDER).join(&page.name))
+            .arg(&page.path)
             .arg(scenario.unwrap_or_default())
             .env("PATH", format!("{scenario_bin}:{path}:/usr/sbin:/sbin", scenario_bin = BIN))
             .env("RUNBOOKS_MACHINE", machine)
+            .env(scenario::REPOSITORY, root)
             .env("FAULTS", format!("{}/faults", scenario::STATE))
             .env("FAULTS_LIBRARY", machine.join("faults.so"))
             .stdout(output)
@@ -277,7 +292,8 @@ fn one(root: &Path, machine: &Path, page: &Page, scenario: Option<&str>) -> (Str
     (fs::read_to_string(&log).unwrap_or_default(), outcome)
 }
 
-const BIN: &str = "/run/machine/bin";
+/// Where its programs are, on that machine.
+pub(super) const BIN: &str = "/run/machine/bin";
 
 /// On the machine: the scenarios of one page, one after the other.
 fn inside(file: &Path, only: Option<&str>) -> Outcome {

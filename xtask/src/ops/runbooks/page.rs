@@ -1,6 +1,11 @@
-//! A runbook, read: its blocks, by the scenarios that they belong to. `docs/operations/runbooks/README.md` describes the format.
+//! A runbook or a guide, read: its blocks, by the scenarios that they belong to. `docs/operations/runbooks/README.md` describes the
+//! format of the one, `docs/operations/README.md` that of the other.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::expect::Pattern;
 
@@ -23,9 +28,15 @@ pub enum Kind {
     Original,
     /// Cannot run here.
     Manual,
+    /// Begins a scenario of a guide: nothing is wrong.
+    Begin,
+    /// A step of a guide.
+    Run,
+    /// Looks whether a step has done what it should.
+    Look,
 }
 
-const KINDS: [(&str, Kind); 8] = [
+const KINDS: [(&str, Kind); 11] = [
     ("fault", Kind::Fault),
     ("fault-ends", Kind::FaultEnds),
     ("diagnose", Kind::Diagnose),
@@ -34,6 +45,9 @@ const KINDS: [(&str, Kind); 8] = [
     ("prevent", Kind::Prevent),
     ("original", Kind::Original),
     ("manual", Kind::Manual),
+    ("begin", Kind::Begin),
+    ("run", Kind::Run),
+    ("look", Kind::Look),
 ];
 
 impl Kind {
@@ -43,7 +57,17 @@ impl Kind {
 
     /// Looking changes nothing, so it is done until it shows what it should.
     pub fn is_look(self) -> bool {
-        matches!(self, Kind::Diagnose | Kind::Clears)
+        matches!(self, Kind::Diagnose | Kind::Clears | Kind::Look)
+    }
+
+    /// Whether a scenario begins with it.
+    pub fn begins(self) -> bool {
+        matches!(self, Kind::Fault | Kind::Begin)
+    }
+
+    /// Whether it is a block of a guide, where the others are of runbooks.
+    fn is_of_guides(self) -> bool {
+        matches!(self, Kind::Begin | Kind::Run | Kind::Look)
     }
 }
 
@@ -74,16 +98,17 @@ impl Block {
     }
 }
 
-/// A fault, and everything up to its end. The first block is the fault.
+/// A fault, and everything up to its end; or the steps of a guide. The first block is the fault, or the beginning.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub name: String,
     pub blocks: Vec<Block>,
 }
 
-/// A runbook.
+/// A runbook, or a guide.
 #[derive(Clone, Debug)]
 pub struct Page {
+    pub path: PathBuf,
     pub name: String,
     pub scenarios: Vec<Scenario>,
     /// Blocks that cannot run, each with its reason.
@@ -95,16 +120,15 @@ impl Page {
     pub fn read(path: &Path) -> Result<Page, String> {
         let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Page::parse(&name, &text).map_err(|error| format!("{name}: {error}"))
+        let page = Page::parse(&name, &text).map_err(|error| format!("{name}: {error}"))?;
+        Ok(Page { path: path.to_path_buf(), ..page })
     }
 
-    fn parse(name: &str, text: &str) -> Result<Page, String> {
-        let mut page = Page { name: name.to_owned(), scenarios: Vec::new(), manual: Vec::new() };
+    pub(super) fn parse(name: &str, text: &str) -> Result<Page, String> {
+        let path = PathBuf::from(name);
+        let mut page = Page { path, name: name.to_owned(), scenarios: Vec::new(), manual: Vec::new() };
         for fence in fences(text) {
             page.take(fence)?;
-        }
-        if page.scenarios.is_empty() {
-            return Err("it has no `sh fault` block".to_owned());
         }
         page.scenarios.iter().try_for_each(check)?;
         Ok(page)
@@ -129,8 +153,9 @@ impl Page {
         };
         let block = Block { kind: *kind, line, script: text, attributes, expect: Vec::new() };
         match kind {
-            Kind::Fault => {
-                let name = block.attribute("scenario").ok_or_else(|| at("a fault needs scenario=\"…\""))?;
+            Kind::Fault | Kind::Begin => {
+                let name =
+                    block.attribute("scenario").ok_or_else(|| at("a scenario needs scenario=\"…\""))?;
                 self.scenarios.push(Scenario { name: name.to_owned(), blocks: vec![block] });
             }
             Kind::Manual => {
@@ -144,6 +169,9 @@ impl Page {
                 }
                 let scenario =
                     self.scenarios.last_mut().ok_or_else(|| at("a block before the first fault"))?;
+                if scenario.is_of_guides() != kind.is_of_guides() {
+                    return Err(at(&format!("{} is no block of such a scenario", kind.name())));
+                }
                 scenario.blocks.push(block);
             }
         }
@@ -156,10 +184,22 @@ impl Page {
     }
 }
 
+impl Scenario {
+    /// Whether it is one of a guide.
+    pub fn is_of_guides(&self) -> bool {
+        self.blocks.first().is_some_and(|block| block.kind.is_of_guides())
+    }
+}
+
 /// A scenario that shows nothing proves nothing.
 fn check(scenario: &Scenario) -> Result<(), String> {
     let name = &scenario.name;
-    for (kind, what) in [(Kind::Diagnose, "diagnosis"), (Kind::Clears, "proof that it is over")] {
+    let needed: &[(Kind, &str)] = if scenario.is_of_guides() {
+        &[(Kind::Look, "look")]
+    } else {
+        &[(Kind::Diagnose, "diagnosis"), (Kind::Clears, "proof that it is over")]
+    };
+    for (kind, what) in needed.iter().copied() {
         let is_shown = |block: &Block| block.kind == kind && !block.expect.is_empty();
         if !scenario.blocks.iter().any(is_shown) {
             return Err(format!("scenario {name} has no {what} with an `expect`"));
@@ -173,14 +213,16 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     }
 }
 
-struct Fence {
-    line: usize,
-    info: String,
-    text: String,
+/// A fenced block.
+pub struct Fence {
+    /// The line of the page where its text begins.
+    pub line: usize,
+    pub info: String,
+    pub text: String,
 }
 
 /// The fenced blocks of a page. Their indentation is taken away.
-fn fences(page: &str) -> Vec<Fence> {
+pub fn fences(page: &str) -> Vec<Fence> {
     let mut found = Vec::new();
     let mut open: Option<(String, usize, Fence)> = None;
     for (number, line) in page.lines().enumerate() {
@@ -207,7 +249,7 @@ fn fences(page: &str) -> Vec<Fence> {
 }
 
 /// The first word of an info string, and `name="value"` pairs behind it.
-fn info_string(info: &str) -> Result<(String, Vec<(String, String)>), String> {
+pub fn info_string(info: &str) -> Result<(String, Vec<(String, String)>), String> {
     let info = info.trim();
     let (word, mut rest) = info.split_once(' ').unwrap_or((info, ""));
     let mut attributes = Vec::new();
@@ -253,5 +295,20 @@ mod tests {
         refused("```text expect\nok\n```\n", "", "no proof that it is over");
         refused("```sh fault scenario=\"one\" disk=\"tmpfs:64m\"\nfill\n```\n", "", "before the first fault");
         refused("within=\"5\"", "within=5", "is not name");
+        refused("```sh clears", "```sh run", "run is no block of such a scenario");
+    }
+
+    #[test]
+    fn a_guide_has_steps_and_looks_and_no_fault() {
+        let guide = "```sh begin scenario=\"one\"\ncd /\n```\n```sh run\nls\n```\n```sh look\npwd\n```\n```text expect\n/\n```\n";
+        let page = Page::parse("g.md", guide).unwrap();
+        assert!(page.scenarios[0].is_of_guides() && page.executed() == 3);
+        let refused = |from: &str, to: &str, what: &str| {
+            let error = Page::parse("g.md", &guide.replace(from, to)).unwrap_err();
+            assert!(error.contains(what), "{error}");
+        };
+        refused("```text expect\n/\n```\n", "", "has no look with an `expect`");
+        refused("```sh run", "```sh mitigate", "mitigate is no block of such a scenario");
+        assert!(Page::parse("p.md", "no commands").unwrap().scenarios.is_empty());
     }
 }

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Read as _,
     os::unix::process::CommandExt as _,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use super::{
     expect,
     http::get,
     page::{Block, Kind, Scenario},
-    stream::Stream,
+    stream::{Objectives, Stream},
 };
 
 /// How long a look is repeated until it shows what it should, unless the block says otherwise.
@@ -26,6 +27,24 @@ const BLOCK_LIMIT: Duration = Duration::from_secs(90);
 const WELL_WITHIN: Duration = Duration::from_secs(30);
 /// Where the shims and what they keep are.
 pub const STATE: &str = "/run/machine";
+/// The variable that names the checkout: where guides are read, and what they name is found.
+pub const REPOSITORY: &str = "RUNBOOKS_REPOSITORY";
+
+/// Starts the second machine's server as soon as there is something to follow, and waits until it has what was loaded.
+const FOLLOW: &str = r#"
+    lsn() { curl -sf "http://$1:18180/v1/health" | jq "$2"; }
+    for _ in $(seq 200); do
+        if [ "$(lsn db-a '.archive.lsn == .durable_lsn')" = true ]; then break; fi
+        sleep 0.1
+    done
+    ssh "$1" systemctl start stemedb-api
+    for _ in $(seq 200); do
+        if [ "$(lsn "$1" .published_lsn)" = "$(lsn db-a .published_lsn)" ]; then exit 0; fi
+        sleep 0.1
+    done
+    echo "$1 does not follow" >&2
+    exit 1
+"#;
 
 /// Runs a scenario; everything it prints goes to standard output. Returns how many blocks were run.
 pub fn run(page: &str, scenario: &Scenario) -> Result<usize, String> {
@@ -41,14 +60,28 @@ fn run_blocks(page: &str, scenario: &Scenario) -> Result<usize, String> {
     let Some((fault, rest)) = scenario.blocks.split_first() else { return Ok(0) };
     let (kind, size) =
         fault.attribute("disk").unwrap_or("tmpfs:512m").split_once(':').ok_or("disk=\"KIND:SIZE\"")?;
-    run_to_end(Command::new("bash").arg(format!("{STATE}/reset")).args([kind, size]))?;
-    let claims = fault.attribute("claims").unwrap_or("500");
+    let mut reset = Command::new("bash");
+    reset.arg(format!("{STATE}/reset")).args([kind, size]);
+    if let Some(database) = fault.attribute("database") {
+        reset.arg(repository()?.join(database));
+    }
+    let standby = fault.attribute("standby").unwrap_or_default();
+    run_to_end(reset.env("STANDBY", standby))?;
+    let of_guides = scenario.is_of_guides();
+    let claims = fault.attribute("claims").unwrap_or(if of_guides { "0" } else { "500" });
     let claims: usize = claims.parse().map_err(|_| "claims is no number".to_owned())?;
-    run_to_end(Command::new("systemctl").args(["start", "stemedb-api"]))?;
+    if fault.attribute("server") != Some("stopped") {
+        run_to_end(Command::new("systemctl").args(["start", "stemedb-api"]))?;
+    }
     let mut stream = Stream::load(claims)?;
-    stream.begin(&scenario.name);
-    // Something to lose.
-    thread::sleep(Duration::from_millis(200));
+    if !standby.is_empty() {
+        run_to_end(Command::new("bash").args(["-ec", FOLLOW, "bash", standby]))?;
+    }
+    if !of_guides {
+        stream.begin(&scenario.name);
+        // Something to lose.
+        thread::sleep(Duration::from_millis(200));
+    }
     if fault.attribute("writers") == Some("end") {
         stream.end();
     }
@@ -56,9 +89,17 @@ fn run_blocks(page: &str, scenario: &Scenario) -> Result<usize, String> {
     for next in rest {
         block(page, next)?;
     }
-    well()?;
-    println!("  {}", stream.examine()?);
+    // A guide may end with a server that speaks TLS, or asks for keys: its looks say what must be so.
+    if !of_guides || claims > 0 {
+        well()?;
+        let objectives = Objectives { rpo: fault.seconds("rpo")?, rto: fault.seconds("rto")? };
+        println!("  {}", stream.examine(objectives)?);
+    }
     Ok(scenario.blocks.len())
+}
+
+fn repository() -> Result<PathBuf, String> {
+    std::env::var_os(REPOSITORY).map(PathBuf::from).ok_or(format!("no {REPOSITORY}"))
 }
 
 /// Runs a block and compares its output.
@@ -73,8 +114,8 @@ fn block(page: &str, block: &Block) -> Result<(), String> {
             .into_iter()
             .map(|pattern| format!("not found: {pattern}"))
             .collect();
-        let must_succeed =
-            matches!(block.kind, Kind::Fault | Kind::FaultEnds | Kind::Mitigate | Kind::Prevent);
+        let must_succeed = block.kind.begins()
+            || matches!(block.kind, Kind::FaultEnds | Kind::Mitigate | Kind::Prevent | Kind::Run);
         if must_succeed && code != Some(0) {
             wrong.push(format!("it ended with {code:?}"));
         }
@@ -100,7 +141,11 @@ fn shell(block: &Block) -> Result<(Option<i32>, String), String> {
     if !(block.kind.is_look() || block.kind == Kind::Original) {
         command.arg("-e");
     }
-    command.arg("-c").arg(&block.script).current_dir("/root");
+    let folder = match block.kind {
+        Kind::Begin | Kind::Run | Kind::Look => repository()?,
+        _ => PathBuf::from("/root"),
+    };
+    command.arg("-c").arg(&block.script).current_dir(folder);
     let output = fs::File::create(format!("{STATE}/output")).map_err(|error| error.to_string())?;
     let errors = output.try_clone().map_err(|error| error.to_string())?;
     command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);

@@ -8,27 +8,34 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use super::http::{get, send};
+use super::{
+    failover::{self, Acknowledged},
+    http::{get, send},
+};
+use crate::http::Reply;
+
+pub use super::failover::Objectives;
 
 /// So many at once: a write that waits behind another one is part of what is looked at.
 const WRITERS: usize = 4;
 /// Between two writes of a writer.
 const REST: Duration = Duration::from_millis(40);
 /// Refusals that mean that nothing was applied: docs/errors/README.md.
-const DEFINITE: [&str; 4] = ["storage_full", "read_only", "overloaded", "lock_timeout"];
+const DEFINITE: [&str; 5] = ["storage_full", "read_only", "overloaded", "lock_timeout", "standby"];
 /// So many of them are looked for.
 const REFUSED_LOOKED_FOR: usize = 100;
 
 /// What the writers were told so far.
 #[derive(Default)]
 struct Told {
-    /// Ids that were acknowledged.
-    acknowledged: Vec<String>,
+    acknowledged: Vec<Acknowledged>,
+    /// By timeline, the last entry that its writer has said to be archived.
+    counted: BTreeMap<u64, u64>,
     /// Subjects of writes that were definitely refused.
     refused: Vec<String>,
     /// Other outcomes by code: nobody knows whether they are there.
@@ -60,7 +67,8 @@ impl Stream {
         }
         let reply = send("POST", "/v1/import?verdicts=all", "application/x-ndjson", &lines);
         let reply = reply.map_err(|error| format!("loading claims: {error}"))?;
-        let ids: Vec<String> = reply.body.lines().filter_map(id).collect();
+        let ids: Vec<Acknowledged> =
+            reply.body.lines().filter_map(|line| acknowledged(line, &reply)).collect();
         if reply.status != 200 || ids.len() != claims {
             return Err(format!(
                 "{} of {claims} claims were loaded ({}): {}",
@@ -86,6 +94,18 @@ impl Stream {
                 }
             }));
         }
+        let (told, stop) = (Arc::clone(&self.told), Arc::clone(&self.stop));
+        self.writers.push(thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                if let Some((timeline, lsn)) = get("/v1/health").ok().and_then(|reply| archived(&reply.body))
+                {
+                    let mut told = told.lock().unwrap_or_else(|held| held.into_inner());
+                    let counted = told.counted.entry(timeline).or_default();
+                    *counted = lsn.max(*counted);
+                }
+                thread::sleep(REST);
+            }
+        }));
     }
 
     /// Ends the writers; every write has its outcome when this returns.
@@ -96,14 +116,18 @@ impl Stream {
         }
     }
 
-    /// Looks whether everything acknowledged is there and nothing refused is. Returns a line about it.
-    pub fn examine(&mut self) -> Result<String, String> {
+    /// Looks whether everything acknowledged is there and nothing refused is, as far as the objectives do not allow a loss. Returns a
+    /// line about it.
+    pub fn examine(&mut self, objectives: Objectives) -> Result<String, String> {
         self.end();
         let told = self.told.lock().unwrap_or_else(|held| held.into_inner());
         let mut wrong = told.wrong.clone();
-        for id in &told.acknowledged {
+        let mut lost = Vec::new();
+        for claim in &told.acknowledged {
+            let id = &claim.id;
             match get(&format!("/v1/assertions/{id}")) {
                 Ok(reply) if reply.status == 200 => {}
+                Ok(reply) if reply.status == 404 && objectives.rpo.is_some() => lost.push(claim),
                 Ok(reply) => wrong.push(format!("acknowledged, and now {}: {id}", reply.status)),
                 Err(error) => wrong.push(format!("acknowledged, and now {error}: {id}")),
             }
@@ -118,6 +142,7 @@ impl Stream {
                 wrong.push(format!("refused, and now there: {subject}: {}", reply.body));
             }
         }
+        let failover = failover::measure(objectives, &told.acknowledged, &lost, &told.counted, &mut wrong);
         if !wrong.is_empty() {
             return Err(format!("LOST OR WRONG:\n  {}", wrong.join("\n  ")));
         }
@@ -126,8 +151,9 @@ impl Stream {
             if words.is_empty() { "none".to_owned() } else { words.join(", ") }
         };
         let all = told.acknowledged.len();
+        let are_there = if lost.is_empty() { "are all there" } else { "are there but for those below" };
         let (refused, unknown) = (list(&told.refusals), list(&told.unknown));
-        Ok(format!("{all} acknowledged claims are all there; refused: {refused}; unknown: {unknown}"))
+        Ok(format!("{all} acknowledged claims {are_there}; refused: {refused}; unknown: {unknown}{failover}"))
     }
 }
 
@@ -137,9 +163,18 @@ impl Drop for Stream {
     }
 }
 
-fn id(line: &str) -> Option<String> {
+/// What a line of a reply acknowledges.
+fn acknowledged(line: &str, reply: &Reply) -> Option<Acknowledged> {
     let line: Value = serde_json::from_str(line).ok()?;
-    line["id"].as_str().map(str::to_owned)
+    let timeline = reply.header("stemedb-lsn").and_then(|text| text.split_once('.')?.0.parse().ok());
+    let id = line["id"].as_str()?.to_owned();
+    Some(Acknowledged { id, timeline, lsn: line["lsn"].as_u64(), at: Instant::now() })
+}
+
+/// The timeline of a writer and the last entry that counts as archived there.
+fn archived(health: &str) -> Option<(u64, u64)> {
+    let health: Value = serde_json::from_str(health).ok()?;
+    Some((health["timeline"].as_u64()?, health["archive"]["lsn"].as_u64()?))
 }
 
 fn write(subject: &str, told: &Mutex<Told>) {
@@ -152,8 +187,8 @@ fn write(subject: &str, told: &Mutex<Told>) {
         Err(error) => return *told.unknown.entry(error.kind().to_string()).or_default() += 1,
     };
     if matches!(reply.status, 200 | 201) {
-        match id(&reply.body) {
-            Some(id) => told.acknowledged.push(id),
+        match acknowledged(&reply.body, &reply) {
+            Some(claim) => told.acknowledged.push(claim),
             None => told.wrong.push(format!("acknowledged without an id: {}", reply.body)),
         }
         return;

@@ -91,6 +91,7 @@ pub fn run(args: &RestoreArgs) -> Result<(), Failure> {
         timeline: args.timeline,
         keep_timeline: args.keep_timeline,
         new_timeline: args.new_timeline,
+        standby: None,
     };
     let plan = Plan::make(&*target, &*archive, &options).map_err(failed)?;
     let mut out = anstream::stdout().lock();

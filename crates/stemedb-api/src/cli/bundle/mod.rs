@@ -295,8 +295,8 @@ fn server_of(env: &Env, args: &BundleArgs, settings: &Settings) -> Result<Server
     }
     let is_there = |file: &Path| matches!(env.fs.metadata(file), Ok(Some(_)));
     match (&args.socket, &settings.admin_socket) {
-        (Some(file), _) => return Ok(ServerUrl::of_socket(file)),
-        (None, Some(file)) if is_there(file) => return Ok(ServerUrl::of_socket(file)),
+        (Some(file), _) => return Ok(ServerUrl::of_socket(file.clone())),
+        (None, Some(file)) if is_there(file) => return Ok(ServerUrl::of_socket(file.clone())),
         _ => {}
     }
     if settings.tls_certificate.is_some() {

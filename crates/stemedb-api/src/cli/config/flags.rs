@@ -40,7 +40,9 @@ fn help(key: &Key) -> String {
         BuiltIn::Unset { means, .. } => format!("default: {means}"),
     };
     let allowed = match key.kind {
-        Kind::Choice(_) | Kind::Room(_) | Kind::Text { .. } => format!(": {}", key.kind.allowed()),
+        Kind::Choice(_) | Kind::Ratio(_) | Kind::Room(_) | Kind::Text { .. } => {
+            format!(": {}", key.kind.allowed())
+        }
         Kind::Switch(_) | Kind::Number { .. } | Kind::Address(_) | Kind::Path(_) => String::new(),
     };
     format!("{}{allowed} [{built_in}] [env: {}]", key.about, key.variable())

@@ -1,11 +1,13 @@
 //! `serve`: HTTP until told to stop.
 //!
 //! ```text
-//! open ─▶ listen ─▶ say so ─▶ serve … signal ─▶ not ready ─▶ stop accepting ─▶ finish requests ─▶ flush ─▶ close ─▶ exit 0
+//! open ─▶ listen ─▶ say so ─▶ serve … signal ─▶ not ready ─▶ stop accepting ─▶ finish requests ─▶ send spans ─▶ flush ─▶ close ─▶ exit 0
 //!                                       second signal, or the deadline ─▶ cut what is left ─▶ flush ─▶ close
 //! ```
 
 mod hangup;
+mod otlp;
+mod replication;
 mod security;
 mod service;
 mod stop;
@@ -16,12 +18,12 @@ use axum::{Extension, Router};
 use stemedb_api::{
     Code, Database, RouterParts,
     config::{Config, Origin, Settings, Value},
-    http::{self, Backups, Drain, LogLevel, SocketFile, Tls},
+    http::{self, Backups, Drain, LogLevel, Otlp, SocketFile, Tls},
     jobs::Jobs,
     router_with,
 };
 use stemedb_env::Env;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
 use super::{
     backup,
@@ -68,6 +70,7 @@ fn open_and_serve(
         None => None,
         Some(text) => Some(Backups::new(backup::open(env, text)?)),
     };
+    replication::prepare(settings)?;
     let database = open(settings)?;
     say_what_differs(config);
     if let Some(report) = database.open_report() {
@@ -79,16 +82,27 @@ fn open_and_serve(
     security::announce(security.auth.mode, settings.bind);
     let audit = security::audit(settings)?;
     let jobs = Jobs::new(&database);
-    let parts =
-        RouterParts { backups, security, audit, jobs: Some(jobs.clone()), log_level: Some(log_level) };
+    let otlp = otlp::start(settings, runtime.handle())?;
+    let replication = replication::Replication::begin(settings, &database)?;
+    let parts = RouterParts {
+        backups,
+        security,
+        audit,
+        jobs: Some(jobs.clone()),
+        log_level: Some(log_level),
+        otlp: otlp.clone(),
+        standby: replication.standby(),
+    };
     let router = router_with(database.clone(), settings.router, parts);
-    let served = runtime.block_on(serve(settings, &database, router, storage_log));
+    let served = runtime.block_on(serve(settings, &database, router, storage_log, otlp.as_ref()));
     let left = jobs.stop(JOBS_END_WITHIN);
     if left > 0 {
         tracing::warn!(left, "jobs are cut: they did not end in time");
     }
     // Connections that were cut at the deadline hold the database; they end with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
+    // Everything that was acknowledged is sent before the end.
+    replication.end();
     let flushed = database.flush();
     database.close()?;
     match flushed {
@@ -128,6 +142,7 @@ async fn serve(
     database: &Database,
     router: Router,
     storage_log: Option<StorageLog>,
+    otlp: Option<&Otlp>,
 ) -> Result<(), Failure> {
     let cannot = |error| Failure::new(error).context(format!("cannot listen on {}", settings.bind));
     let listener = TcpListener::bind(settings.bind).await.map_err(cannot);
@@ -186,17 +201,25 @@ async fn serve(
     tracing::info!(signal, "stopping: no new connections, requests are finished");
     drop(begin_drain);
     feeds.begin();
-    tokio::select! {
+    let drained_at = Instant::now() + settings.drain;
+    let ended = tokio::select! {
         ended = &mut server => finished(ended),
         signal = stop.signal(tls.as_ref()) => {
             tracing::warn!(signal, "stopping at once: requests are cut");
-            Ok(())
+            return Ok(());
         }
-        () = tokio::time::sleep(settings.drain) => {
+        () = tokio::time::sleep_until(drained_at) => {
             tracing::warn!("the time to finish requests is over: they are cut");
             Ok(())
         }
+    };
+    if let Some(otlp) = otlp {
+        tokio::select! {
+            () = otlp::finish(otlp, drained_at) => {}
+            signal = stop.signal(tls.as_ref()) => tracing::warn!(signal, "stopping at once: spans are cut"),
+        }
     }
+    ended
 }
 
 /// The socket file, if there is to be one.

@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
-use stemedb_api::backup::{self, PruneOptions};
+use stemedb_api::backup::{self, PruneOptions, PruneReport};
 use stemedb_env::Env;
 
 use crate::cli::{
@@ -23,6 +23,9 @@ pub struct ArchiveArgs {
     /// End the segment that is being written first, so that everything up to now is archived
     #[arg(long)]
     rotate: bool,
+    /// Then remove segments whose last entry was recorded so many days ago, as `wal prune` does: never the only copy
+    #[arg(long, value_name = "DAYS")]
+    prune_older_than_days: Option<u64>,
 }
 
 /// Archives.
@@ -30,7 +33,10 @@ pub fn archive(args: &ArchiveArgs) -> Result<(), Failure> {
     let (dir, to) = match (args.place.at()?, &args.to) {
         (At::Folder(dir), Some(to)) => (dir, to),
         (At::Server(url), None) => {
-            let body = serde_json::json!({ "rotate": args.rotate });
+            let mut body = serde_json::json!({ "rotate": args.rotate });
+            if let Some(days) = args.prune_older_than_days {
+                body["prune_older_than_days"] = days.into();
+            }
             return remote::run(url, "/v1/admin/wal/archive", &body);
         }
         _ => return Err(Failure::usage("give --to with --data-dir")),
@@ -39,6 +45,13 @@ pub fn archive(args: &ArchiveArgs) -> Result<(), Failure> {
     let target = open(&env, to)?;
     let database = folder::open(dir)?;
     let done = backup::archive(&database, &*target, args.rotate);
+    let pruned = match (&done, args.prune_older_than_days) {
+        (Ok(_), Some(days)) => {
+            let options = PruneOptions { older_than: days_long(days), dry_run: false };
+            Some(backup::prune_journal(&database, &*target, &*target, options))
+        }
+        _ => None,
+    };
     database.close()?;
     let report = done.map_err(failed)?;
     let mut out = anstream::stdout().lock();
@@ -56,7 +69,14 @@ pub fn archive(args: &ArchiveArgs) -> Result<(), Failure> {
     let new = paint::count(report.archived.len() as u64, "segment", "segments");
     let known = paint::thousands(report.known);
     writeln!(out, "archived {new}, {known} known already; the archive reaches LSN {}", report.upto)?;
-    Ok(())
+    match pruned {
+        Some(pruned) => print_pruned(&mut out, &pruned.map_err(failed)?, false),
+        None => Ok(()),
+    }
+}
+
+fn days_long(days: u64) -> Duration {
+    Duration::from_secs(days.saturating_mul(24 * 60 * 60))
 }
 
 /// Remove segments that are applied, checkpointed, archived, verified, and old
@@ -85,14 +105,15 @@ pub fn prune(args: &PruneArgs) -> Result<(), Failure> {
     let archive = open(&env, &args.archive)?;
     let backups = open(&env, args.backups.as_ref().unwrap_or(&args.archive))?;
     let database = folder::open(&args.data_dir)?;
-    let older_than = Duration::from_secs(args.older_than_days.saturating_mul(24 * 60 * 60));
-    let options = PruneOptions { older_than, dry_run: args.dry_run };
+    let options = PruneOptions { older_than: days_long(args.older_than_days), dry_run: args.dry_run };
     let done = backup::prune_journal(&database, &*archive, &*backups, options);
     database.close()?;
-    let report = done.map_err(failed)?;
-    let mut out = anstream::stdout().lock();
+    print_pruned(&mut anstream::stdout().lock(), &done.map_err(failed)?, args.dry_run)
+}
+
+fn print_pruned(out: &mut impl Write, report: &PruneReport, is_dry: bool) -> Result<(), Failure> {
     let removed = paint::count(report.removed.len() as u64, "segment", "segments");
-    let verb = if args.dry_run { "would remove" } else { "removed" };
+    let verb = if is_dry { "would remove" } else { "removed" };
     writeln!(out, "{verb} {removed}")?;
     if let Some((segment, reason)) = &report.stays {
         writeln!(out, "segment {segment} stays: {reason}")?;

@@ -1,11 +1,13 @@
 //! The table of keys, a file a section.
 
+mod archive;
 mod audit;
 mod backup;
 mod connections;
 mod disk;
 mod http;
 mod logging;
+mod otlp;
 mod security;
 mod server;
 mod storage;
@@ -23,7 +25,9 @@ const SECTIONS: &[(&str, &str)] = &[
     ("storage", "The database"),
     ("disk", "How much free room is enough"),
     ("backup", "Backups over HTTP"),
+    ("archive", "The journal archived as it is written, and followed by a standby"),
     ("logging", "Which events are written, and how"),
+    ("otlp", "Spans of requests for an OpenTelemetry collector"),
 ];
 
 /// The keys of each section, in the order of [`SECTIONS`].
@@ -37,7 +41,9 @@ const TABLE: &[&[Key]] = &[
     storage::KEYS,
     disk::KEYS,
     backup::KEYS,
+    archive::KEYS,
     logging::KEYS,
+    otlp::KEYS,
 ];
 
 /// The keys that there are.

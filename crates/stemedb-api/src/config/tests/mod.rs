@@ -85,6 +85,7 @@ fn values(key: &Key) -> [String; 3] {
         Kind::Choice(_) if key.is("server", "environment") => ["development"; 3].map(str::to_owned),
         Kind::Choice(choices) => [0, 1, 2].map(|at| choices[at % choices.len()].name.to_owned()),
         Kind::Address(_) => ["127.0.0.1:0", "[::1]:18180", "0.0.0.0:80"].map(str::to_owned),
+        Kind::Ratio(_) => ["0", "0.25", "1"].map(str::to_owned),
         Kind::Room(_) => ["0", "2.5%", "5%,77MiB"].map(str::to_owned),
         Kind::Path(_) => ["here", "/a \"quoted\"\tpath", "/back\\slash"].map(str::to_owned),
         Kind::Text { .. } if key.is("security", "trusted_proxies") => {
@@ -95,6 +96,10 @@ fn values(key: &Key) -> [String; 3] {
         }
         Kind::Text { .. } if key.is("security", "rate_limits") => {
             ["reads=1/1", "bulk=off,admin=5/60", "writes=7/3"].map(str::to_owned)
+        }
+        Kind::Text { .. } if key.is("otlp", "endpoint") => {
+            ["http://127.0.0.1:4318", "https://collector.example", "http://[::1]:4318/below"]
+                .map(str::to_owned)
         }
         Kind::Text { .. } => ["/backup", "file:///backup", "a \"b\""].map(str::to_owned),
     };

@@ -86,6 +86,14 @@ fn each_rule_refuses_alone() {
         assert!(one(safe().flag(flag, bad)).contains(refused), "{flag}");
         safe().flag(flag, good).load().unwrap();
     }
+    let key = || safe().flag("otlp-headers-file", "headers");
+    key().load().unwrap();
+    assert!(
+        one(key().flag("otlp-endpoint", "http://192.0.2.1:4318")).contains("otlp.headers_file is unsafe")
+    );
+    for good in ["https://192.0.2.1:4318", "http://127.0.0.1:4318", "http://localhost", "http://[::1]:4318"] {
+        key().flag("otlp-endpoint", good).load().unwrap();
+    }
     let plain = safe().flag("bind", "192.0.2.1:18180");
     assert!(one(plain.clone()).contains("server.tls_terminated_by_proxy is unsafe"));
     plain.flag("tls-certificate-file", "chain.pem").flag("tls-key-file", "key.pem").load().unwrap();

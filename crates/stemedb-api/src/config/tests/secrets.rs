@@ -53,3 +53,17 @@ fn a_secret_that_was_written_where_it_does_not_belong_is_not_repeated() {
         "variable STEMEDB_TLS_PRIVATE_KEY: not known; did you mean STEMEDB_TLS_PRIVATE_KEY_FILE?"
     );
 }
+
+#[test]
+fn an_address_with_a_password_in_it_is_not_repeated() {
+    let address = format!("http://me:{SECRET}@collector:4318");
+    let file = Setup::file(format!("[otlp]\nendpoint = \"{address}\"\n"));
+    for setup in [file, Setup::default().flag("otlp-endpoint", &address)] {
+        let problems = setup.problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].contains("otlp.endpoint must be") && !problems[0].contains(SECRET),
+            "{problems:?}"
+        );
+    }
+}

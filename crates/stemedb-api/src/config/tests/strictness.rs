@@ -30,7 +30,7 @@ fn unknown_sections_are_refused_with_the_nearest_known_one() {
     refused("[storag]\nx = 1", "api.toml:1:2: unknown section [storag]; did you mean [storage]?");
     refused(
         "\n [wal.x]\ny = 1",
-        "api.toml:2:3: unknown section [wal]; known are server, security, audit, http, connections, tls, storage, disk, backup, logging",
+        "api.toml:2:3: unknown section [wal]; known are server, security, audit, http, connections, tls, storage, disk, backup, archive, logging, otlp",
     );
     refused(
         "cache_mib = 1",
@@ -47,7 +47,7 @@ fn values_of_another_type_or_outside_of_the_range_are_refused_with_what_is_allow
     refused("[storage]\nlock_timeout_ms = 86400001", &format!("{range}; it is 86400001"));
     refused("[storage]\nlock_timeout_ms = -1", range);
     refused("[storage]\nlock_timeout_ms = 99999999999999999999999", range);
-    refused("[storage]\nlock_timeout_ms = 5.0", range);
+    refused("[storage]\nlock_timeout_ms = 5.0", &format!("{range}; it is 5.0"));
     refused("[storage]\nlock_timeout_ms = [5]", range);
     refused("[storage.lock_timeout_ms]\nx = 1", &range.replace(":2:1:", ":1:10:"));
     refused("[storage]\ninit = \"yes\"", "api.toml:2:1: storage.init must be true or false; it is \"yes\"");
@@ -178,4 +178,22 @@ fn names_from_outside_neither_break_the_line_nor_fill_the_screen() {
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].starts_with("api.toml:2:1: unknown key a\\nb in [storage]"), "{problems:?}");
     assert!(problems[1].len() < 400 && problems[1].contains('…'), "{problems:?}");
+}
+
+#[test]
+fn a_part_of_a_whole_is_a_plain_number_from_0_to_1() {
+    let ratio = |setup: Setup| setup.load().map(|config| config.settings().otlp.sample_ratio).ok();
+    let word = |text: &str| ratio(Setup::default().flag("otlp-sample-ratio", text));
+    let line = |text: &str| ratio(Setup::file(format!("[otlp]\nsample_ratio = {text}\n")));
+    for (text, value) in [("0", 0.0), ("0.125", 0.125), ("1", 1.0), ("1.0", 1.0)] {
+        assert_eq!((word(text), line(text)), (Some(value), Some(value)), "{text}");
+    }
+    assert_eq!((line("1e-3"), line("-0.0")), (Some(0.001), Some(0.0)));
+    assert!(line("-0.0").is_some_and(f64::is_sign_positive));
+    for bad in ["", ".", "1.5", "-1", "+0.5", "1e-3", "nan", "inf", "0,5", "50%", "0.5.5"] {
+        assert_eq!(word(bad), None, "{bad}");
+    }
+    for bad in ["\"0.5\"", "1.5", "2", "-1", "-0.5", "nan", "inf", "true", "[]"] {
+        assert_eq!(line(bad), None, "{bad}");
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use stemedb_core::{
     AgentId, ClaimId, SignedReceipt,
+    identity::hex,
     lens::fingerprint,
     receipt::{Receipt, ReceiptAnswer, ReceiptClaim},
 };
@@ -94,7 +95,7 @@ impl Database {
         let receipt = signed.receipt();
         let identity = self.engine().identity();
         if receipt.database != identity.database.0 {
-            let [receipt, here] = [receipt.database, identity.database.0].map(hex);
+            let [receipt, here] = [receipt.database, identity.database.0].map(|id| hex::text(&id));
             return Err(ReceiptError::OtherDatabase { receipt, here });
         }
         let now = self.reader(None)?;
@@ -153,7 +154,7 @@ fn check_root(reader: &ClaimReader<Snapshot>, receipt: &Receipt) -> Result<RootC
     let root = StateRoot::of_past::<Claims, _>(reader.snapshot(), lsn).map_err(Error::from)?;
     let root = root.ok_or(ReceiptError::NotReached { receipt: lsn, here: reader.lsn() })?;
     same("the number of rows", &receipt.state.rows, &root.rows())?;
-    same("the state root", &hex(receipt.state.root), &root.to_string())?;
+    same("the state root", &hex::text(&receipt.state.root), &root.to_string())?;
     Ok(RootCheck::Same { rows: root.rows() })
 }
 
@@ -172,8 +173,4 @@ fn same<T: PartialEq + Debug>(what: &str, receipt: &T, here: &T) -> Result<(), R
     }
     let (receipt, here) = (format!("{receipt:?}"), format!("{here:?}"));
     Err(ReceiptError::Differs { what: what.to_owned(), receipt, here })
-}
-
-fn hex<const N: usize>(bytes: [u8; N]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

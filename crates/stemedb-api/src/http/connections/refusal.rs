@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use stemedb_core::identity::hex;
 use stemedb_env::{Random, random::OsRandom};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -42,7 +43,7 @@ impl Refusal {
     fn new(code: Code, detail: &'static str, reason: &str) -> Refusal {
         let mut random = [0; 16];
         OsRandom.fill(&mut random);
-        let request_id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let request_id = hex::text(&random);
         let body = Problem::new(code, detail).render(&request_id);
         let (status, length) = (code.status(), body.len());
         let wait = if code.is_retryable() { "retry-after: 1\r\n" } else { "" };

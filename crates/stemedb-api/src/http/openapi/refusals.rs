@@ -189,7 +189,20 @@ const GROUPS: &[Group] = &[
     group(
         "NotWritable",
         "Not now: nothing was applied, but for `indeterminate`",
-        &[Code::Overloaded, Code::LockTimeout, Code::Indeterminate, Code::ReadOnly, Code::Unavailable],
+        &[
+            Code::Overloaded,
+            Code::LockTimeout,
+            Code::Indeterminate,
+            Code::ReadOnly,
+            Code::Standby,
+            Code::Fenced,
+            Code::Unavailable,
+        ],
+    ),
+    group(
+        "NotPromoted",
+        "Not now, or another server was promoted",
+        &[Code::Unavailable, Code::Overloaded, Code::Fenced],
     ),
     group("StorageFull", "No space is left; nothing was applied", &[Code::StorageFull]),
 ];
@@ -256,6 +269,7 @@ fn of(route: &Route, has_body: bool, parameters: &[&str]) -> Vec<&'static str> {
         "/v1/health" | "/metrics" => None,
         "/openapi.json" => Some("Overloaded"),
         "/v1/conflicts" => Some("ConflictsBuilding"),
+        "/v1/admin/promote" => Some("NotPromoted"),
         _ if writes && method != "GET" => Some("NotWritable"),
         _ => Some("Unavailable"),
     });

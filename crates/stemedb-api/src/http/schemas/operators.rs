@@ -88,6 +88,13 @@ pub(in super::super) fn verify() -> Operation {
     begins("verify", "Begin to read every file back and check it", ObjectBuilder::new().build().into())
 }
 
+pub(in super::super) fn promote() -> Operation {
+    let required = [("promoted", Type::Boolean), ("timeline", Type::Integer), ("lsn", Type::Integer)];
+    let operation = operation("promote", "Make a standby the writer; the writer before is fenced");
+    let said = "It is the writer; promoted: false says that it was one already";
+    answer(operation, "200", said, described(&required, &[("epoch", Type::Integer)])).build()
+}
+
 pub(in super::super) fn jobs() -> Operation {
     let operation = operation("jobs", "The jobs that run, and the newest that have ended");
     answer(operation, "200", "The newest first", described(&[("jobs", Type::Array)], &[])).build()

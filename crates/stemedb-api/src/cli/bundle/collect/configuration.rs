@@ -92,18 +92,25 @@ fn value_of(key: &config::Key, text: &str, redactor: &Redactor) -> String {
         };
     }
     match key.kind {
-        Kind::Switch(_) | Kind::Number { .. } | Kind::Choice(_) | Kind::Room(_) => text.to_owned(),
+        Kind::Switch(_) | Kind::Number { .. } | Kind::Ratio(_) | Kind::Choice(_) | Kind::Room(_) => {
+            text.to_owned()
+        }
         Kind::Address(_) => address(text),
         Kind::Path(_) if is_built_in(key, text) => text.to_owned(),
         Kind::Path(_) => if text == "off" { "off" } else { "a path" }.to_owned(),
         Kind::Text { .. } if is_built_in(key, text) => text.to_owned(),
-        Kind::Text { .. } if key.is("backup", "to") => match text.split_once("://") {
+        Kind::Text { .. } if is_target(key) => match text.split_once("://") {
             Some(("s3", _)) => "s3".to_owned(),
             _ => "a folder".to_owned(),
         },
         Kind::Text { .. } if key.is("security", "rate_limits") => text.to_owned(),
         Kind::Text { .. } => format!("{} of them", text.split(',').count()),
     }
+}
+
+/// A folder or a bucket.
+fn is_target(key: &config::Key) -> bool {
+    [("backup", "to"), ("archive", "to"), ("archive", "follow")].into_iter().any(|(of, name)| key.is(of, name))
 }
 
 fn is_built_in(key: &config::Key, text: &str) -> bool {
