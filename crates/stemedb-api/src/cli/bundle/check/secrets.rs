@@ -56,15 +56,13 @@ pub fn of_files(
             lines(&*env.fs, &format!("the file of {}", entry.key.path()), value.text().as_ref(), found);
         }
     }
-    let target =
-        entries.iter().find(|entry| entry.key.is("backup", "to")).and_then(|entry| entry.value.as_ref());
-    if let Some((_, authority)) = target.and_then(|value| value.text().split_once("://"))
-        && let Some((credentials, _)) = authority.split_once('@')
-    {
-        let parts = credentials.split(':').filter(|part| !part.is_empty());
-        found.extend(
-            parts.map(|part| Secret { what: "the address of backups".to_owned(), text: part.to_owned() }),
-        );
+    let addresses = entries.iter().filter_map(|entry| entry.value.as_ref()?.text().split_once("://"));
+    for (_, authority) in addresses {
+        if let Some((credentials, _)) = authority.split_once('@') {
+            let parts = credentials.split(':').filter(|part| !part.is_empty());
+            let what = "the credentials of an address";
+            found.extend(parts.map(|part| Secret { what: what.to_owned(), text: part.to_owned() }));
+        }
     }
 }
 
@@ -93,7 +91,12 @@ fn lines(fs: &dyn Fs, what: &str, path: &Path, found: &mut Vec<Secret>) {
             && !line.starts_with("stemedb server key")
     };
     let lines = text.lines().map(str::trim).filter(is_secret);
-    found.extend(lines.map(|line| Secret { what: what.to_owned(), text: line.to_owned() }));
+    for line in lines {
+        // Of a header its value alone is the secret, and may stand somewhere without the name.
+        let value = line.split_once(": ").map(|(_, value)| value.trim());
+        let texts = [Some(line), value].into_iter().flatten();
+        found.extend(texts.map(|text| Secret { what: what.to_owned(), text: text.to_owned() }));
+    }
 }
 
 #[cfg(test)]
