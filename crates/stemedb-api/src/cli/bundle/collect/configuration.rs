@@ -110,7 +110,9 @@ fn value_of(key: &config::Key, text: &str, redactor: &Redactor) -> String {
 
 /// A folder or a bucket.
 fn is_target(key: &config::Key) -> bool {
-    [("backup", "to"), ("archive", "to"), ("archive", "follow")].into_iter().any(|(of, name)| key.is(of, name))
+    [("backup", "to"), ("archive", "to"), ("archive", "follow")]
+        .into_iter()
+        .any(|(of, name)| key.is(of, name))
 }
 
 fn is_built_in(key: &config::Key, text: &str) -> bool {
