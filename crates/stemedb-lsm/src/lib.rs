@@ -54,6 +54,7 @@ pub use kv::{
     DerivedWrite, Direction, KeyRange, KvIter, KvSnapshot, KvStore, MemStore, ObservedTable, Op,
     RangeRemoval, Row, SortedRows, TableInfo, TableObserver, TableRepair, Value, WriteBatch, WriteSource,
 };
+pub use manifest::{ManifestSummary, TableSummary, describe_manifest};
 pub use options::{Compression, LsmOptions, PrefixExtractor};
 pub use salvage::{Loss, ManifestUse, SalvageOptions, SalvageReport, salvage};
 pub use stats::{ApplyDelays, LevelStats, MemoryStats, RECENT_COMPACTIONS, Stats, ThreadReads};

@@ -3,6 +3,7 @@
 //! Nothing under `deploy/` and `docs/operations/` is prose only. Each part installs what it needs (from Debian or PyPI), starts
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
+mod bundle;
 mod debian;
 pub mod docs;
 mod guides;
@@ -48,6 +49,7 @@ const PARTS: &[Part] = &[
     ("transcripts", transcripts::part),
     ("live fire", monitoring::live_fire),
     ("runbooks", runbooks::part),
+    ("bundle, sizes", bundle::run),
     ("pilot", pilot::run),
     ("proxies", proxies::part),
 ];

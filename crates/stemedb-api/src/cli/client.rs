@@ -47,6 +47,11 @@ pub struct ServerUrl {
 }
 
 impl ServerUrl {
+    /// The server that listens on a socket file.
+    pub fn of_socket(file: PathBuf) -> ServerUrl {
+        ServerUrl { authority: "localhost".to_owned(), base: String::new(), socket: Some(file) }
+    }
+
     /// True if it is this machine by its own word: an address of the loopback network, or `localhost`.
     pub fn is_loopback(&self) -> bool {
         let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
@@ -75,11 +80,7 @@ impl FromStr for ServerUrl {
                 return Err(FORMS);
             }
             // The server takes a name of its own machine for local, and nothing is resolved.
-            return Ok(ServerUrl {
-                authority: "localhost".to_owned(),
-                base: String::new(),
-                socket: Some(path),
-            });
+            return Ok(ServerUrl::of_socket(path));
         }
         let rest = match text.split_once("://") {
             Some(("http", rest)) => rest,
@@ -197,6 +198,12 @@ impl Client {
         self.send(Method::GET, path, None)?.whole()
     }
 
+    /// Sends `GET` and returns status and reply, also where the server refuses: a probe that fails says why in its body.
+    pub fn get_whatever(&mut self, path: &str) -> Result<(u16, Bytes), ClientError> {
+        let (status, _, reply) = self.exchange(Method::GET, path, None)?;
+        Ok((status.as_u16(), reply.whole()?))
+    }
+
     /// Sends `GET` and returns the reply's beginning; the rest is read by [`Reply::next_part`].
     pub fn get_streaming(&mut self, path: &str) -> Result<Reply<'_>, ClientError> {
         self.send(Method::GET, path, None)
@@ -223,6 +230,17 @@ impl Client {
         path: &str,
         content: Option<Content>,
     ) -> Result<Reply<'_>, ClientError> {
+        let (status, retry_after, reply) = self.exchange(method, path, content)?;
+        if status.is_success() { Ok(reply) } else { refused(status, retry_after, reply) }
+    }
+
+    /// Status, when to try again, and the reply's beginning.
+    fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        content: Option<Content>,
+    ) -> Result<(StatusCode, Option<Duration>, Reply<'_>), ClientError> {
         let url = self.url.clone();
         let broken =
             |error: &dyn fmt::Display| ClientError::Connection(format!("no reply from {url}: {error}"));
@@ -261,10 +279,7 @@ impl Client {
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let reply = Reply { runtime: &self.runtime, url, body: response.into_body() };
-        if status.is_success() {
-            return Ok(reply);
-        }
-        refused(status, retry_after.map(Duration::from_secs), reply)
+        Ok((status, retry_after.map(Duration::from_secs), reply))
     }
 }
 

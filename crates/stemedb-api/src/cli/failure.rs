@@ -30,6 +30,11 @@ impl Failure {
         Failure { exit: USAGE, ..Failure::new(what) }
     }
 
+    /// A failure that scripts are to tell from others by its exit code.
+    pub fn with_exit(self, exit: u8) -> Failure {
+        Failure { exit, ..self }
+    }
+
     /// Adds what to do.
     pub fn hint(mut self, hint: impl fmt::Display) -> Failure {
         self.hint = Some(hint.to_string());

@@ -23,6 +23,8 @@
 //! | `verify` | a database or a server | every byte read back and checked |
 //! | `stats`, `compact` | a database | look after its files |
 //! | `doctor` | a server, a folder, or what is configured | looks at everything, and names the page that says what to do |
+//! | `debug-bundle` | a server, a folder, or what is configured | what is needed to help, in one file without secrets |
+//! | `sizing` | nothing | disk, memory, processors and time for so many claims, from what was measured |
 //! | `openapi` | nothing | prints the description of the HTTP interface |
 //! | `keys` | a database or a server | API keys |
 //! | `audit verify` | the files of an audit log | whether they are as they were written |
@@ -34,13 +36,14 @@
 //! | `wal archive`, `wal prune` | a database, and a target | segments kept elsewhere, and no longer here |
 //!
 //! Results go to standard output, everything else (progress, logs, errors) to standard error. Exit codes: 0 done, 1 failed,
-//! 2 called wrongly.
+//! 2 called wrongly; 3 of `debug-bundle`: not kept.
 
 mod about;
 mod agent;
 mod audit;
 mod backup;
 mod bench;
+mod bundle;
 mod client;
 mod compact;
 mod config;
@@ -68,6 +71,7 @@ mod rebuild;
 mod receipt;
 mod salvage;
 mod serve;
+mod sizing;
 mod stats;
 mod storage_log;
 mod verify;
@@ -132,6 +136,8 @@ enum Command {
     Stats(stats::StatsArgs),
     Compact(compact::CompactArgs),
     Doctor(doctor::DoctorArgs),
+    DebugBundle(bundle::BundleArgs),
+    Sizing(sizing::SizingArgs),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
     Keys(keys::KeysArgs),
@@ -207,6 +213,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Stats(args) => stats::run(&args),
         Command::Compact(args) => compact::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::DebugBundle(args) => bundle::run(&args),
+        Command::Sizing(args) => sizing::run(&args),
         Command::OpenApi(args) => openapi::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),

@@ -4,6 +4,7 @@
 
 mod about;
 mod backups;
+mod bundles;
 #[path = "../otlp/collector.rs"]
 mod collector;
 mod configuration;
@@ -35,6 +36,7 @@ mod runbook;
 mod salvages;
 mod server;
 mod services;
+mod sizings;
 mod slow_clients;
 mod sockets;
 mod stops;

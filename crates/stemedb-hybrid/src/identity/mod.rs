@@ -99,6 +99,22 @@ impl Identity {
         Ok(false)
     }
 
+    /// Reads the identity and writes nothing: for tools that look at a folder which may be another process's. One whole copy is
+    /// enough; the first one counts.
+    ///
+    /// Errors: as of [`Identity::read`].
+    pub fn peek(fs: &dyn Fs, layout: &Layout) -> Result<Identity> {
+        let [a, b] = layout.identities();
+        match (read_copy(fs, &a)?, read_copy(fs, &b)?) {
+            (Copy::Whole(identity), _) | (_, Copy::Whole(identity)) => Ok(identity),
+            (Copy::Absent, Copy::Absent) => Err(Error::NotADatabase { dir: layout.dir().to_path_buf() }),
+            _ => {
+                let problem = "both copies are damaged";
+                Err(Error::BadIdentity { dir: layout.dir().to_path_buf(), problem })
+            }
+        }
+    }
+
     /// Reads the identity; one whole copy is enough, and the other is written again from it.
     pub fn read(fs: &dyn Fs, layout: &Layout) -> Result<Identity> {
         let bad = |problem| Error::BadIdentity { dir: layout.dir().to_path_buf(), problem };

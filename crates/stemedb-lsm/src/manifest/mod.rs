@@ -13,6 +13,7 @@ mod check;
 mod edit;
 mod record;
 mod replay;
+mod summary;
 mod survey;
 
 use std::{
@@ -29,6 +30,7 @@ use stemedb_env::{
     fs::write_file_atomic,
     planted::{Bug, planted},
 };
+pub use summary::{ManifestSummary, TableSummary, describe_manifest};
 pub(crate) use survey::{Survey, survey};
 
 use crate::{CorruptionKind, Error, Result};

@@ -2,6 +2,8 @@
 
 mod pilot;
 
+pub(super) use pilot::own_server;
+
 use clap::Subcommand;
 
 use super::failure::Failure;

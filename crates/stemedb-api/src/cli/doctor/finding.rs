@@ -131,17 +131,23 @@ impl Report {
         }
     }
 
+    /// As JSON, the worst first.
+    pub(super) fn json(&mut self) -> serde_json::Value {
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let mut line = serde_json::json!({ "verdict": self.verdict() });
+        if let (Some(line), Ok(serde_json::Value::Object(report))) =
+            (line.as_object_mut(), serde_json::to_value(&*self))
+        {
+            line.extend(report);
+        }
+        line
+    }
+
     /// Prints it, the worst first.
     pub(super) fn print(&mut self, json: bool) -> Result<(), Failure> {
-        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let line = self.json();
         let mut out = anstream::stdout().lock();
         if json {
-            let mut line = serde_json::json!({ "verdict": self.verdict() });
-            if let (Some(line), Ok(serde_json::Value::Object(report))) =
-                (line.as_object_mut(), serde_json::to_value(&*self))
-            {
-                line.extend(report);
-            }
             writeln!(out, "{line}")?;
             return Ok(());
         }

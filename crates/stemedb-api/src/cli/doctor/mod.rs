@@ -86,6 +86,38 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     }
 }
 
+/// What it finds in a server and in a folder, each if there is one, as `--json` prints it: a part of `debug-bundle`.
+pub(super) fn report_of(
+    env: &Env,
+    server: Option<&ServerUrl>,
+    data_dir: Option<&std::path::Path>,
+    config: Option<&std::path::Path>,
+) -> Result<serde_json::Value, Failure> {
+    let args = DoctorArgs {
+        url: None,
+        data_dir: data_dir.map(PathBuf::from),
+        config: config.map(PathBuf::from),
+        backups: None,
+        backup_hours: 26,
+        seconds: 1,
+        full: false,
+        json: true,
+    };
+    let mut report = Report::default();
+    let settings = configuration::look(env, &args, &mut report);
+    if let Some(url) = server
+        && server::look(env, url, Duration::from_secs(args.seconds), &mut report)?
+        && url.is_loopback()
+    {
+        machine::look(&mut report);
+    }
+    if data_dir.is_some() {
+        folder::look(env, &settings, args.full, &mut report);
+        backups::look(env, settings.backup_to.as_deref(), &args, &mut report);
+    }
+    Ok(report.json())
+}
+
 /// The server to ask: the one that was named, or the one that the configuration describes.
 fn server_of(
     args: &DoctorArgs,
@@ -100,6 +132,11 @@ fn server_of(
         report.push(Finding::info("server", text, Runbook::ServerWontStart));
         return None;
     }
+    address_of(settings)
+}
+
+/// Where the server is reached from this machine that these settings describe.
+pub(super) fn address_of(settings: &stemedb_api::config::Settings) -> Option<ServerUrl> {
     let mut address = settings.bind;
     if address.ip().is_unspecified() {
         let loopback = match address {

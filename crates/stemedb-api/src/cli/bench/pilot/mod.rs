@@ -10,7 +10,7 @@
 
 mod claims;
 mod gates;
-mod own_server;
+pub mod own_server;
 mod read_back;
 mod requests;
 mod show;

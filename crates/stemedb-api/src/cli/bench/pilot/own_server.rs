@@ -19,7 +19,7 @@ pub struct Room {
 
 /// Everything is as it is built in, whatever this machine's file and environment say: its paths are another server's.
 const CONFIGURATION: &str =
-    "# Of a server that `stemedb-api bench pilot` made: everything is as it is built in.\n";
+    "# Of a server that `stemedb-api` made to measure it: everything is as it is built in.\n";
 
 impl Room {
     /// In this folder, which must be absent or empty, or in a new one among the temporary files that goes with this value.
@@ -95,6 +95,11 @@ impl OwnServer {
                 Err(cannot(&"it does not say where it listens; what it has logged stands above"))
             }
         }
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGKILL: nothing is flushed, closed or said.
