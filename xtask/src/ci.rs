@@ -131,7 +131,27 @@ fn tests(root: &Path) -> Outcome {
     } else {
         &["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--quiet"]
     };
-    steps::command(&mut cargo(root, arguments))
+    let mut tests = cargo(root, arguments);
+    if let Some(seed) = seed_of_this_commit(root) {
+        println!("PROPTEST_RNG_SEED={seed}");
+        tests.env("PROPTEST_RNG_SEED", seed.to_string());
+    }
+    steps::command(&mut tests)
+}
+
+/// What random tests begin from: every commit draws cases of its own, and the same commit the same ones, so that a
+/// failure is seen again wherever the commit is tested again. None where somebody chose a seed, or outside git.
+fn seed_of_this_commit(root: &Path) -> Option<u64> {
+    if std::env::var_os("PROPTEST_RNG_SEED").is_some() {
+        return None;
+    }
+    let head = Command::new("git").arg("-C").arg(root).args(["rev-parse", "HEAD"]).output().ok()?;
+    seed(&String::from_utf8(head.stdout).ok()?)
+}
+
+/// The first sixteen digits of a commit's name.
+fn seed(commit: &str) -> Option<u64> {
+    u64::from_str_radix(commit.get(..16)?, 16).ok()
 }
 
 fn doc_tests(root: &Path) -> Outcome {
@@ -181,3 +201,16 @@ fn cargo_free(root: &Path, program: &str, arguments: &[&str]) -> String {
 
 /// How long one example may take.
 pub const EXAMPLE_LIMIT: Duration = Duration::from_secs(170);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_has_one_seed() {
+        assert_eq!(seed("00000000000000ff2b1c\n"), Some(255));
+        assert_eq!(seed("ffffffffffffffff0"), Some(u64::MAX));
+        assert_eq!(seed("00ff"), None);
+        assert_eq!(seed("no commit of anything"), None);
+    }
+}

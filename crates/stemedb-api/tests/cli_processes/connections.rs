@@ -170,17 +170,17 @@ fn a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_never() {
     plain.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     assert!(!all_of(&mut plain).contains("HTTP/1.1"));
 
-    // Only one of two files is new: the two do not belong together.
-    std::fs::copy(path("tls.key"), path("first.key")).unwrap();
-    let second = certificate(dir.path());
-    std::fs::copy(path("tls.key"), path("second.key")).unwrap();
-    std::fs::copy(path("first.key"), path("tls.key")).unwrap();
+    // Only one of two files is new: the two do not belong together. (They are made elsewhere: the server looks at its
+    // files by itself, too.)
+    let renewed = tempfile::tempdir().unwrap();
+    let second = certificate(renewed.path());
+    std::fs::copy(renewed.path().join("tls.pem"), path("tls.pem")).unwrap();
     server.signal("HUP");
     std::thread::sleep(Duration::from_millis(300));
     assert!(ask(&server.address, &first).unwrap().starts_with("HTTP/1.1 200 "));
     assert!(ask(&server.address, &second).is_err());
 
-    std::fs::copy(path("second.key"), path("tls.key")).unwrap();
+    std::fs::copy(renewed.path().join("tls.key"), path("tls.key")).unwrap();
     server.signal("HUP");
     assert!(waits_until(
         || ask(&server.address, &second).is_ok_and(|reply| reply.starts_with("HTTP/1.1 200 "))
