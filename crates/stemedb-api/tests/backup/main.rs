@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod archives;
+mod contested;
 mod cuts;
 mod damage;
 mod increments;
