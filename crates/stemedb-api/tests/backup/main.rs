@@ -9,6 +9,7 @@ mod damage;
 mod increments;
 mod points;
 mod promotions;
+mod pruned;
 mod receipts;
 mod setup;
 mod shipping;
