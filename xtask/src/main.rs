@@ -99,6 +99,8 @@ cargo xtask <task>
                                  (as root, on Debian; installs what it needs)
   runbooks [--quick] [--only PAGE]... [--scenario NAME] [--list]
                                  the runbooks, executed: faults, diagnosis, repair, and nothing acknowledged is lost (as root)
+  drill [--write]                disasters done to servers that archive into a bucket: what is seen, lost, and for how long nobody can
+                                 record (--write: writes docs/proof/drill.md anew)
   monitoring                     writes the dashboards, the tests of the alerts and their list in docs anew
   docs                           every flag, key, series, route and link that documentation names exists; every block of it is
                                  run or read by something; every page is in docs/SUMMARY.md
@@ -133,6 +135,7 @@ fn main() -> ExitCode {
         ["fuzz", options @ ..] => fuzz::run(&root, options),
         ["ops", options @ ..] => ops::run(&root, options),
         ["runbooks", options @ ..] => ops::runbooks::run(&root, options),
+        ["drill", options @ ..] => ops::drill::run(&root, options),
         ["monitoring"] => ops::monitoring::write(&root),
         ["docs"] => ops::docs::run(&root),
         ["site", options @ ..] => ops::site::run(&root, options),

@@ -3,9 +3,11 @@
 //! Nothing under `deploy/` and `docs/operations/` is prose only. Each part installs what it needs (from Debian or PyPI), starts
 //! the real component, and prints what it has seen. `--quick` is the part of it that CI can afford.
 
+mod bucket;
 mod bundle;
 mod debian;
 pub mod docs;
+pub mod drill;
 mod guides;
 pub mod monitoring;
 mod package;
@@ -51,6 +53,7 @@ const PARTS: &[Part] = &[
     ("runbooks", runbooks::part),
     ("bundle, sizes", bundle::run),
     ("pilot", pilot::run),
+    ("drill", drill::part),
     ("proxies", proxies::part),
 ];
 

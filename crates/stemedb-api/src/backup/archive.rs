@@ -114,6 +114,20 @@ pub(crate) fn record_of(
     }
 }
 
+fn index_name(database: &Hex<16>, timeline: u32) -> String {
+    format!("{}index.json", folder(database, timeline))
+}
+
+/// The records of a timeline as they were when a segment was archived last: also those of segments that somebody has let go of since.
+/// Errors: [`Error::Damaged`].
+pub(crate) fn index(
+    target: &dyn BackupTarget,
+    database: &Hex<16>,
+    timeline: u32,
+) -> Result<Vec<ArchiveRecord>> {
+    Ok(document::get(target, &index_name(database, timeline))?.unwrap_or_default())
+}
+
 /// What was archived.
 #[derive(Clone, Debug, Default)]
 pub struct ArchiveReport {
@@ -196,7 +210,7 @@ pub(super) fn archive_known(
     report.upto = contiguous(&records);
     let records = known.insert(records);
     if !report.archived.is_empty() {
-        document::put(target, &format!("{}index.json", folder(&id, timeline)), records)?;
+        document::put(target, &index_name(&id, timeline), records)?;
         target.settle()?;
         let text = format!("{} segments archived in {}", report.archived.len(), target.describe());
         engine.events().push(EventKind::Backup, None, text);

@@ -96,7 +96,36 @@ pub fn claim(target: &dyn BackupTarget, record: &EpochRecord) -> Result<bool> {
     Ok(there.is_some_and(|there| (there.holder, there.timeline) == (record.holder, record.timeline)))
 }
 
-/// True once somebody else is the writer. Cost: one look.
-pub fn has_ended(target: &dyn BackupTarget, database: &Hex<16>, epoch: u64) -> Result<bool> {
-    Ok(target.size(&name(database, epoch.saturating_add(1)))?.is_some())
+/// Whether a writer's turn goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It does.
+    Goes,
+    /// Somebody else is the writer.
+    Ended,
+    /// Its own epoch is not there any more: a prefix of the target was lost.
+    Lost,
+}
+
+/// Looks whether there is a next epoch, and whether this one is still its holder's: a service that ignores conditions may have let another
+/// one write over it. Cost: a look and a read.
+pub fn turn(target: &dyn BackupTarget, database: &Hex<16>, epoch: u64, holder: &Hex<16>) -> Result<Turn> {
+    if target.size(&name(database, epoch.saturating_add(1)))?.is_some() {
+        return Ok(Turn::Ended);
+    }
+    let own: Option<EpochRecord> = document::get(target, &name(database, epoch))?;
+    Ok(match own {
+        Some(own) if own.holder == *holder => Turn::Goes,
+        Some(_) => Turn::Ended,
+        None => Turn::Lost,
+    })
+}
+
+/// Puts back a writer's epoch that was lost with all others. True if it is the only one then.
+///
+/// Whoever begins an epoch meanwhile looks afterwards whether it is the newest ([`newest`]): of two that do both, one at least sees the other.
+pub fn put_back(target: &dyn BackupTarget, record: &EpochRecord) -> Result<bool> {
+    let (folder, own) = (folder(&record.database), name(&record.database, record.epoch));
+    let is_alone = || -> Result<bool> { Ok(target.list(&folder)?.iter().all(|object| object.name == own)) };
+    Ok(is_alone()? && claim(target, record)? && is_alone()?)
 }

@@ -99,12 +99,12 @@ impl FolderTarget {
         }
         self.make_dir(&parent)?;
         let aside = self.write_aside(content)?;
-        self.unsynced.lock().insert(parent);
+        self.unsynced.lock().insert(parent.clone());
         if replaces {
-            fs.rename(&aside, &path)?;
+            self.again_in_a_lost_folder(&parent, || fs.rename(&aside, &path))?;
             return Ok(true);
         }
-        let placed = match fs.link(&aside, &path) {
+        let placed = match self.again_in_a_lost_folder(&parent, || fs.link(&aside, &path)) {
             Ok(()) => true,
             Err(error) if error.kind() == Some(io::ErrorKind::AlreadyExists) => false,
             // Without links the last of two writers at the very same time wins; what they write is the same, unless two
@@ -117,6 +117,22 @@ impl FolderTarget {
         };
         fs.remove(&aside)?;
         Ok(placed)
+    }
+
+    /// Names a file once more in a folder that somebody has removed. The file is in `tmp/`, so this is the target as it was known, and no
+    /// disk that is not mounted: there nothing is made.
+    fn again_in_a_lost_folder(
+        &self,
+        parent: &Path,
+        named: impl Fn() -> stemedb_env::Result<()>,
+    ) -> stemedb_env::Result<()> {
+        match named() {
+            Err(error) if error.is_not_found() => {
+                create_dir_durably(&*self.env.fs, parent)?;
+                named()
+            }
+            named => named,
+        }
     }
 
     fn walk(&self, dir: &Path, name: &str, found: &mut Vec<Object>) -> stemedb_env::Result<()> {
@@ -217,8 +233,12 @@ impl BackupTarget for FolderTarget {
     fn settle(&self) -> Result<()> {
         loop {
             let Some(dir) = self.unsynced.lock().first().cloned() else { return Ok(()) };
-            self.env.fs.sync_dir(&dir).map_err(|error| self.failed("sync", "its folders", error))?;
-            self.unsynced.lock().remove(&dir);
+            let synced = self.env.fs.sync_dir(&dir);
+            // One that was removed meanwhile is said once: what was in it is gone.
+            if synced.as_ref().err().is_none_or(stemedb_env::Error::is_not_found) {
+                self.unsynced.lock().remove(&dir);
+            }
+            synced.map_err(|error| self.failed("sync", "its folders", error))?;
         }
     }
 }

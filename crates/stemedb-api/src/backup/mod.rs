@@ -35,11 +35,11 @@ mod standby_mark;
 mod target;
 mod verify;
 
-pub(crate) use archive::record_of;
 pub use archive::{
     ArchiveRecord, ArchiveReport, PruneOptions, PruneReport, ReplacedSegment, archive, archived,
     prune_journal,
 };
+pub(crate) use archive::{index, record_of};
 pub use catalog::{Catalog, CatalogEntry};
 pub use clean::{CleanReport, clean};
 pub use counted::{CountedTarget, RequestCounts};

@@ -1,6 +1,6 @@
 //! A prefix of a bucket as a target.
 //!
-//! The only asynchronous client of the library: it has a runtime of its own, and every call blocks on it.
+//! The only asynchronous client of the library: it has a runtime of its own with one thread, and every call blocks on it.
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -11,7 +11,7 @@ use object_store::{
     path::Path,
 };
 use stemedb_env::File;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::{BackupTarget, Content, Error, Object, Result, document::damaged, target::too_long};
 
@@ -23,10 +23,21 @@ const RETRY_FOR: Duration = Duration::from_secs(60);
 
 /// Objects of an S3-compatible service. An object that was put is durable.
 pub struct S3Target {
-    runtime: Runtime,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+    handle: Handle,
     store: AmazonS3,
     prefix: String,
     url: String,
+}
+
+impl Drop for S3Target {
+    fn drop(&mut self) {
+        // A server drops it on a thread that may not wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl fmt::Debug for S3Target {
@@ -90,9 +101,12 @@ impl S3Target {
         let retry = RetryConfig { retry_timeout: RETRY_FOR, ..RetryConfig::default() };
         let store =
             builder.with_bucket_name(bucket).with_retry(retry).build().map_err(|error| refused(&error))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        // With a thread of its own it notices that the service has closed an idle connection, before the next request is sent there.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| refused(&error))?;
         Ok(S3Target {
-            runtime: runtime.map_err(|error| refused(&error))?,
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
             store,
             prefix: prefix.trim_matches('/').to_owned(),
             url: text.trim_end_matches('/').to_owned(),
@@ -104,7 +118,7 @@ impl S3Target {
     }
 
     fn wait<T>(&self, work: impl Future<Output = T>) -> T {
-        self.runtime.block_on(work)
+        self.handle.block_on(work)
     }
 
     fn failed(&self, op: &'static str, name: &str, source: StoreError) -> Error {
@@ -129,11 +143,23 @@ impl S3Target {
             Content::File { file, bytes } if bytes <= PIECE_BYTES => self.piece(name, file, 0, bytes)?,
             Content::File { file, bytes } => return self.send_in_pieces(name, file, bytes).map(|()| true),
         };
-        let options = PutOptions { mode, ..PutOptions::default() };
+        let (options, sent) = (PutOptions { mode, ..PutOptions::default() }, payload.clone());
         match self.wait(self.store.put_opts(&path, payload, options)) {
             Ok(_) => Ok(true),
-            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(false),
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => self.has(name, &sent),
             Err(error) => Err(self.failed("write", name, error)),
+        }
+    }
+
+    /// Whether what is there is what was sent. A request that a service has carried out and answered with an error is repeated, and finds
+    /// what it has stored itself.
+    fn has(&self, name: &str, sent: &PutPayload) -> Result<bool> {
+        let there = self.get(name, sent.content_length() as u64);
+        match there {
+            Ok(there) => Ok(there.is_some_and(|there| sent.iter().flatten().eq(&there))),
+            // It is longer.
+            Err(error) if error.is_damage() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

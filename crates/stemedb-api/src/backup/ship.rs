@@ -3,12 +3,17 @@
 //! ```text
 //! begin   newest epoch is ours? ─ own journal has all that is archived? ─ claim the next epoch ─ once more
 //! step    range ─ create-if-absent ─ durable ─ read back ─ …            (all that is durable now)
-//!         └▶ is there a next epoch? ─ no ─▶ it counts as archived        yes ─▶ fenced: no write is acknowledged any more
+//!         └▶ is there a next epoch? ─ no ─▶ it counts as archived        yes, or this one is another's ─▶ fenced: no write is
+//!                                                                        acknowledged any more
 //! ```
 //!
 //! What counts as archived is therefore in the archive before any later epoch begins. The protocol: `docs/design/standby.md`.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use stemedb_env::Lsn;
 use stemedb_wal::{
@@ -18,7 +23,7 @@ use stemedb_wal::{
 use super::{
     ArchiveRecord, BackupTarget, Content, EpochRecord, Error, FORMAT, Hex, Result, archive, archived,
     document::damaged,
-    epoch,
+    epoch::{self, Turn},
     ranges::{self, Fetched, OBJECT_MAX_BYTES, Past, Range, RangeObject},
 };
 use crate::Database;
@@ -111,6 +116,8 @@ pub struct Shipper {
     /// Everything up to here has been sent.
     reached: Lsn,
     sent: Vec<Sent>,
+    /// Objects that were there when it was found where the archive ends.
+    found: BTreeSet<String>,
     superseded: Superseded,
     options: ShipOptions,
 }
@@ -131,6 +138,7 @@ impl Shipper {
             place: Place::Unknown,
             reached: Lsn::ZERO,
             sent: Vec::new(),
+            found: BTreeSet::new(),
             superseded: Superseded::default(),
             options,
         }
@@ -144,7 +152,7 @@ impl Shipper {
 
     /// Sends everything that is durable now, or a part of it, and looks whether it counts.
     ///
-    /// Cost: nothing new: one look at the target; else a create, a read and a look; now and then what merging takes. The first step also
+    /// Cost: nothing new: a look and a read; else a create, a read and a look; now and then what merging takes. The first step also
     /// reads what the archive has, and the journal's segment that it ends in.
     ///
     /// Errors: [`Error::Fenced`] once another is the writer, or the archive has entries that this journal lacks: then the database
@@ -174,14 +182,46 @@ impl Shipper {
         self.database.role().note_epoch(epoch);
         let more = self.ship(epoch)?;
         // After everything that was sent: only now it is known that it counts.
-        if epoch::has_ended(&*self.target, &self.of.database, epoch)? {
-            return Err(self.lost_to_another());
+        match epoch::turn(&*self.target, &self.of.database, epoch, &self.holder)? {
+            Turn::Goes => {}
+            Turn::Ended => return Err(self.lost_to_another()),
+            Turn::Lost => self.put_back(epoch)?,
         }
         let upto = self.reached;
         self.merge(epoch)?;
         let now = self.database.env().clock.monotonic();
         self.superseded.remove(&*self.target, now, self.options.keep_superseded)?;
         Ok(ShipReport { upto, more })
+    }
+
+    /// All epochs are gone: whoever were promoted now would begin with the first one, and fence nobody.
+    fn put_back(&self, epoch: u64) -> Result<()> {
+        let record = self.record(epoch);
+        if !epoch::put_back(&*self.target, &record)? {
+            let reason = format!(
+                "epoch {epoch} is gone from the archive, and others are there: nobody knows whose turn it is"
+            );
+            return Err(Error::Fenced { reason });
+        }
+        tracing::error!(
+            epoch,
+            target = self.target.describe(),
+            "the epochs were lost, and this one is put back"
+        );
+        Ok(())
+    }
+
+    fn record(&self, epoch: u64) -> EpochRecord {
+        EpochRecord {
+            format: FORMAT,
+            database: self.of.database,
+            epoch,
+            timeline: self.of.timeline,
+            holder: self.holder,
+            follows: None,
+            begun_at: self.database.env().clock.wall().0,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+        }
     }
 
     fn journal(&self) -> &SegmentedJournal {
@@ -207,17 +247,7 @@ impl Shipper {
         // Whoever lacks what is archived is not the one to go on: nothing is claimed then.
         self.resume()?;
         let next = newest.map_or(0, |newest| newest.epoch).saturating_add(1);
-        let record = EpochRecord {
-            format: FORMAT,
-            database: self.of.database,
-            epoch: next,
-            timeline: self.of.timeline,
-            holder: self.holder,
-            follows: None,
-            begun_at: self.database.env().clock.wall().0,
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        if !epoch::claim(&*self.target, &record)? {
+        if !epoch::claim(&*self.target, &self.record(next))? {
             self.place = Place::Unknown;
             return Err(Error::Refused(format!("epoch {next} was begun by another at this moment")));
         }
@@ -238,6 +268,7 @@ impl Shipper {
         self.sent.clear();
         let whole = archived(&*self.target, &self.of.database, self.of.timeline)?.pop();
         let objects = ranges::list(&*self.target, &self.of)?;
+        self.found = objects.iter().map(|object| object.name.clone()).collect();
         let behind = whole.as_ref().map_or(0, |whole| whole.segment);
         let newest = objects.iter().map(|object| object.segment).filter(|&segment| segment > behind).max();
         let of_newest: Vec<RangeObject> =
@@ -430,6 +461,14 @@ impl Shipper {
                     target.settle()?;
                     self.note_sent(object, range.from, to);
                     return Ok(to);
+                }
+                // It was not there when this epoch had begun, so its writer looks for the next epoch after that, and it counts for nothing.
+                Ok(there) if there.record.epoch < epoch && !self.found.contains(&object.name) => {
+                    tracing::warn!(
+                        name = object.name,
+                        "a range that a fenced writer has sent too late is replaced"
+                    );
+                    target.put(&object.name, Content::Bytes(&raw))?;
                 }
                 Ok(_) => {
                     return Err(self.another_past(&format!("{} is of another writer", object.name)));

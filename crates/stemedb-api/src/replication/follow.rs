@@ -19,8 +19,9 @@ use stemedb_wal::{
 use crate::{
     Database,
     backup::{
-        BackupTarget, Error, Hex, Result,
+        ArchiveRecord, BackupTarget, Error, Hex, Result,
         follow::{segments_from, stage},
+        index,
         ranges::{self, Past, RangeObject},
         record_of,
     },
@@ -143,11 +144,21 @@ impl Follower {
             match whole {
                 Some(whole) if whole.last_lsn >= at.next_lsn.0 => return Ok(Advance::Lost),
                 Some(_) => {}
+                // Somebody has let go of what was read to its end.
+                None if self.is_known_whole(|whole| whole.segment == at.segment, at.next_lsn.prev())? => {}
                 // What it has read there has gone: a disk that is not mounted looks like that.
                 None => return Err(self.gone(self.database.engine().durable_lsn())),
             }
         }
         Ok(Advance::Nothing)
+    }
+
+    /// The archive's index says that what it had ended with this entry, in a segment that was archived whole. Of an archive that is lost, or
+    /// whose disk is not mounted, there is no index either.
+    fn is_known_whole(&self, is_it: impl Fn(&ArchiveRecord) -> bool, upto: Lsn) -> Result<bool> {
+        let index = index(&*self.target, &self.of.database, self.of.timeline)?;
+        let ends = index.iter().filter(|whole| is_it(whole)).map(|whole| whole.last_lsn).max();
+        Ok(ends == Some(upto.0))
     }
 
     /// The archive has not even what was read of it.
@@ -231,7 +242,8 @@ impl Follower {
         let env: &Env = self.database.env();
         let durable = self.database.engine().durable_lsn();
         let Some(segments) = segments_from(&*self.target, self.of, durable.next())? else {
-            return if durable == Lsn::ZERO { Ok(()) } else { Err(self.gone(durable)) };
+            let is_all = durable == Lsn::ZERO || self.is_known_whole(|_| true, durable)?;
+            return if is_all { Ok(()) } else { Err(self.gone(durable)) };
         };
         let dir = self.database.engine().layout().dir().join("follow.staging");
         remove_tree(&*env.fs, &dir)?;

@@ -181,11 +181,24 @@ impl Standby {
         tracing::warn!(epoch, "the writer before is fenced");
         // A listing that begins now has everything that counts.
         let lsn = follower.step()?;
+        self.must_be_its_turn(epoch)?;
         StandbyMark::remove(self.database.env(), self.database.engine().layout())?;
         self.database.promote();
         drop(follower);
         *archiving = Some(self.archive(epoch)?);
         Ok(Promotion { promoted: true, epoch: Some(epoch), timeline, lsn })
+    }
+
+    /// Another may have begun the same epoch at a service that ignores conditions, or a lost one may have been put back meanwhile.
+    fn must_be_its_turn(&self, epoch: u64) -> Result<()> {
+        let newest = epoch::newest(&*self.target, &self.mark.database)?;
+        if newest.as_ref().is_some_and(|newest| (newest.epoch, newest.holder) == (epoch, self.mark.holder)) {
+            return Ok(());
+        }
+        let newest =
+            newest.map(|EpochRecord { epoch, timeline, .. }| format!("{epoch}, timeline {timeline}"));
+        let newest = newest.unwrap_or_else(|| "none".to_owned());
+        Err(Error::Fenced { reason: format!("epoch {epoch} had begun, and the newest is {newest}") })
     }
 
     /// Archives the own journal from now on.

@@ -3,11 +3,13 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod archives;
+mod contested;
 mod cuts;
 mod damage;
 mod increments;
 mod points;
 mod promotions;
+mod pruned;
 mod receipts;
 mod setup;
 mod shipping;

@@ -339,10 +339,10 @@ fn little_is_asked_for_and_many_small_ranges_become_few() {
     println!("begins with {:?}", asked(&counts));
     // create, put, get, look, list, delete
     shipper.step().unwrap();
-    assert_eq!(asked(&counts), [0, 0, 0, 1, 0, 0], "nothing is new");
+    assert_eq!(asked(&counts), [0, 0, 1, 1, 0, 0], "nothing is new");
     database.assert(claim(0)).unwrap();
     shipper.step().unwrap();
-    assert_eq!(asked(&counts), [1, 0, 1, 1, 0, 0], "one range");
+    assert_eq!(asked(&counts), [1, 0, 2, 1, 0, 0], "one range");
     let mut total = [0; 6];
     let ranges = 300;
     for n in 1..=ranges {
@@ -357,7 +357,7 @@ fn little_is_asked_for_and_many_small_ranges_become_few() {
     println!("{ranges} steps asked {total:?} and left {} objects", objects.len());
     assert!(objects.len() < 40, "{}", objects.len());
     assert!(total[0] == ranges && total[3] == ranges && total[4] == 0, "{total:?}");
-    assert!(total.iter().sum::<u64>() < 5 * ranges, "{total:?}");
+    assert!(total.iter().sum::<u64>() < 6 * ranges, "{total:?}");
     let (entries, damaged) = archived_entries(&target, &database, 1);
     assert_eq!((entries, damaged), (own_entries(&database), vec![]));
     let history = History::over(database, env, sim, 0);

@@ -94,3 +94,31 @@ fn a_scheme_that_is_not_known_is_refused() {
         assert!(matches!(open_target(&env, text), Err(Error::Refused(_))), "{text}");
     }
 }
+
+#[test]
+fn a_folder_that_lost_a_part_is_written_again_and_a_disk_that_is_not_mounted_is_not() {
+    let real = tempfile::tempdir().unwrap();
+    let root = real.path().join("target");
+    let target = FolderTarget::new(&Env::real(), root.clone());
+    let put = |name: &str| target.put_if_absent(name, Content::Bytes(b"x"));
+    assert!(put("blobs/a/1").unwrap() && put("epoch/1").unwrap());
+    target.settle().unwrap();
+    std::fs::remove_dir_all(root.join("blobs")).unwrap();
+    assert!(put("blobs/a/1").unwrap());
+    target.put("blobs/a/2", Content::Bytes(b"y")).unwrap();
+    // What is lost between a put and its being durable is said, once.
+    std::fs::remove_dir_all(root.join("blobs")).unwrap();
+    assert!(matches!(target.settle(), Err(Error::Target { .. })));
+    target.settle().unwrap();
+    target.put("blobs/a/2", Content::Bytes(b"y")).unwrap();
+    target.settle().unwrap();
+    assert_eq!(target.get("blobs/a/2", 1).unwrap().unwrap(), b"y");
+    // The disk is taken away, and what is there instead is empty.
+    std::fs::rename(&root, real.path().join("aside")).unwrap();
+    std::fs::create_dir(&root).unwrap();
+    for name in ["blobs/a/3", "epoch/1", "epoch/2"] {
+        assert!(matches!(put(name), Err(Error::Target { .. })), "{name}");
+        assert!(target.put(name, Content::Bytes(b"z")).is_err());
+    }
+    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
+}

@@ -20,18 +20,17 @@ use std::{
     time::Duration,
 };
 
-use super::{Depth, units};
-use crate::{
-    server,
-    steps::{self, Outcome},
+use super::{
+    Depth,
+    bucket::{self, Bucket},
+    units,
 };
-use place::{Place, Ran};
+use crate::{server, steps::Outcome};
+use place::Place;
+pub use place::Ran;
 
 /// Claims that are real.
 const CLAIMS: &str = "examples/data/chemistry-sample.jsonl";
-
-/// What the bucket's key is; s3_server knows its name.
-const S3_KEY: [&str; 2] = ["AKIDTEST", "a secret that only this run knows"];
 
 /// Runs the part: with a folder as the target, and as a whole also with a bucket of a real server.
 pub fn run(root: &Path, depth: Depth) -> Outcome {
@@ -71,22 +70,9 @@ fn in_a_folder(root: &Path, folder: &Path, lines: &[&str]) -> Outcome {
 
 /// The same into a bucket: credentials by variables, nothing else is different.
 fn in_a_bucket(root: &Path, folder: &Path, lines: &[&str]) -> Outcome {
-    let program = program_with_s3(root)?;
-    let mut build = cargo(root);
-    build.args(["--package", "stemedb-s3-tests", "--example", "s3_server"]);
-    steps::command(&mut build)?;
-    let bucket = folder.with_file_name("buckets");
-    fs::create_dir_all(bucket.join("claims")).map_err(|error| format!("{}: {error}", bucket.display()))?;
-    let mut s3 = Command::new(server::target(root).join("debug/examples/s3_server"));
-    s3.arg(&bucket).env("S3_SECRET", S3_KEY[1]);
-    let s3 = server::Server::spawn(&mut s3, &folder.with_file_name("s3.log"))?;
-    let variables = vec![
-        ("AWS_ENDPOINT_URL", s3.url.clone()),
-        ("AWS_ACCESS_KEY_ID", S3_KEY[0].to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", S3_KEY[1].to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-    ];
-    let place = Place::new(root, &program, folder, "s3://claims/daily", variables)?;
+    let program = bucket::program(root)?;
+    let s3 = Bucket::start(root, &folder.with_file_name("buckets"))?;
+    let place = Place::new(root, &program, folder, &Bucket::target("daily"), s3.variables())?;
     let server = place.serve()?;
     let late = there_and_back(&place, &server, lines)?;
     let done = place.cleanup(0)?;
@@ -95,24 +81,10 @@ fn in_a_bucket(root: &Path, folder: &Path, lines: &[&str]) -> Outcome {
     expect(all == late, || format!("after the cleanup {all} is restored, not {late}"))?;
     let told = place.script("verify", &[])?;
     expect(told.out.contains("is whole"), || format!("{told:?}"))?;
-    println!("the same into s3://claims/daily at {}", s3.url);
+    drilled(&place)?;
+    println!("the same into {}", Bucket::target("daily"));
     server.stop()?;
-    s3.stop().map(drop)
-}
-
-fn cargo(root: &Path) -> Command {
-    let mut build = Command::new("cargo");
-    build.args(["build", "--locked", "--quiet"]).current_dir(root);
-    build
-}
-
-/// The program that knows buckets. One that is named must be built with the feature.
-fn program_with_s3(root: &Path) -> Result<PathBuf, String> {
-    if std::env::var_os(server::PROGRAM).is_some() {
-        return server::program(root);
-    }
-    steps::command(cargo(root).args(["--package", "stemedb-api", "--features", "s3"]))?;
-    Ok(server::target(root).join("debug/stemedb-api"))
+    s3.stop()
 }
 
 /// Claims, backup, more claims, archive, backup, restores: the state root of all, which is what was restored.

@@ -23,8 +23,6 @@ use stemedb_env::{Env, Lsn, Micros, fs::tree::remove_tree};
 use self::{live::Live, report::Report};
 use super::{backup::open, client::ServerUrl, failure::Failure};
 
-/// How long the archive is waited for.
-const ARCHIVED_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Of the restored copy: nobody is ever to take it for a writer, and no number is taken in the target.
@@ -51,6 +49,9 @@ pub struct DrillArgs {
     /// It may not take longer
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
     max_rto_seconds: u64,
+    /// So long the archive is waited for until it has what the server shows
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    archived_within_seconds: u64,
 }
 
 /// Drills.
@@ -81,15 +82,14 @@ fn drill(env: &Env, target: &dyn BackupTarget, args: &DrillArgs, report: &mut Re
     let clock = env.clock.monotonic();
     let first = Plan::make(target, target, &latest).map_err(text)?;
     let (archived, mut plan) = (first.lsn.1, first);
+    let within = Duration::from_secs(args.archived_within_seconds);
     if let Some(live) = &live {
         report.live_lsn = Some(live.lsn.0);
         while plan.lsn.1 < live.lsn {
-            if env.clock.monotonic().saturating_sub(clock) > ARCHIVED_WITHIN {
+            if env.clock.monotonic().saturating_sub(clock) > within {
                 return Err(format!(
                     "the server shows LSN {}, and the archive ends at {} after {} s",
-                    live.lsn,
-                    plan.lsn.1,
-                    ARCHIVED_WITHIN.as_secs()
+                    live.lsn, plan.lsn.1, args.archived_within_seconds
                 ));
             }
             env.clock.sleep(LOOK_EVERY);

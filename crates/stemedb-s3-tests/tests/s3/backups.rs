@@ -1,14 +1,7 @@
-//! Backups into a real S3-compatible server on a loopback port, over HTTP.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+//! Backups into a bucket.
 
-use std::{net::SocketAddr, path::Path, sync::OnceLock};
+use std::path::Path;
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
-};
-use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use stemedb_api::{
     Database, DatabaseOptions,
     backup::{
@@ -18,56 +11,14 @@ use stemedb_api::{
     core::{Assertion, Command, Object as Value},
 };
 use stemedb_env::{Env, OpenMode};
-use tempfile::TempDir;
 
-const KEY: &str = "AKIDTEST";
-const SECRET: &str = "a secret that only this test knows";
-const BUCKET: &str = "backups";
-
-/// A target in the one server of this process.
-fn target_with(secret: &str, place: &str) -> S3Target {
-    static SERVER: OnceLock<(TempDir, SocketAddr)> = OnceLock::new();
-    let (_, address) = SERVER.get_or_init(|| {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join(BUCKET)).unwrap();
-        let (tell, told) = std::sync::mpsc::channel::<SocketAddr>();
-        let served = root.path().to_path_buf();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(served).unwrap());
-                service.set_auth(SimpleAuth::from_single(KEY, SECRET));
-                let service = service.build();
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                loop {
-                    let (socket, _) = listener.accept().await.unwrap();
-                    let service = service.clone();
-                    tokio::spawn(async move {
-                        let _ = Builder::new(TokioExecutor::new())
-                            .serve_connection(TokioIo::new(socket), service)
-                            .await;
-                    });
-                }
-            });
-        });
-        (root, told.recv().unwrap())
-    });
-    let variables = [
-        ("AWS_ENDPOINT_URL", format!("http://{address}")),
-        ("AWS_ACCESS_KEY_ID", KEY.to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", secret.to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-    ];
-    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
-    S3Target::new(&format!("s3://{place}"), variables).unwrap()
-}
+use super::bucket::Bucket;
 
 fn target(prefix: &str) -> S3Target {
-    target_with(SECRET, &format!("{BUCKET}/{prefix}"))
+    Bucket::shared().target(prefix)
 }
 
-fn claim(n: u64) -> Command {
+pub fn claim(n: u64) -> Command {
     let text = format!("value {n} of a claim that is as long as a claim may well be");
     Command::Assert(Assertion::new(format!("s{}", n % 17), "p", Value::Text(text), format!("t{}", n % 5)))
 }
@@ -100,6 +51,14 @@ fn a_bucket_keeps_the_contract_of_targets() {
 }
 
 #[test]
+fn a_target_may_be_dropped_where_nobody_may_wait() {
+    let target = target("dropped");
+    target.put("a", Content::Bytes(b"x")).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    runtime.block_on(async move { tokio::spawn(async move { drop(target) }).await.unwrap() });
+}
+
+#[test]
 fn a_large_file_is_sent_in_pieces_and_comes_back_whole() {
     let target = target("large");
     let (env, _) = Env::sim(1);
@@ -118,7 +77,10 @@ fn a_large_file_is_sent_in_pieces_and_comes_back_whole() {
 
 #[test]
 fn wrong_credentials_are_an_error_of_the_target_and_no_bucket_is_none() {
-    let refused = target_with("a wrong secret", "backups/x").put("a", Content::Bytes(b"x")).unwrap_err();
+    let refused = Bucket::shared()
+        .target_with("a wrong secret", "backups/x")
+        .put("a", Content::Bytes(b"x"))
+        .unwrap_err();
     assert!(matches!(refused, Error::Target { .. }), "{refused}");
     assert!(matches!(S3Target::from_environment("s3://"), Err(Error::Refused(_))));
 }
