@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::front::{Front, Kind};
 
 /// One request.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// As the client has named it.
     pub request_id: String,

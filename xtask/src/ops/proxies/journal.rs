@@ -42,6 +42,22 @@ pub fn problems(
     Ok(judged(&writer, &copy, acknowledged, unknown))
 }
 
+/// The same of a promoted standby: it has everything that was acknowledged by it and by the writer before, who has nothing else.
+pub fn problems_of_standby(
+    pair: &Pair,
+    run: &str,
+    acknowledged: &[String],
+    unknown: usize,
+) -> Result<Vec<String>, String> {
+    let (before, promoted) = (applied(pair, WRITER, run)?, applied(pair, COPY, run)?);
+    let alone = before.into_iter().filter(|(id, _)| !promoted.contains_key(id)).count();
+    let mut problems = judged(&promoted, &BTreeMap::new(), acknowledged, unknown);
+    if alone > 0 {
+        problems.push(format!("{alone} records are at the writer before alone"));
+    }
+    Ok(problems)
+}
+
 fn judged(
     writer: &BTreeMap<String, usize>,
     copy: &BTreeMap<String, usize>,

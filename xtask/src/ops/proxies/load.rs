@@ -19,12 +19,13 @@ use super::{
 };
 use crate::http::{Connection, Reply, Request};
 
-const READERS: u64 = 6;
+/// Clients that ask.
+pub const READERS: usize = 6;
 const WRITERS: u64 = 2;
 /// Between two requests of a client.
 const PAUSE: Duration = Duration::from_millis(2);
 /// Refusals that mean that nothing was applied: docs/errors/README.md.
-const DEFINITE: [&str; 4] = ["storage_full", "read_only", "overloaded", "lock_timeout"];
+const DEFINITE: [&str; 6] = ["storage_full", "read_only", "overloaded", "lock_timeout", "standby", "fenced"];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a client gets in.
@@ -73,6 +74,8 @@ struct Shared {
     door: Door,
     run: String,
     is_over: AtomicBool,
+    /// Whether positions of the writer before may be refused.
+    is_promoted: AtomicBool,
     phase: AtomicUsize,
     tallies: Mutex<Vec<Tally>>,
     acknowledged: Mutex<Vec<String>>,
@@ -91,21 +94,29 @@ impl Load {
             door,
             run: run.to_owned(),
             is_over: AtomicBool::new(false),
+            is_promoted: AtomicBool::new(false),
             phase: AtomicUsize::new(0),
             tallies: Mutex::new(vec![Tally::default(); phases]),
             acknowledged: Mutex::default(),
         });
         let client = |number: u64| {
             let shared = Arc::clone(&shared);
-            thread::spawn(move || if number < READERS { shared.ask(number) } else { shared.record(number) })
+            thread::spawn(
+                move || if number < READERS as u64 { shared.ask(number) } else { shared.record(number) },
+            )
         };
-        let clients = (0..READERS + WRITERS).map(client).collect();
+        let clients = (0..READERS as u64 + WRITERS).map(client).collect();
         Load { shared, clients }
     }
 
     /// What comes now belongs to this phase.
     pub fn phase(&self, phase: usize) {
         self.shared.phase.store(phase, Ordering::SeqCst);
+    }
+
+    /// Another server becomes the writer: from now on a position of the one before may be refused as such.
+    pub fn promoted(&self) {
+        self.shared.is_promoted.store(true, Ordering::SeqCst);
     }
 
     /// What became of a phase so far.
@@ -202,6 +213,9 @@ impl Shared {
         let id = format!("{}-{phase}-{client}-{number}", self.run);
         let told = |what: String| format!("{method} {target}: {what}");
         let reply = self.send(kept, (method, &target), &id, position, "").map_err(&told)?;
+        if position.is_some() && reply.status == 410 && self.is_promoted.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let is_answered = method == "HEAD"
             || reply.body.contains("\"considered\":1")
             || (target.starts_with("/v1/claims") && reply.body.contains(&format!("\"s{subject}\"")));

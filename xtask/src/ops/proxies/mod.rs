@@ -7,7 +7,7 @@
 //!
 //! A server is drained and killed and comes back: no question fails, and no record is applied twice ([`trial`]). Single requests show
 //! what is let in and what the server is told ([`checks`]); the servers' limits are those of the configurations ([`limits`]); servers that
-//! refuse are heard ([`refusals`]). Whole: configurations in which one line is another one, and each must be noticed.
+//! refuse are heard ([`refusals`]); a standby in the copy's place becomes the writer ([`standby`]). Whole: configurations in which one line is another one, and each must be noticed.
 
 mod access;
 mod authority;
@@ -20,6 +20,7 @@ mod load;
 mod nginx;
 mod pair;
 mod refusals;
+mod standby;
 mod trial;
 
 use std::{
@@ -30,9 +31,10 @@ use std::{
 use self::{
     authority::Authority,
     front::{Front, Kind, Site},
-    load::Door,
+    load::{Door, Tally},
     pair::{COPY, Pair, WRITER},
     refusals::Refuser,
+    standby::Seen,
     trial::{Phase, Trial},
 };
 use super::Depth;
@@ -74,10 +76,10 @@ const WORSE: &[Worse] = &[
         told: "questions failed",
     },
     Worse {
-        what: "the health check asks whether it is alive",
+        what: "the health check does not ask whether it drains",
         kind: Kind::Envoy,
-        from: "path: /readyz",
-        to: "path: /livez",
+        from: "7b226e616d65223a226e6f745f647261696e696e67222c226f6b223a747275657d",
+        to: "7b226e616d65223a2270726f6772657373222c226f6b223a747275657d",
         phase: Phase::Drained(COPY),
         told: "not taken out while it drains",
     },
@@ -136,6 +138,12 @@ impl Stage<'_> {
         }
     }
 
+    /// Changes the addresses of an nginx that runs.
+    fn readdressed(&self, front: &Front, addresses: &[String; 2]) -> Outcome {
+        let (root, authority) = (self.root, &self.authority);
+        nginx::readdress(&Site { root, folder: &front.folder, authority, addresses, changes: &[] }, front)
+    }
+
     fn door(&self, front: &Front, key: &str) -> Door {
         Door { port: front.port, trusted: self.authority.trusted(), key: key.to_owned() }
     }
@@ -180,10 +188,17 @@ pub fn part(root: &Path, depth: Depth) -> Outcome {
         let trial = trial::run(&front, door, &mut pair, &run, &[Phase::Frozen(COPY)]);
         trials.push(trial.map_err(|error| format!("{error}\n{}", front.told()))?);
     }
-    print!("{}", table(&trials));
-    let problems: Vec<String> = trials
-        .iter()
-        .flat_map(|trial| trial.problems.iter().map(|problem| format!("{}, {problem}", trial.kind.name())))
+    let mut standbys = Vec::new();
+    for kind in kinds.iter().filter(|_| is_whole) {
+        let folder = folder.join(format!("standby-{}", kind.name()));
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        standbys.push(standby::run(&stage, *kind, &mut Pair::with_standby(&program, &folder)?)?);
+    }
+    print!("{}", table(&trials, &standbys));
+    let told = trials.iter().map(|trial| (trial.kind, &trial.problems));
+    let told = told.chain(standbys.iter().map(|seen| (seen.kind, &seen.problems)));
+    let problems: Vec<String> = told
+        .flat_map(|(kind, told)| told.iter().map(move |problem| format!("{}, {problem}", kind.name())))
         .collect();
     if !problems.is_empty() {
         return Err(format!("\n{}", problems.join("\n")));
@@ -226,7 +241,7 @@ fn worse(stage: &Stage<'_>, program: &Path) -> Outcome {
     Ok(())
 }
 
-fn table(trials: &[Trial]) -> String {
+fn table(trials: &[Trial], standbys: &[Seen]) -> String {
     let mut text = format!(
         "\n{:<6} {:<15} {:>9} {:>7} {:>11}   {:>8} {:>8} {:>9} {:>13} {:>11}\n",
         "proxy",
@@ -240,23 +255,26 @@ fn table(trials: &[Trial]) -> String {
         "sent on again",
         "known twice"
     );
+    let mut line = |kind: Kind, phase: &str, tally: &Tally, (questions, records): (usize, usize)| {
+        text += &format!(
+            "{:<6} {:<15} {:>9} {:>7} {:>11}   {:>8} {:>8} {:>9} {:>13} {:>11}\n",
+            kind.name(),
+            phase,
+            tally.asked,
+            tally.failed,
+            questions,
+            tally.recorded,
+            tally.refused,
+            tally.unknown,
+            records,
+            tally.again
+        );
+    };
     for trial in trials {
-        for seen in &trial.phases {
-            let (tally, (questions, records)) = (&seen.tally, seen.retried);
-            text += &format!(
-                "{:<6} {:<15} {:>9} {:>7} {:>11}   {:>8} {:>8} {:>9} {:>13} {:>11}\n",
-                trial.kind.name(),
-                seen.phase.name(),
-                tally.asked,
-                tally.failed,
-                questions,
-                tally.recorded,
-                tally.refused,
-                tally.unknown,
-                records,
-                tally.again
-            );
-        }
+        trial.phases.iter().for_each(|seen| line(trial.kind, &seen.phase.name(), &seen.tally, seen.retried));
+    }
+    for standby in standbys {
+        standby.phases.iter().for_each(|(name, tally, retried)| line(standby.kind, name, tally, *retried));
     }
     text
 }

@@ -49,6 +49,12 @@ pub fn renew(front: &Front, renewed: &(PathBuf, PathBuf)) -> Outcome {
     quietly(Command::new("kill").args(["-HUP", &front.id().to_string()]))
 }
 
+/// Gives it other addresses of servers, and tells it.
+pub fn readdress(site: &Site<'_>, front: &Front) -> Outcome {
+    written(site, front.port)?;
+    quietly(Command::new("kill").args(["-HUP", &front.id().to_string()]))
+}
+
 fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     (folder.join("stemedb.pem"), folder.join("stemedb.key"))
 }

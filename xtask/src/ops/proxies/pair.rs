@@ -1,4 +1,4 @@
-//! Two real servers: the one that is written to, and a copy of its folder that nobody writes to.
+//! Two real servers: the one that is written to, and a copy of its folder that nobody writes to, or a standby that follows it.
 
 use std::{
     fs,
@@ -28,16 +28,44 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Pair {
     program: PathBuf,
     folder: PathBuf,
+    /// What a standby follows, if there is one in the copy's place.
+    archive: Option<PathBuf>,
     servers: [Option<Server>; 2],
     /// Where each answers, whether it is there or not.
     pub addresses: [String; 2],
-    /// An API key that both know, good for reading and writing.
+    /// An API key that both know, good for reading and writing; with a standby for everything.
     pub key: String,
 }
 
 impl Pair {
     /// Makes both in `folder`, and starts them. The copy is that of a database nobody has open: the same claims, keys and timeline.
     pub fn start(program: &Path, folder: &Path) -> Result<Pair, String> {
+        let mut pair = Pair::made(program, folder, None)?;
+        let [one, two] = ["writer", "copy"].map(|name| folder.join(name));
+        quietly(Command::new("cp").arg("--archive").arg(&one).arg(&two))?;
+        pair.serve(WRITER)?;
+        pair.serve(COPY)?;
+        Ok(pair)
+    }
+
+    /// The same with a standby in the copy's place. It has the writer's API keys, which are in no archive.
+    pub fn with_standby(program: &Path, folder: &Path) -> Result<Pair, String> {
+        let mut pair = Pair::made(program, folder, Some(folder.join("archive")))?;
+        pair.serve(WRITER)?;
+        // It makes its folder by itself, and takes none that is there.
+        pair.serve(COPY)?;
+        let standby = pair.take(COPY)?;
+        standby.terminate()?;
+        standby.ended(PATIENCE)?;
+        let [from, to] = ["writer", "copy"].map(|name| folder.join(name).join("keys"));
+        fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
+        quietly(Command::new("cp").arg("--archive").arg(from.join("api.keys")).arg(&to))?;
+        pair.serve(COPY)?;
+        Ok(pair)
+    }
+
+    /// The writer's folder.
+    fn made(program: &Path, folder: &Path, archive: Option<PathBuf>) -> Result<Pair, String> {
         let shown = |error: std::io::Error| format!("{}: {error}", folder.display());
         let claim = |number| {
             format!(
@@ -46,23 +74,21 @@ impl Pair {
         };
         let (lines, key) = (folder.join("claims.jsonl"), folder.join("load.key"));
         fs::write(&lines, (0..CLAIMS).map(claim).collect::<String>()).map_err(shown)?;
-        let [one, two] = [folder.join("writer"), folder.join("copy")];
+        let one = folder.join("writer");
         quietly(Command::new(program).arg("import").arg("--data-dir").arg(&one).arg(&lines))?;
         let mut create = Command::new(program);
-        create.args(["keys", "create", "--scopes", "read,write", "--label", "load", "--data-dir"]).arg(&one);
+        let scopes = if archive.is_some() { "read,write,admin" } else { "read,write" };
+        create.args(["keys", "create", "--scopes", scopes, "--label", "load", "--data-dir"]).arg(&one);
         quietly(create.arg("--out").arg(&key))?;
-        quietly(Command::new("cp").arg("--archive").arg(&one).arg(&two))?;
         let address = || daemon::free_port().map(|port| format!("127.0.0.1:{port}"));
-        let mut pair = Pair {
+        Ok(Pair {
             program: program.to_path_buf(),
             folder: folder.to_path_buf(),
+            archive,
             servers: [None, None],
             addresses: [address()?, address()?],
             key: fs::read_to_string(&key).map_err(shown)?.trim().to_owned(),
-        };
-        pair.serve(WRITER)?;
-        pair.serve(COPY)?;
-        Ok(pair)
+        })
     }
 
     /// Starts one of them again, where it was.
@@ -76,6 +102,10 @@ impl Pair {
             .args(["--drain-wait-seconds", DRAIN_WAIT])
             // All of the load is one caller's; and it is not the disk that is looked at.
             .args(["--rate-limits", "reads=off,writes=off", "--disk-full", "0"]);
+        if let Some(archive) = &self.archive {
+            let flag = if which == WRITER { "--archive-to" } else { "--standby" };
+            command.arg(flag).arg(archive).args(["--archive-interval-seconds", "1"]);
+        }
         self.servers[which] = Some(Server::spawn(&mut command, &self.folder.join(format!("{name}.log")))?);
         Ok(())
     }
@@ -93,8 +123,21 @@ impl Pair {
 
     /// Asks one of them, past the proxy.
     pub fn ask(&self, which: usize, target: &str) -> Result<Reply, String> {
+        self.request(which, ("GET", target))
+    }
+
+    /// Makes the standby the writer.
+    pub fn promote(&self) -> Outcome {
+        let reply = self.request(COPY, ("POST", "/v1/admin/promote"))?;
+        match reply.status == 200 && reply.body.contains("\"promoted\":true") {
+            true => Ok(()),
+            false => Err(format!("the standby is not promoted: {reply:?}")),
+        }
+    }
+
+    fn request(&self, which: usize, (method, target): (&str, &str)) -> Result<Reply, String> {
         let bearer = format!("Bearer {}", self.key);
-        let request = Request { method: "GET", target, headers: &[("Authorization", &bearer)], body: "" };
+        let request = Request { method, target, headers: &[("Authorization", &bearer)], body: "" };
         let reply = Connection::open(&self.addresses[which], PATIENCE).and_then(|mut it| it.ask(&request));
         reply.map_err(|error| format!("{}{target}: {error}", self.addresses[which]))
     }
