@@ -41,6 +41,11 @@ const STEPS: &[Step] = &[
     ("README", EXAMPLES, readme::run),
 ];
 
+/// What `--only` may name.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    STEPS.iter().map(|(name, ..)| *name)
+}
+
 /// Runs all steps, or those named with `--only`.
 pub fn run(root: &Path, options: &[&str]) -> Outcome {
     let mut only = Vec::new();

@@ -7,6 +7,8 @@ pub enum Ours {
     Program(Vec<String>),
     /// `cargo xtask …`
     Developer(Vec<String>),
+    /// `cargo test …` and the like: what is built or run is ours.
+    Cargo(Vec<String>),
 }
 
 /// The commands of ours in a line of a shell.
@@ -25,7 +27,9 @@ fn of_segment(words: Vec<String>) -> Option<Ours> {
                 "$" | "sudo" | "exec" | "time" | "nohup" | "if" | "!" | "then" | "do" | "-u" | "stemedb"
             ) || word.contains('=')
         });
-        return is_called.then(|| Ours::Program(words[at + 1..].to_vec()));
+        if is_called {
+            return Some(Ours::Program(words[at + 1..].to_vec()));
+        }
     }
     let cargo = words.iter().position(|word| word == "cargo")?;
     let rest = &words[cargo + 1..];
@@ -40,6 +44,7 @@ fn of_segment(words: Vec<String>) -> Option<Ours> {
             let at = rest.iter().position(|word| word == "--")?;
             Some(Ours::Program(rest[at + 1..].to_vec()))
         }
+        Some("test" | "run" | "bench") => Some(Ours::Cargo(rest[1..].to_vec())),
         _ => None,
     }
 }
@@ -107,6 +112,8 @@ mod tests {
         );
         assert_eq!(program("cargo run --release -- demo --data-dir d"), ["demo", "--data-dir", "d"]);
         assert_eq!(program("x=\"$(stemedb-api stats --json)\""), ["stats", "--json"]);
+        let test = ["-p", "stemedb-api", "--test", "x"].map(str::to_owned).to_vec();
+        assert_eq!(of_line("cargo test -p stemedb-api --test x"), [Ours::Cargo(test)]);
         assert_eq!(of_line("journalctl -u stemedb-api --since now"), []);
         assert_eq!(
             of_line("cargo xtask ops --quick"),

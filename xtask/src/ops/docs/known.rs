@@ -166,7 +166,7 @@ fn routes(document: &str) -> Result<Vec<(String, BTreeSet<String>)>, String> {
 }
 
 /// Whether a path is of a template: `{…}` is any one piece, and so is what somebody writes in its place.
-fn is_of(template: &str, path: &str) -> bool {
+pub fn is_of(template: &str, path: &str) -> bool {
     let (template, path): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
     let is_variable = |piece: &str| piece.starts_with('{');
     template.len() == path.len()
@@ -202,7 +202,7 @@ pub fn capitals(text: &str) -> impl Iterator<Item = String> + '_ {
 }
 
 /// Files that are programs, settings or tests: where a variable or a series exists because something reads or makes it.
-fn sources(root: &Path) -> Vec<PathBuf> {
+pub fn sources(root: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         ["crates", "xtask", "clients", "benches", "deploy"].iter().map(|name| root.join(name)).collect();
     let mut found = vec![root.join(".env.example")];

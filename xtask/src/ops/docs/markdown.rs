@@ -75,6 +75,13 @@ fn inline(line: &str, number: usize, found: &mut Vec<Piece>) {
         found.push(Piece { line: number, kind: Kind::Link, text: target.trim().to_owned() });
         rest = after;
     }
+    // Links and pictures that are spelled out.
+    for begin in ["href=\"", "src=\""] {
+        for behind in prose.split(begin).skip(1) {
+            let target = behind.split('"').next().unwrap_or_default();
+            found.push(Piece { line: number, kind: Kind::Link, text: target.to_owned() });
+        }
+    }
 }
 
 /// The names that links may use behind `#`: headings as GitHub names them, and `<a id="…">`.
@@ -103,14 +110,13 @@ mod tests {
 
     #[test]
     fn links_spans_and_fences_are_told_apart() {
-        let page =
-            "See [a `b`](c.md#d) and `[x](y)`.\n```sh runnable\na \\\n  b\nc\n```\n````text\n```\n````\n";
+        let page = "See [a `b`](c.md#d), `[x](y)` and <a href=\"z.md\">z</a>.\n```sh runnable\na \\\n  b\nc\n```\n````text\n```\n````\n";
         let found = pieces(page);
         let of = |kind: &Kind| -> Vec<&str> {
             found.iter().filter(|piece| piece.kind == *kind).map(|piece| piece.text.as_str()).collect()
         };
         assert_eq!(of(&Kind::Span), ["b", "[x](y)"]);
-        assert_eq!(of(&Kind::Link), ["c.md#d"]);
+        assert_eq!(of(&Kind::Link), ["c.md#d", "z.md"]);
         assert_eq!(of(&Kind::Fenced("sh runnable".into())), ["a  b", "c"]);
         assert_eq!(of(&Kind::Fenced("text".into())), ["```"]);
     }

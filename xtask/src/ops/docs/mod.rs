@@ -8,6 +8,7 @@
 //! | a route, with its method | `docs/openapi.json` has it |
 //! | a relative link, with its anchor | the file is there, and has that heading |
 //!
+//! What stands in no list of the program (files, units, codes, headers, alerts, tasks, packages) is looked at by [`named`].
 //! Every block says what it is, and something proves it: [`blocks`]. Every page is in `docs/SUMMARY.md`, and `docs/llms.txt` is what they say.
 
 pub mod blocks;
@@ -15,6 +16,8 @@ mod commands;
 mod contents;
 mod known;
 mod markdown;
+mod named;
+mod routes;
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +29,8 @@ use self::{
     commands::Ours,
     known::{Known, capitals, flags_of, names},
     markdown::{Kind, Piece, anchors, pieces},
+    named::Named,
+    routes::routes_of,
 };
 use super::{Depth, site};
 use crate::{server, steps::Outcome};
@@ -76,8 +81,9 @@ pub fn part(root: &Path, _depth: Depth) -> Outcome {
 pub fn run(root: &Path) -> Outcome {
     let program = server::program(root)?;
     let known = Known::gather(root, &program, crate::USAGE)?;
-    let mut checker =
-        Checker { root, known, looked: BTreeMap::new(), wrong: Vec::new(), pages: BTreeMap::new() };
+    let named = Named::gather(root, &known::sources(root), crate::USAGE)?;
+    let (looked, pages) = (BTreeMap::new(), BTreeMap::new());
+    let mut checker = Checker { root, known, named, looked, wrong: Vec::new(), pages };
     let pages = markdown_files(root);
     for path in &pages {
         checker.page(path);
@@ -111,6 +117,7 @@ fn markdown_files(root: &Path) -> Vec<PathBuf> {
 struct Checker<'a> {
     root: &'a Path,
     known: Known,
+    named: Named,
     looked: BTreeMap<&'static str, usize>,
     wrong: Vec<String>,
     /// Anchors of pages that were looked into.
@@ -122,11 +129,12 @@ impl Checker<'_> {
         let text = fs::read_to_string(path).unwrap_or_default();
         let mut section = None;
         for piece in pieces(&text) {
-            let found = match &piece.kind {
+            let mut found = match &piece.kind {
                 Kind::Link => self.link(path, &piece.text),
                 Kind::Span => self.span(&piece.text),
                 Kind::Fenced(info) => self.fenced(info, &piece.text, &mut section),
             };
+            found.extend(self.named.wrong(&piece.kind, &piece.text));
             let place = path.strip_prefix(self.root).unwrap_or(path).display();
             let Piece { line, .. } = piece;
             self.wrong.extend(found.into_iter().map(|what| format!("{place}:{line}: {what}")));
@@ -190,6 +198,12 @@ impl Checker<'_> {
             if !is_there {
                 wrong.push(format!("no key {key} in [{section}]"));
             }
+        } else if let Some((section, key)) = text.split_once('.')
+            && section.chars().all(|c| c.is_ascii_lowercase())
+            && key.contains('_')
+            && self.known.keys.values().any(|keys| keys.contains(key))
+        {
+            wrong.push(format!("no section {section} with a key {key}"));
         }
         wrong
     }
@@ -239,7 +253,9 @@ impl Checker<'_> {
 
     /// The flags of a command of ours.
     fn command(&mut self, command: &Ours) -> Vec<String> {
+        let mut wrong = Vec::new();
         let (known, words, name) = match command {
+            Ours::Cargo(words) => return self.named.cargo(words),
             Ours::Developer(words) => {
                 (self.known.developer_flags.clone(), words.as_slice(), "cargo xtask".to_owned())
             }
@@ -253,11 +269,22 @@ impl Checker<'_> {
                     }
                     (path, rest) = (longer, more);
                 }
+                let mut below = self.known.flags.keys().filter(|known| known.len() > path.len());
+                let has_commands =
+                    path.is_empty() || below.any(|known| known.starts_with(&format!("{path} ")));
+                let is_word = |word: &&String| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+                if let Some(word) =
+                    rest.first().filter(is_word).filter(|word| !word.starts_with('-') && has_commands)
+                {
+                    wrong.push(format!("no command {word} of stemedb-api {path}"));
+                }
                 let known = self.known.flags.get(&path).cloned().unwrap_or_default();
                 (known, rest, format!("stemedb-api {path}"))
             }
         };
-        let mut wrong = Vec::new();
+        if let Ours::Developer(_) = command {
+            wrong.extend(self.named.task(words));
+        }
         if let (Ours::Developer(_), [task, rest @ ..]) = (command, words)
             && task == "ops"
         {
@@ -331,59 +358,5 @@ impl Checker<'_> {
             }
         }
         wrong
-    }
-}
-
-/// The routes that a text names, with the method before them where one stands there.
-fn routes_of(text: &str) -> Vec<(Option<String>, String)> {
-    let mut found = Vec::new();
-    for begin in ["/v1/", "/livez", "/readyz", "/metrics", "/openapi.json"] {
-        for (at, _) in text.match_indices(begin) {
-            let before = text[..at].chars().next_back();
-            // A part of a longer path, which is no route; the port of an address stands before one.
-            if before
-                .is_some_and(|c| c.is_alphabetic() || matches!(c, '/' | '.' | '_' | '-' | '{' | '}' | '…'))
-            {
-                continue;
-            }
-            let rest = &text[at..];
-            let is_inside = |c: char| {
-                c.is_ascii_alphanumeric()
-                    || matches!(c, '/' | '-' | '_' | '.' | '{' | '}' | '%' | '$' | '<' | '>' | ':')
-            };
-            let end = rest.find(|c| !is_inside(c)).unwrap_or(rest.len());
-            let path = rest[..end].trim_end_matches(['.', ':', ',']);
-            let words =
-                text[..at].split(|c: char| c.is_whitespace() || c == '`').rev().find(|word| !word.is_empty());
-            let method =
-                words.filter(|word| matches!(*word, "GET" | "POST" | "PUT" | "DELETE")).map(str::to_owned);
-            // `/metrics` may be a folder of somebody's.
-            if path == begin.trim_end_matches('/') || begin == "/v1/" {
-                found.push((method, path.to_owned()));
-            }
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routes_are_found_with_their_methods() {
-        let found = routes_of(
-            "`POST /v1/admin/storage/compact` and http://localhost:18180/v1/jobs/1?x=1, `/readyz`.",
-        );
-        let route = |method: Option<&str>, path: &str| (method.map(str::to_owned), path.to_owned());
-        assert_eq!(
-            found,
-            [
-                route(Some("POST"), "/v1/admin/storage/compact"),
-                route(None, "/v1/jobs/1"),
-                route(None, "/readyz")
-            ]
-        );
-        assert_eq!(routes_of("src/metrics/table.rs docs/v1/x"), []);
     }
 }
