@@ -83,7 +83,7 @@ pub fn page(run: &Run, found: &[Found]) -> String {
     }
     page.push_str(
         "\n*RPO*: from the first acknowledged claim that is lost to the last acknowledged one. *Counted*: the writer had said that it is archived \
-         (`archive.lsn` of `/v1/health`) before the disaster.\n",
+         (the archive's `lsn` in `/v1/health`) before the disaster.\n",
     );
     for Found { name, injected, seen, rto_is, .. } in found {
         let _ = write!(page, "\n## {}\n\n*Done*: {injected}. *RTO*: {rto_is}.\n\n", capitalised(name));
