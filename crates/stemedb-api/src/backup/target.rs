@@ -46,7 +46,8 @@ pub struct Object {
 pub trait BackupTarget: Send + Sync + fmt::Debug {
     /// Where it is, for people.
     fn describe(&self) -> String;
-    /// Stores an object unless there is one of this name; true if it is new. Of two at the same time one is.
+    /// Stores an object unless there is one of this name; true if it is new. Of two at the same time one is; of two that store the very
+    /// same bytes both may be told so, because a service may answer a repeated request with what its first try has stored.
     fn put_if_absent(&self, name: &str, content: Content<'_>) -> Result<bool>;
     /// Stores an object, in the place of another of its name.
     fn put(&self, name: &str, content: Content<'_>) -> Result<()>;
